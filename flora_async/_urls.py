@@ -1,0 +1,209 @@
+"""What URLs mean here: where the key may go, how paths are built, which of the server's URLs are followed.
+
+Pure functions over text (RFC 3986). A URL from the server is never handed on as it came: its origin is compared, and
+then only its path and query are put behind the origin that we know. So no two parsers can disagree about its host.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from flora_async.errors import UntrustedURLError
+
+_PORTS: Final = {"https": 443, "http": 80}
+_NOT_IN_URLS: Final = re.compile(r"[\x00-\x20\x7f\\]")
+_ENCODED_DOT: Final = re.compile("%2e", re.IGNORECASE)
+_NOT_IN_ENCODED: Final = re.compile(r"[^!-~]")
+_VIDEO_ENDINGS: Final = (".mp4", ".webm", ".mov", ".m4v", ".qt", ".mkv", ".avi", ".ogv")
+
+ParameterValue = str | int | float | bool | None
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port: what the browser world calls an origin (RFC 6454)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """The origin as a URL without a path; a default port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if _PORTS[self.scheme] == self.port else f":{self.port}")
+
+
+def origin_of(url: str) -> Origin:
+    """The origin of an absolute http(s) URL.
+
+    Raises:
+        ValueError: The URL is not absolute, not http(s), has user information, or holds characters no URL has.
+    """
+    if _NOT_IN_URLS.search(url):
+        raise ValueError("it holds white space, a control character or a backslash")
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("it is no absolute http or https URL")
+    if "@" in parts.netloc:
+        raise ValueError("it holds user information")
+    host = parts.hostname.rstrip(".")
+    if not host or not host.isascii():
+        raise ValueError("it names no host in ASCII (an international name begins with xn--)")
+    return Origin(parts.scheme, host, _PORTS[parts.scheme] if parts.port is None else parts.port)
+
+
+def check_endpoint(name: str, url: object, *, allow_http: bool) -> str:
+    """A base URL or trusted origin, without trailing slash, or an error that says what is wrong with it.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It cannot be used; plain http is for loopback only unless `allow_http`.
+    """
+    if not isinstance(url, str):
+        raise TypeError(f"{name} must be a URL as text, not {url!r}")
+    try:
+        origin = origin_of(url)
+    except ValueError as error:
+        raise ValueError(f"{name} {url!r} cannot be used: {error}") from None
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise ValueError(f"{name} {url!r} must end before any '?' or '#'")
+    if origin.scheme == "http" and not allow_http and not _is_loopback(origin.host):
+        raise ValueError(f"{name} {url!r} would send the API key unencrypted: use https, or allow_http=True")
+    return f"{origin}{_encoded(parts.path.rstrip('/'))}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _encoded(text: str) -> str:
+    return _NOT_IN_ENCODED.sub(lambda match: quote(match.group()), text)
+
+
+def segment(name: str, value: object) -> str:
+    """One id as one path segment: percent-encoded so that it cannot become more or less than that.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is blank, or no text that UTF-8 can write.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text, not {value!r}")
+    if not value.strip():
+        raise ValueError(f"{name} must not be blank: pass FLORA's id or slug")
+    if value.strip(".") == "":
+        return value.replace(".", "%2E")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} {value!r} holds characters that UTF-8 cannot write") from None
+
+
+def check_path(path: object) -> str:
+    """A path below the base URL as a caller wrote it, with a query or without.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It names another host, climbs above the base URL, or holds characters that no URL has.
+    """
+    if not isinstance(path, str):
+        raise TypeError(f"path must be text, not {path!r}")
+    if not path.startswith("/") or path.startswith("//") or _NOT_IN_URLS.search(path) or "#" in path:
+        raise ValueError(f"path {path!r} must start with one '/' and be percent-encoded, such as '/models'")
+    if any(part in {".", ".."} for part in _ENCODED_DOT.sub(".", path.partition("?")[0]).split("/")):
+        raise ValueError(f"path {path!r} must not climb with '.' or '..'")
+    return _encoded(path)
+
+
+def with_query(url: str, parameters: Mapping[str, ParameterValue] | None) -> str:
+    """The URL with its query; parameters that are None are left out, bools become `true` and `false`."""
+    query = urlencode(
+        {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in (parameters or {}).items()
+            if value is not None
+        },
+        quote_via=quote,
+    )
+    if not query:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+def check_trusted(url: object, *, allow_http: bool) -> str:
+    """An origin whose poll URLs may be followed: scheme and host alone.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: As `check_endpoint`, or it has a path, which would be heeded nowhere.
+    """
+    checked = check_endpoint("trusted_origins", url, allow_http=allow_http)
+    if checked != str(origin_of(checked)):
+        raise ValueError(f"trusted_origins {url!r} has a path: trust is for whole origins, {origin_of(checked)}")
+    return checked
+
+
+class Endpoints:
+    """The base URL and the origins besides it whose poll URLs may be followed.
+
+    Args:
+        base_url: As `check_endpoint` gave it.
+        trusted: Other origins, as `check_trusted` gave them. They are followed, but never with the key.
+    """
+
+    def __init__(self, base_url: str, trusted: Iterable[str] = ()) -> None:
+        self.base_url = base_url
+        self._origin = origin_of(base_url)
+        self._trusted = frozenset(origin_of(url) for url in trusted)
+
+    def join(self, path: str) -> str:
+        """The absolute URL of an encoded path below the base URL, such as `/techniques`."""
+        return self.base_url + path
+
+    def resolve(self, url: str) -> tuple[str, bool]:
+        """A URL that the server named, made absolute, and whether the key may go with it.
+
+        Raises:
+            UntrustedURLError: It is at neither the base URL's origin nor a trusted one, or is malformed.
+        """
+        try:
+            if _NOT_IN_URLS.search(url):
+                raise ValueError("it holds white space, a control character or a backslash")  # noqa: TRY301 - one mapping for every flaw
+            absolute = urljoin(f"{self.base_url}/", url)
+            origin, parts = origin_of(absolute), urlsplit(_encoded(absolute))
+        except ValueError as error:
+            raise UntrustedURLError(url, str(error)) from None
+        if origin != self._origin and origin not in self._trusted:
+            raise UntrustedURLError(
+                url, f"it is not at {self._origin}. Wait by run id, or add its origin to trusted_origins."
+            )
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{origin}{parts.path}{query}", origin == self._origin
+
+
+def is_video_url(url: str) -> bool:
+    """Whether the URL's path ends like a video file."""
+    return urlsplit(url).path.lower().endswith(_VIDEO_ENDINGS)
+
+
+def check_https(name: str, url: object) -> str:
+    """An absolute https URL that FLORA can call.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is not https, or no URL.
+    """
+    if not isinstance(url, str):
+        raise TypeError(f"{name} must be a URL as text, not {url!r}")
+    try:
+        origin = origin_of(url)
+    except ValueError as error:
+        raise ValueError(f"{name} {url!r} cannot be used: {error}") from None
+    if origin.scheme != "https":
+        raise ValueError(f"{name} {url!r} must start with https://: FLORA calls no other")
+    return url

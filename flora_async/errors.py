@@ -1,0 +1,330 @@
+"""Every error that flora_async raises on purpose.
+
+```text
+FloraError                          anything below; `.run` is the last seen run when one is known
+├── APIConnectionError              no whole answer came back: DNS, TCP, TLS, a cut or unreadable body
+│   └── APITimeoutError             … within the time given (also a TimeoutError)
+├── APIStatusError                  FLORA answered with a status that is no success
+│   ├── BadRequestError             400  fix the request: `.fields` names what is wrong
+│   ├── AuthenticationError         401  fix the API key
+│   ├── InsufficientCreditsError    402  top up the workspace
+│   ├── PermissionDeniedError       403  ask the workspace's owner
+│   ├── NotFoundError               404  fix the id
+│   ├── ConflictError               409
+│   │   └── IdempotencyError        409  this idempotency key was used by an earlier call
+│   ├── UnprocessableEntityError    422  the same idempotency key with another body
+│   ├── RateLimitError              429  wait `.retry_after` seconds
+│   └── InternalServerError         5xx  FLORA's side; try later
+├── DecodeError                     the answer has another shape than promised; `.path` says where
+├── UntrustedURLError               the server named a URL at an origin that is not trusted
+├── RunFailedError                  the run ended `failed`: `.run.error_code` says why
+├── WaitTimeoutError                the deadline passed first (also a TimeoutError); the run goes on
+└── SubmissionUnknownError          a start has no known outcome; nothing was sent under a second key
+```
+
+Arguments that can be judged before anything is sent raise the built-in `ValueError` or `TypeError`; using a
+session after `close()` raises `RuntimeError`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConflictError",
+    "DecodeError",
+    "FieldError",
+    "FloraError",
+    "IdempotencyError",
+    "InsufficientCreditsError",
+    "InternalServerError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RunFailedError",
+    "RunSnapshot",
+    "SubmissionUnknownError",
+    "UnprocessableEntityError",
+    "UntrustedURLError",
+    "WaitTimeoutError",
+]
+
+_LONGEST_MESSAGE = 200
+_TIMEOUT_HINT = "It may still arrive: try again, or allow more time with FloraSession(timeout=…)."
+
+
+class RunSnapshot(Protocol):
+    """What an error tells of the run it carries; in practice a `flora_async.Run`.
+
+    Pass it to `wait_for_run` to go on waiting, in this process or another.
+    """
+
+    @property
+    def run_id(self) -> str:
+        """FLORA's id of the run (`run_…`)."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """The status last seen."""
+        ...
+
+    @property
+    def progress(self) -> float:
+        """Progress last seen, 0 to 100."""
+        ...
+
+    @property
+    def charged_cost(self) -> float | None:
+        """What the run cost in USD, once FLORA has said so."""
+        ...
+
+    @property
+    def error_code(self) -> str | None:
+        """FLORA's code for why the run failed."""
+        ...
+
+    @property
+    def error_message(self) -> str | None:
+        """FLORA's sentence for why the run failed."""
+        ...
+
+    @property
+    def poll_url(self) -> str | None:
+        """Where the run can be asked for again."""
+        ...
+
+
+class FieldError(NamedTuple):
+    """One entry of FLORA's `fields` list: which request field is wrong and why."""
+
+    field: str
+    message: str
+
+
+class FloraError(Exception):
+    """The root of the tree drawn at the top of this module.
+
+    Attributes:
+        run: The last seen run, on every error raised while waiting; else None.
+        request_id: FLORA's `request-id` of the answer behind this error, which its support asks for; else None.
+    """
+
+    run: RunSnapshot | None = None
+    request_id: str | None = None
+
+    def __str__(self) -> str:
+        """The message on one line, at most 200 characters: servers send whole pages as messages."""
+        text = " ".join(super().__str__().split())
+        request_id = "" if self.request_id is None else f" [{''.join(self.request_id.split())[:60]}]"
+        room = _LONGEST_MESSAGE - len(request_id)
+        return (text if len(text) <= room else text[: room - 1] + "…") + request_id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors cross process borders with their data, whatever their constructor asks for."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[FloraError], args: tuple[object, ...], state: dict[str, object]) -> FloraError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class APIConnectionError(FloraError):
+    """No whole answer came back: DNS, refused, reset, TLS, or a body cut short or not readable as JSON.
+
+    Attributes:
+        sent: False when the request certainly never reached the server; True when it may have.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.request_id = request_id
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """No whole answer within the time given to one request, its body included.
+
+    Attributes:
+        timeout: The seconds that were given, or None when they are not known.
+    """
+
+    def __init__(self, *, timeout: float | None, sent: bool = True, request_id: str | None = None) -> None:
+        given = "in time" if timeout is None else f"within {timeout:.3g} s"
+        super().__init__(f"FLORA did not answer {given}. {_TIMEOUT_HINT}", sent=sent, request_id=request_id)
+        self.timeout = timeout
+
+
+class APIStatusError(FloraError):
+    """FLORA, or a proxy before it, answered with a status that is no success.
+
+    FLORA's envelope is `{"error": {"code", "message", "fields"?}}`, as on its page "Get a technique run".
+
+    Attributes:
+        status: The HTTP status.
+        code: FLORA's machine-readable code, such as `input_validation_error`; None when there is none.
+        message: FLORA's sentence, or what was made of an answer that has none.
+        fields: The request fields that FLORA refused.
+        headers: The answer's headers, by lower-case name.
+        body: The answer's raw body.
+        retry_after: Seconds FLORA asked to wait, or None when it did not say.
+    """
+
+    def __init__(  # noqa: PLR0913 - one keyword for each thing that an answer says
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        fields: Sequence[FieldError] = (),
+        request_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{status} {code}: {message}" if code else f"{status}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.fields = tuple(fields)
+        self.request_id = request_id
+        self.headers: Mapping[str, str] = dict(headers or {})
+        self.body = body
+        self.retry_after = retry_after
+
+
+class BadRequestError(APIStatusError):
+    """400: the request is not valid; `fields` names what to fix."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the API key is missing, wrong or revoked."""
+
+
+class InsufficientCreditsError(APIStatusError):
+    """402: the workspace has no credits left for this; top it up and try again."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the key is valid but may not do this."""
+
+
+class NotFoundError(APIStatusError):
+    """404: there is no such technique, run or path for this key."""
+
+
+class ConflictError(APIStatusError):
+    """409: the request contradicts the state at FLORA."""
+
+
+class IdempotencyError(ConflictError):
+    """409 `idempotency_duplicate`: an earlier call already used this idempotency key, so its run exists.
+
+    Find it with `techniques.runs.list()`; nothing was started by this call.
+    """
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422, such as `idempotency_conflict`: the key was used before with another body. Nothing was started."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests for this workspace; `retry_after` says for how many seconds to hold back."""
+
+
+class InternalServerError(APIStatusError):
+    """5xx: the fault is on FLORA's side or in a proxy before it; trying later can work."""
+
+
+class DecodeError(FloraError):
+    """A successful answer has another shape than FLORA's documentation promises.
+
+    Attributes:
+        path: Where, for example `outputs[0].url`; empty for the body as a whole.
+        reason: What is wrong there.
+        transient: Whether asking again may help: the body as a whole is no answer of FLORA's, as a proxy's page is.
+    """
+
+    def __init__(self, path: str, reason: str, *, request_id: str | None = None, transient: bool = False) -> None:
+        super().__init__(f"FLORA's answer could not be read at {path or 'its top level'}: {reason}")
+        self.path = path
+        self.reason = reason
+        self.request_id = request_id
+        self.transient = transient
+
+
+class UntrustedURLError(FloraError):
+    """The server named a URL that is not at FLORA's origin; it was not followed.
+
+    Attributes:
+        url: The URL as the server gave it.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"Not following {url[:80]!r}: {reason}")
+        self.url = url
+
+
+class RunFailedError(FloraError):
+    """The run ended `failed`. `run.error_code` says why.
+
+    `model_timeout`, `internal_error` and `provider_error` can work when run again (as a new, newly charged run);
+    `safety_blocked` and `input_unreachable` will not.
+    """
+
+    run: RunSnapshot
+
+    def __init__(self, run: RunSnapshot) -> None:
+        why = f"{run.error_code or 'no error code'}: {run.error_message or 'no message'}"
+        super().__init__(f"Run {run.run_id} failed with {why}")
+        self.run = run  # pyright: ignore[reportIncompatibleVariableOverride] - here it is always known
+
+
+class WaitTimeoutError(FloraError, TimeoutError):
+    """The deadline passed before the run ended. The run goes on at FLORA and is charged: wait for it again.
+
+    Attributes:
+        run: The last seen run.
+        elapsed: Seconds waited.
+    """
+
+    run: RunSnapshot
+
+    def __init__(self, run: RunSnapshot, elapsed: float) -> None:
+        super().__init__(
+            f"Run {run.run_id} is still {run.status} after {elapsed:.1f} s. "
+            "It goes on at FLORA: wait_for_run(error.run) waits again."
+        )
+        self.run = run  # pyright: ignore[reportIncompatibleVariableOverride] - here it is always known
+        self.elapsed = elapsed
+
+
+class SubmissionUnknownError(FloraError):
+    """A paid start has no known outcome: one run may exist and be charged, but FLORA's answer never arrived.
+
+    Nothing was sent under a second key. To find out, call again with the same `idempotency_key` (never a new one),
+    or look through `techniques.runs.list()` for a run created after `since`. The cause is `__cause__`.
+
+    Attributes:
+        idempotency_key: The key that every attempt carried.
+        technique_id: What was started, as the caller named it; None for `FloraSession.request`.
+        since: When the first attempt was sent (aware, UTC, by this machine's clock).
+    """
+
+    def __init__(self, *, idempotency_key: str, technique_id: str | None, since: datetime) -> None:
+        what = f"start of {technique_id[:40]!r}" if technique_id else "request"
+        super().__init__(
+            f"The {what} has no known outcome and may be charged. "
+            f"Send it again only with idempotency_key={idempotency_key[:44]!r}, or look in the history."
+        )
+        self.idempotency_key = idempotency_key
+        self.technique_id = technique_id
+        self.since = since

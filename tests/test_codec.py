@@ -1,0 +1,298 @@
+"""The codec: any spelling in, typed models out, and `DecodeError` with a path for everything else."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from attrs import fields
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flora_async import DecodeError, OutputType, Page, Run, RunOutput, RunStatus, TechniqueReference, TechniqueRun
+from flora_async._codec import Case, decode, decode_page, to_dict
+
+# The answer on FLORA's page "Get a technique run".
+EXAMPLE = b"""{
+  "createdAt": 0, "progress": 0, "runId": "run_abc123", "status": "pending", "chargedCost": 0, "completedAt": 0,
+  "errorCode": "provider_error", "errorMessage": "The provider failed to complete the generation.",
+  "outputs": [{"outputId": "output_1", "type": "imageUrl", "url": "https://media.flora.ai/output.png"}],
+  "pollUrl": "https://example.com", "startedAt": 0
+}"""
+# Every field of `RunListResponse` on FLORA's page "Runs", which has no example.
+ITEM: dict[str, Any] = json.loads("""{
+  "created_at": 1780000000000, "progress": 100, "project_id": "prj_1", "run_id": "run_abc123", "status": "completed",
+  "technique": {"name": "CCTV cam", "technique_id": "tech_1"}, "technique_run_id": "run_abc123",
+  "workspace_id": "ws_1", "charged_cost": 0.05, "completed_at": 1780000025500, "error_code": "none",
+  "error_message": "Nothing.", "outputs": [{"output_id": "o", "type": "text", "url": "A caption"}],
+  "poll_url": "https://app.flora.ai/api/v1/runs/run_abc123", "started_at": 1780000000500
+}""")
+HISTORY = {"technique_runs": [ITEM], "meta": {"next_cursor": "c2", "total_estimate": 7}}
+MINIMAL: dict[str, Any] = {"run_id": "run_1", "status": "running"}
+UNKNOWN = {"formFields": {"x_Amz_date": None, "X-Amz": [{"run_id": "no", "outputId": 1}]}, "extra": 1, "new_key": None}
+# By the path at which each value is refused.
+WRONG: dict[str, list[Any]] = {
+    **{name: [5] for name in ("run_id", "status", "error_code", "error_message", "poll_url", "project_id")},
+    "completed_at": ["yesterday", "", "12:00", "1780000000", True, {}, 1e300, -99_999_999_999, "9999-12-31T23-23:00"],
+    "progress": ["50", True, [], 10**400],
+    "charged_cost": ["0.05", False, {}],
+    "outputs": [{}, "x", 0, False, {"0": {}}],
+    "outputs[1]": [[{}, None], [{}, []], [{}, "x"], [{}, 0]],
+    "outputs[0].url": [[{"url": 5}]],
+    "outputs[1].output_id": [[{}, {"outputId": 5}]],
+    "outputs[1].type": [[{"type": None}, {"type": ["text"]}]],
+    "technique": ["tech_1", []],
+    "technique.technique_id": [{"techniqueId": 1}],
+}
+WRONG_PAGES: dict[str, list[Any]] = {
+    "meta": [{"technique_runs": [], "meta": meta} for meta in (5, "c2", [1], True, 0, [])],
+    "meta.next_cursor": [{"technique_runs": [], "meta": {"nextCursor": 5}}],
+    "meta.total_estimate": [{"technique_runs": [], "meta": {"total_estimate": "7"}}],
+    "technique_runs": [{}, {"technique_runs": {}}, {"technique_runs": None}, {"technique_runs": 0}],
+    "technique_runs[0]": [{"technique_runs": [5]}],
+}
+NO_JSON = [b"", b" \n", b"<html>502</html>", b"{", b'{"a":1}{', b"{'a':1}", b"NaN", b'{"progress": Infinity}', b"\x00"]
+LONG_NO_JSON = [b'"\xed\xa0\x80"', b"\xff" * 300, b"1" * 5000, b"[" * 100_000, b'{"a":' * 100_000, b"<" * 100_000]
+
+untimed = settings(deadline=None)
+
+
+def item_from(body: object, request_id: str | None = None) -> TechniqueRun:
+    return decode(json.dumps(body).encode(), TechniqueRun, request_id=request_id)
+
+
+def run_from(**fields_given: object) -> Run:
+    return decode(json.dumps(MINIMAL | fields_given).encode(), Run)
+
+
+def history_from(body: object, request_id: str | None = None) -> Page[TechniqueRun]:
+    return decode_page(json.dumps(body).encode(), TechniqueRun, "technique_runs", request_id=request_id)
+
+
+def camel(name: str) -> str:
+    return re.sub("_(.)", lambda match: match[1].upper(), name)
+
+
+def respelled(value: Any, spell: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {spell(key): respelled(item, spell) for key, item in value.items()}
+    return [respelled(item, spell) for item in value] if isinstance(value, list) else value
+
+
+def test_the_example_of_the_page_get_a_technique_run_is_read_whole() -> None:
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    assert decode(EXAMPLE, Run) == Run(
+        run_id="run_abc123",
+        status=RunStatus.PENDING,
+        created_at=epoch,
+        started_at=epoch,
+        completed_at=epoch,
+        charged_cost=0.0,
+        error_code="provider_error",
+        error_message="The provider failed to complete the generation.",
+        outputs=(RunOutput("output_1", OutputType.IMAGE, "https://media.flora.ai/output.png"),),
+        poll_url="https://example.com",
+    )
+
+
+def test_every_field_of_the_page_runs_is_read() -> None:
+    page = history_from(HISTORY)
+    (item,) = page.items
+    assert to_dict(item) == ITEM | {
+        "created_at": "2026-05-28T20:26:40+00:00",
+        "started_at": "2026-05-28T20:26:40.500000+00:00",
+        "completed_at": "2026-05-28T20:27:05.500000+00:00",
+    }
+    assert (page.next_cursor, page.total_estimate, item.duration) == ("c2", 7, 25.0)
+    assert item.technique == TechniqueReference("tech_1", "CCTV cam")
+    assert (type(item.status), type(item.outputs[0].type)) == (RunStatus, OutputType)
+
+
+@untimed
+@given(st.randoms(use_true_random=False))
+def test_keys_are_read_in_either_spelling_mixed_at_any_depth(random: Any) -> None:
+    mixed = respelled(HISTORY, lambda name: camel(name) if random.random() < 0.5 else name)
+    assert history_from(mixed) == history_from(HISTORY) == history_from(respelled(HISTORY, camel))
+
+
+@pytest.mark.parametrize("name", [name for name in ITEM if "_" in name])
+def test_the_snake_case_name_wins_in_either_order(name: str) -> None:
+    wrong = {camel(name): ["wrong"]}
+    assert item_from({**wrong, **ITEM}) == item_from({**ITEM, **wrong}) == item_from(ITEM)
+
+
+@pytest.mark.parametrize("spell", [str, camel])
+@pytest.mark.parametrize("name", sorted(ITEM.keys() - MINIMAL))
+def test_null_is_the_same_as_missing(name: str, spell: Callable[[str], str]) -> None:
+    assert item_from({**respelled(MINIMAL, spell), spell(name): None}) == item_from(MINIMAL)
+    assert item_from({**ITEM, camel(name): None, name: ITEM[name]}) == item_from(ITEM)
+
+
+@pytest.mark.parametrize("body", [{"run_id": None, "runId": "r"}, {"runId": None, "run_id": "r"}, {"id": "r"}])
+def test_the_run_id_has_three_names_of_which_null_is_none_and_id_the_last(body: dict[str, Any]) -> None:
+    assert item_from({**body, "status": "running"}) == TechniqueRun(run_id="r", status=RunStatus.RUNNING)
+    assert item_from({**MINIMAL, "id": "other"}).extra == {"id": "other"}
+
+
+@pytest.mark.parametrize("name", ["run_id", "status"])
+@pytest.mark.parametrize("nothing", [{}, {"run_id": None, "id": None, "status": None}, {"run_id": "", "status": ""}])
+def test_a_run_without_id_or_status_is_refused(name: str, nothing: dict[str, Any]) -> None:
+    given_fields = {key: value for key, value in MINIMAL.items() if key != name}
+    with pytest.raises(DecodeError, match="is missing") as caught:
+        item_from({**nothing, **given_fields})
+    assert caught.value.path == name
+
+
+def test_unknown_fields_are_kept_under_their_own_keys_at_any_depth() -> None:
+    run = item_from({**MINIMAL, **UNKNOWN, "outputs": [UNKNOWN], "technique": UNKNOWN})
+    assert run.technique is not None
+    assert run.extra == run.outputs[0].extra == run.technique.extra == UNKNOWN
+
+
+@pytest.mark.parametrize("status", ["cancelled", "COMPLETED", "Failed", "completed ", "ausgeführt"])
+def test_an_unknown_status_stays_a_str_and_is_not_terminal(status: str) -> None:
+    run = run_from(status=status)
+    assert (type(run.status), run.status) == (str, status)
+    assert (run.is_terminal, run.is_completed, run.is_failed) == (False, False, False)
+
+
+def test_an_unknown_output_type_stays_a_str_and_has_no_text() -> None:
+    (output,) = run_from(outputs=[{"type": "hologramUrl", "url": "x"}]).outputs
+    assert (type(output.type), output.type, output.text) == (str, "hologramUrl", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "1970-01-01T00:00:00+00:00"),
+        (-1, "1969-12-31T23:59:59+00:00"),
+        (1_780_000_000, "2026-05-28T20:26:40+00:00"),
+        (1_780_000_000.25, "2026-05-28T20:26:40.250000+00:00"),
+        (1_780_000_000_250, "2026-05-28T20:26:40.250000+00:00"),
+        (99_999_999_999, "5138-11-16T09:46:39+00:00"),
+        (100_000_000_000, "1973-03-03T09:46:40+00:00"),
+        (-100_000_000_000, "1966-10-31T14:13:20+00:00"),
+        ("2026-05-28T20:26:40Z", "2026-05-28T20:26:40+00:00"),
+        ("2026-05-28T22:26:40.000250+02:00", "2026-05-28T20:26:40.000250+00:00"),
+        ("2026-05-28T20:26:40", "2026-05-28T20:26:40+00:00"),
+    ],
+)
+def test_times_are_read_as_seconds_milliseconds_or_iso_8601_and_are_utc(value: object, expected: str) -> None:
+    assert to_dict(run_from(createdAt=value))["created_at"] == expected
+
+
+@pytest.mark.parametrize(("path", "value"), [(path, value) for path, values in WRONG.items() for value in values])
+def test_a_wrong_type_is_refused_with_its_path_and_the_request_id(path: str, value: object) -> None:
+    item = {**MINIMAL, re.split(r"\W", path)[0]: value}
+    with pytest.raises(DecodeError) as one:
+        item_from(item, "req_1")
+    with pytest.raises(DecodeError) as listed:
+        history_from({"techniqueRuns": [MINIMAL, MINIMAL, item]}, "req_1")
+    assert (one.value.path, one.value.request_id, one.value.transient) == (path, "req_1", False)
+    assert (listed.value.path, listed.value.request_id) == (f"technique_runs[2].{path}", "req_1")
+
+
+@pytest.mark.parametrize("body", NO_JSON + LONG_NO_JSON, ids=lambda body: repr(body[:12]))
+def test_a_body_that_is_no_json_is_refused_as_a_whole_and_may_pass(body: bytes) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(body, Run, request_id="r")
+    assert (caught.value.path, caught.value.request_id, caught.value.transient) == ("", "r", True)
+    assert len(str(caught.value)) <= 200
+
+
+@pytest.mark.parametrize("body", [[], None, 5, "run_1", True, [{}]])
+def test_json_that_is_no_object_is_refused_as_a_whole(body: object) -> None:
+    for read in (item_from, history_from):
+        with pytest.raises(DecodeError, match="top level: an object was expected"):
+            read(body)
+
+
+@pytest.mark.parametrize("around", ["%s", '{"run_id":%s}', '{"technique_runs":%s}', '{"technique_runs":[],"meta":%s}'])
+def test_nesting_of_any_depth_is_refused_with_an_error_of_ours(around: str) -> None:
+    for depth in range(sys.getrecursionlimit() - 300, sys.getrecursionlimit()):
+        body = (around % ("[" * depth + "]" * depth)).encode()
+        with pytest.raises(DecodeError):
+            decode(body, Run)
+        with pytest.raises(DecodeError):
+            decode_page(body, Run, "technique_runs")
+
+
+def test_a_lone_surrogate_is_text_and_survives_the_way_back() -> None:
+    run = run_from(error_message="\ud800")
+    assert run.error_message == "\ud800"
+    assert run_from(**to_dict(run)) == run
+
+
+@pytest.mark.parametrize("meta", [None, {}, {"next_cursor": None}, {"nextCursor": ""}])
+def test_no_cursor_means_the_last_page(meta: object) -> None:
+    assert history_from({"techniqueRuns": [], "meta": meta}) == Page(items=())
+
+
+@pytest.mark.parametrize(("path", "body"), [(path, body) for path, bodies in WRONG_PAGES.items() for body in bodies])
+def test_a_page_of_another_shape_is_refused_with_its_path(path: str, body: object) -> None:
+    with pytest.raises(DecodeError) as caught:
+        history_from(body, "req_1")
+    assert (caught.value.path, caught.value.request_id) == (path, "req_1")
+
+
+KNOWN = {a.name for kind in (TechniqueRun, RunOutput, TechniqueReference) for a in fields(kind)}
+NAMES = KNOWN | {camel(name) for name in KNOWN}
+TEXT, NUMBERS = st.text(), st.floats(allow_nan=False, allow_infinity=False)
+LEAVES = st.none() | st.booleans() | st.integers() | NUMBERS | TEXT
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=6)
+EXTRA = st.dictionaries(TEXT.filter(lambda key: key not in NAMES), JSON, max_size=3)
+OUTPUTS = st.builds(RunOutput, TEXT, st.sampled_from(OutputType) | TEXT, TEXT, EXTRA)
+OF_A_RUN: dict[str, st.SearchStrategy[Any]] = {
+    "run_id": st.text(min_size=1),
+    "status": st.sampled_from(RunStatus) | st.text(min_size=1),
+    "progress": NUMBERS,
+    "charged_cost": st.none() | NUMBERS,
+    **dict.fromkeys(("created_at", "started_at", "completed_at"), st.none() | st.datetimes(timezones=st.just(UTC))),
+    **dict.fromkeys(("error_code", "error_message", "poll_url"), st.none() | TEXT),
+    "outputs": st.lists(OUTPUTS, max_size=3).map(tuple),
+    "extra": EXTRA,
+}
+OF_AN_ITEM = {
+    **dict.fromkeys(("technique_run_id", "project_id", "workspace_id"), st.none() | TEXT),
+    "technique": st.none() | st.builds(TechniqueReference, TEXT, TEXT, EXTRA),
+}
+MODELS = st.builds(Run, **OF_A_RUN) | st.builds(TechniqueRun, **OF_A_RUN, **OF_AN_ITEM) | OUTPUTS
+
+
+@untimed
+@given(MODELS, st.sampled_from(["snake", "camel"]))
+def test_to_dict_and_json_and_decode_give_the_same_model(model: Run | RunOutput, case: Case) -> None:
+    plain, spell = to_dict(model, case), camel if case == "camel" else str
+    assert repr(json.loads(json.dumps(plain))) == repr(plain)
+    assert decode(json.dumps(plain).encode(), type(model)) == model
+    assert plain.keys() == {spell(a.name) for a in fields(type(model)) if a.name != "extra"} | model.extra.keys()
+
+
+KEYS = st.sampled_from(sorted(NAMES | {"id", "techniqueRuns", "meta", "nextCursor"}))
+HOSTILE = st.recursive(
+    LEAVES | st.floats() | st.sampled_from(["run_1", "running"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner),
+    max_leaves=20,
+)
+
+
+@untimed
+@given(st.binary() | HOSTILE.map(lambda value: json.dumps(value).encode()))
+@pytest.mark.parametrize("kind", [Run, TechniqueRun, RunOutput])
+def test_whatever_is_sent_is_read_or_refused_with_a_short_decode_error(kind: type[Run], body: bytes) -> None:
+    for read in (lambda: decode(body, kind), lambda: decode_page(body, kind, "technique_runs")):
+        message = "read"
+        try:
+            read()
+        except DecodeError as error:
+            message = str(error)
+        assert message.splitlines() == [message[:200]]
+
+
+@pytest.mark.parametrize(("model", "case"), [(None, "snake"), ({}, "camel"), (Run, "snake"), (run_from(), "kebab")])
+def test_to_dict_takes_models_and_two_cases_only(model: Any, case: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"a model such as a Run|snake, camel"):
+        to_dict(model, case)

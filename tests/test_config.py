@@ -1,0 +1,133 @@
+"""The two policies: a mistake in one fails where it is written."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from attrs import asdict, evolve
+from attrs.exceptions import FrozenInstanceError
+
+from flora_async import PollPolicy, RetryPolicy
+from flora_async.config import check_number
+
+Policy = PollPolicy | RetryPolicy
+
+NUMBERS: list[tuple[type[Policy], str]] = [
+    *[(RetryPolicy, name) for name in ("initial", "maximum", "rate_limit_pause")],
+    *[(PollPolicy, name) for name in ("initial", "multiplier", "maximum", "jitter", "timeout", "outage")],
+]
+UNLIMITED: list[tuple[type[Policy], str]] = [
+    *[(RetryPolicy, name) for name in ("attempts", "maximum")],
+    *[(PollPolicy, name) for name in ("maximum", "timeout", "outage")],
+]
+EVERY: list[tuple[type[Policy], str]] = [(RetryPolicy, "attempts"), *NUMBERS]
+
+
+def build(kind: type[Policy], name: str, value: object) -> Policy:
+    values: dict[str, Any] = {name: value}
+    return kind(**values)
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    assert asdict(RetryPolicy()) == {"attempts": 4, "initial": 0.5, "maximum": 30.0, "rate_limit_pause": 5.0}
+    assert asdict(PollPolicy()) == {
+        "initial": 0.5,
+        "multiplier": 1.5,
+        "maximum": 5.0,
+        "jitter": 0.1,
+        "timeout": 1800.0,
+        "outage": 120.0,
+    }
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1, -0.001])
+@pytest.mark.parametrize(("kind", "name"), NUMBERS)
+def test_a_number_that_is_not_finite_or_negative_is_refused_by_name(
+    kind: type[Policy], name: str, value: float
+) -> None:
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}\.{name} must be a finite number"):
+        build(kind, name, value)
+
+
+def test_a_number_too_large_for_a_float_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"^PollPolicy\.timeout must be a finite number"):
+        PollPolicy(timeout=10**400)
+
+
+@pytest.mark.parametrize("value", [True, False, "5", "", b"5", [5], 1j, Decimal(5), object()])
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_what_is_no_number_is_refused_by_name(kind: type[Policy], name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.{name} must be a"):
+        build(kind, name, value)
+
+
+@pytest.mark.parametrize(("kind", "name"), UNLIMITED)
+def test_none_means_no_limit_where_there_is_one(kind: type[Policy], name: str) -> None:
+    assert getattr(build(kind, name, None), name) is None
+
+
+@pytest.mark.parametrize(("kind", "name"), [field for field in EVERY if field not in UNLIMITED])
+def test_none_is_refused_where_there_is_no_limit(kind: type[Policy], name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.{name} must be a number, not None"):
+        build(kind, name, None)
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_one_is_a_value_of_every_field_and_is_kept(kind: type[Policy], name: str) -> None:
+    assert getattr(build(kind, name, 1), name) == 1
+
+
+@pytest.mark.parametrize(("kind", "name"), [field for field in NUMBERS if field[1] != "multiplier"])
+def test_zero_is_a_time_and_a_fraction(kind: type[Policy], name: str) -> None:
+    assert getattr(build(kind, name, 0), name) == 0
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_fewer_attempts_than_one_are_refused(value: int) -> None:
+    with pytest.raises(ValueError, match=r"^RetryPolicy\.attempts must be at least 1"):
+        RetryPolicy(attempts=value)
+
+
+@pytest.mark.parametrize("value", [1.0, 2.5, math.nan, math.inf])
+def test_attempts_are_whole(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^RetryPolicy\.attempts must be a whole number"):
+        RetryPolicy(attempts=value)
+
+
+@pytest.mark.parametrize("value", [0, 0.999])
+def test_pauses_never_shrink(value: float) -> None:
+    with pytest.raises(ValueError, match=r"^PollPolicy\.multiplier must be a finite number of at least 1"):
+        PollPolicy(multiplier=value)
+
+
+@pytest.mark.parametrize("value", [1.001, 10, 100.0])
+def test_jitter_is_a_fraction(value: float) -> None:
+    with pytest.raises(ValueError, match=r"^PollPolicy\.jitter must be at most 1"):
+        PollPolicy(jitter=value)
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_a_policy_is_frozen_and_checked_again_when_evolved(kind: type[Policy], name: str) -> None:
+    policy = kind()
+    with pytest.raises(FrozenInstanceError):
+        setattr(policy, name, 1)
+    change: dict[str, Any] = {name: -1}
+    with pytest.raises(ValueError, match=name):
+        evolve(policy, **change)
+    assert policy == kind()
+    assert hash(policy) == hash(kind())
+
+
+@pytest.mark.parametrize("kind", [PollPolicy, RetryPolicy])
+def test_a_policy_takes_names_only(kind: Any) -> None:
+    with pytest.raises(TypeError, match="positional argument"):
+        kind(1)
+    with pytest.raises(TypeError, match="retries"):
+        kind(retries=1)
+
+
+def test_a_bound_can_be_exclusive() -> None:
+    check_number("timeout", 0.001, exclusive=True)
+    with pytest.raises(ValueError, match="timeout must be a finite number of more than 0, not 0"):
+        check_number("timeout", 0, exclusive=True)
