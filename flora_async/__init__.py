@@ -1,6 +1,15 @@
-"""The asyncio-first SDK for FLORA: paid runs start safely, waiting is cheap and never lost."""
+"""The asyncio-first SDK for FLORA: paid runs start safely, waiting is cheap and never lost.
+
+Example:
+    >>> from flora_async import FloraSession
+    >>> async with FloraSession() as flora:
+    ...     run = await flora.run("caption", {"prompt": "a red bicycle"})
+    >>> run.outputs[0].text
+    'Caption: a red bicycle'
+"""
 
 from flora_async._codec import to_dict
+from flora_async._pages import Pager
 from flora_async._version import __version__
 from flora_async.config import PollPolicy, RetryPolicy
 from flora_async.errors import (
@@ -35,6 +44,8 @@ from flora_async.models import (
     TechniqueReference,
     TechniqueRun,
 )
+from flora_async.polling import wait_for_run, watch_run
+from flora_async.session import FloraSession
 
 __all__ = [
     "APIConnectionError",
@@ -46,12 +57,14 @@ __all__ = [
     "DecodeError",
     "FieldError",
     "FloraError",
+    "FloraSession",
     "IdempotencyError",
     "InsufficientCreditsError",
     "InternalServerError",
     "NotFoundError",
     "OutputType",
     "Page",
+    "Pager",
     "PermissionDeniedError",
     "PollPolicy",
     "RateLimitError",
@@ -69,4 +82,6 @@ __all__ = [
     "WaitTimeoutError",
     "__version__",
     "to_dict",
+    "wait_for_run",
+    "watch_run",
 ]

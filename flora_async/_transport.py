@@ -1,0 +1,220 @@
+"""One request, one whole answer: the only importer of aiohttp's client.
+
+Here the key meets the network, so here it is kept out of sight; here every exception of aiohttp becomes one of ours.
+"""
+
+import asyncio
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+from aiohttp import ClientSession as ClientSession  # noqa: PLC0414 - for the session's signature
+from aiohttp import TraceConfig as TraceConfig  # noqa: PLC0414 - likewise
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.payload import BytesPayload
+from yarl import URL
+
+from flora_async._version import __version__
+from flora_async._wire import Response
+from flora_async.errors import APIConnectionError, APITimeoutError, DecodeError
+
+MAX_RESPONSE_BYTES: Final = 32 * 1024 * 1024
+USER_AGENT: Final = f"flora-async/{__version__} (Python {platform.python_version()}; aiohttp {aiohttp.__version__})"
+
+# Raised before a byte of the request was written, so nothing can have been started. Every other exception of
+# aiohttp's leaves that open; a test fails when aiohttp grows one that has not been judged.
+NEVER_SENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+    aiohttp.ServerFingerprintMismatch,
+)
+# A connection that cannot be made within this fails as "never sent", and so can be tried again without any doubt.
+_CONNECT_TIMEOUT: Final = 30.0
+
+
+class Secret(str):
+    """Text that is sent as it is but shows as `'***'` in every repr: of itself, of a dict, of a frame's locals."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Request(NamedTuple):
+    """A request that can be sent any number of times: everything in it is built once."""
+
+    method: str
+    url: URL
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+    @property
+    def path(self) -> str:
+        """What logs and messages call this request; queries and hosts stay out of them."""
+        return self.url.raw_path
+
+
+class _Body(BytesPayload):
+    """A body that remembers whether any of it was handed to the network: without a body nothing is started."""
+
+    written = False
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self.written = True
+        await super().write(writer)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self.written = True
+        await super().write_with_length(writer, content_length)
+
+
+class Transport:
+    """Owns or borrows an aiohttp session and sends requests through it.
+
+    An owned session is built on first use, for the event loop that runs then, and again after `close`.
+
+    Args:
+        authorization: The value of the `Authorization` header.
+        http_session: A session to borrow; it is never closed here. None = own one.
+        max_connections: How many connections an owned session opens at most.
+        trace_configs: aiohttp's tracing hooks for an owned session.
+    """
+
+    def __init__(
+        self,
+        authorization: Secret,
+        *,
+        http_session: ClientSession | None,
+        max_connections: int,
+        trace_configs: Sequence[TraceConfig],
+    ) -> None:
+        self._public_headers: Mapping[str, str] = {"Accept": "application/json", "User-Agent": USER_AGENT}
+        self._key_headers: Mapping[str, str] = {**self._public_headers, "Authorization": authorization}
+        self._borrowed = http_session
+        self._owned: ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._max_connections = max_connections
+        self._trace_configs = list(trace_configs)
+        self.closed = False
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        with_key: bool = True,
+        body: bytes | None = None,
+        idempotency_key: str | None = None,
+    ) -> Request:
+        """Build a request for an absolute, percent-encoded URL. `with_key` only for FLORA's own origin."""
+        headers = self._key_headers if with_key else self._public_headers
+        if idempotency_key is not None:
+            headers = {**headers, "Idempotency-Key": idempotency_key}
+        return Request(method, URL(url, encoded=True), headers, body)
+
+    async def send(self, request: Request, *, timeout: float | None) -> Response:  # noqa: ASYNC109 - aiohttp enforces it, body included
+        """Send a request once and read the whole answer, redirects included as answers.
+
+        Args:
+            request: What to send.
+            timeout: Seconds for everything: a place in the pool, connecting, sending, the answer and its body.
+
+        Raises:
+            APITimeoutError: The time was not enough.
+            APIConnectionError: No whole answer came back.
+            DecodeError: The answer is larger than 32 MiB.
+            RuntimeError: The session is closed, or belongs to another event loop.
+        """
+        session = self._owned
+        if session is None or self.closed or self._loop is not asyncio.get_running_loop():
+            session = await self._open()
+        body = None if request.body is None else _Body(request.body, content_type="application/json")
+        request_id: str | None = None
+        try:
+            async with session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=body,
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=_client_timeout(timeout),
+            ) as response:
+                request_id = response.headers.get("request-id")
+                return Response(response.status, response.headers, await _read(response))
+        except TimeoutError as error:
+            raise APITimeoutError(timeout=timeout, sent=_sent(error, body), request_id=request_id) from error
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            message = f"{request.method} {request.path} failed: {why}"
+            raise APIConnectionError(message, sent=_sent(error, body), request_id=request_id) from error
+
+    def reopen(self) -> None:
+        """Allow use again after `close`."""
+        self.closed = False
+
+    async def close(self) -> None:
+        """Close an owned session; leave a borrowed one alone."""
+        self.closed = True
+        session, self._owned, self._loop = self._owned, None, None
+        if session is not None:
+            await session.close()
+
+    async def _open(self) -> ClientSession:
+        if self.closed:
+            raise RuntimeError("This FloraSession is closed: enter it again with `async with`, or make a new one")
+        if self._borrowed is not None:
+            if self._borrowed.closed:
+                raise RuntimeError("The http_session given to this FloraSession is closed: keep it open while in use")
+            return self._borrowed
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError(
+                "This FloraSession is in use on another event loop: close it there first, or make one session a loop"
+            )
+        # The loop of an earlier `asyncio.run` is gone, and with it the connections of a session nobody closed.
+        gone = self._owned
+        self._loop = asyncio.get_running_loop()
+        self._owned = ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._max_connections),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=self._trace_configs,
+        )
+        if gone is not None:
+            await gone.close()
+        return self._owned
+
+
+def _client_timeout(seconds: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_TIMEOUT)
+
+
+def _sent(error: BaseException, body: _Body | None) -> bool:
+    """Whether the server may have got the request. Until its body is written, a request with a body does nothing."""
+    return not isinstance(error, NEVER_SENT) and (body is None or body.written)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body, decompressed, up to the cap: a hostile answer may not fill the memory."""
+    content: Any = response.content
+    first: bytes = await content.readany()
+    if content.at_eof() and len(first) <= MAX_RESPONSE_BYTES:
+        return first
+    chunks, size = [first], len(first)
+    while size <= MAX_RESPONSE_BYTES:
+        chunk: bytes = await content.readany()
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+        size += len(chunk)
+    response.close()
+    raise DecodeError(
+        "",
+        f"more than {MAX_RESPONSE_BYTES >> 20} MiB were sent",
+        request_id=response.headers.get("request-id"),
+    )

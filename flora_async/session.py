@@ -1,0 +1,336 @@
+"""`FloraSession`: one connection to FLORA, from which everything else is reached."""
+
+import json
+import os
+import uuid
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import EllipsisType, TracebackType
+from typing import Any, Final, NoReturn, Self
+
+from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async._codec import parse_json
+from flora_async._road import Look, Road
+from flora_async._transport import ClientSession, Secret, TraceConfig, Transport
+from flora_async._urls import Endpoints, ParameterValue, check_endpoint, check_path, check_trusted, segment
+from flora_async._wire import Response, check_api_key, check_idempotency_key
+from flora_async.config import PollPolicy, RetryPolicy, check_number
+from flora_async.models import Run
+from flora_async.polling import OnUpdate, RunReference, notify, time_limit, wait_for_run, watch_run
+from flora_async.resources import Techniques
+from flora_async.resources._inputs import Inputs
+
+BASE_URL: Final = "https://app.flora.ai/api/v1"
+
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # idempotent by RFC 9110, 9.2.2
+_METHODS: Final = _REPEATABLE | {"POST", "PATCH"}
+
+
+class FloraSession:
+    """A session with FLORA. Use it with `async with`, or call `await close()` when done.
+
+    Connections are opened on first use, inside the event loop that runs then. A closed session can be entered again,
+    also under another loop; one session serves any number of concurrent calls.
+
+    Args:
+        api_key: FLORA's API key (`sk_live_…`, `ak_…`); None = the environment variable `FLORA_API_KEY`. It is sent to
+            the origin of `base_url` and nowhere else, and is shown in no repr, log or error.
+        base_url: None = the environment variable `FLORA_BASE_URL`, or else `https://app.flora.ai/api/v1`.
+        timeout: Seconds for one attempt of one request: a connection, sending, and the whole answer with its body;
+            None = no limit. Default 60.
+        retry: How requests are tried again.
+        poll: How runs are watched, unless a call says otherwise.
+        http_session: An aiohttp session to use; it is never closed here. None = an own one.
+        max_connections: The most connections that an own session opens at once. Default 100.
+        trace_configs: aiohttp's tracing hooks for an own session. They see the request's headers, the key among them.
+        trusted_origins: Further origins (`https://host`) whose poll URLs may be followed; the key does not go there.
+        allow_http: Allow an unencrypted `base_url` that is not on this machine. Default False.
+        clock: Time, sleep and randomness, for tests; None = the real ones. `flora_async.testing` has a virtual one.
+
+    Raises:
+        ValueError: The key is missing or malformed, or another argument cannot be right.
+        TypeError: An argument has the wrong type.
+
+    Example:
+        >>> from flora_async import FloraSession
+        >>> async with FloraSession() as flora:
+        ...     run = await flora.run("caption", {"prompt": "a red bicycle"})
+        >>> run.is_completed
+        True
+    """
+
+    def __init__(  # noqa: PLR0913 - one keyword for each decision about a session
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | None = 60.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        poll: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
+        http_session: ClientSession | None = None,
+        max_connections: int = 100,
+        trace_configs: Sequence[TraceConfig] = (),
+        trusted_origins: Sequence[str] = (),
+        allow_http: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        # First of all, so that no frame of ours holds the key in a form that shows, whatever fails below.
+        if api_key is None:
+            api_key = os.environ.get("FLORA_API_KEY", "")
+        elif not isinstance(api_key, str):
+            given, api_key = type(api_key).__name__, None  # bytes may well be the key
+            raise TypeError(f"api_key must be text, not {given}")
+        api_key = Secret(api_key)
+        check_api_key(api_key)
+        if timeout is not None:
+            check_number("timeout", timeout, exclusive=True)
+        _check_type("retry", retry, RetryPolicy)
+        _check_type("poll", poll, PollPolicy)
+        if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
+            raise ValueError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
+        if http_session is not None:
+            _check_type("http_session", http_session, ClientSession)
+            if trace_configs:
+                raise ValueError("trace_configs belong to an own session: give them to http_session instead")
+        if isinstance(trusted_origins, str):
+            raise TypeError(f"trusted_origins must be a sequence of URLs: [{trusted_origins!r}]")
+        base_url = os.environ.get("FLORA_BASE_URL", BASE_URL) if base_url is None else base_url
+        self._endpoints = Endpoints(
+            check_endpoint("base_url", base_url, allow_http=allow_http),
+            [check_trusted(origin, allow_http=allow_http) for origin in trusted_origins],
+        )
+        self._transport = Transport(
+            Secret(f"Bearer {api_key}"),
+            http_session=http_session,
+            max_connections=max_connections,
+            trace_configs=trace_configs,
+        )
+        self._poll = poll
+        self._clock = SYSTEM_CLOCK if clock is None else clock
+        self._road = Road(self._transport, self._endpoints, policy=retry, timeout=timeout, clock=self._clock)
+        self._entered = False
+        self.techniques = Techniques(self._road)
+
+    def __repr__(self) -> str:
+        if "_road" not in vars(self):  # a crash reporter may ask while the constructor refuses its arguments
+            return "<FloraSession not built>"
+        state = "closed" if self._transport.closed else "open"
+        return f"<FloraSession {state} base_url={self._endpoints.base_url!r}>"
+
+    async def __aenter__(self) -> Self:
+        """Open the session, also one that was closed before.
+
+        Raises:
+            RuntimeError: It is entered already.
+        """
+        if self._entered:
+            raise RuntimeError("This FloraSession is entered already: pass it on, or make another one")
+        self._entered = True
+        self._transport.reopen()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the session."""
+        await self.close()
+
+    def __enter__(self) -> NoReturn:
+        """Explain why plain `with` does not work.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("A FloraSession closes network connections when it ends: use `async with`, not `with`")
+
+    # `with` looks for both methods before it calls the first, so that the explanation above can be given.
+    __exit__ = None
+
+    async def close(self) -> None:
+        """Close the connections of an own session. Runs go on at FLORA. Closing twice does nothing."""
+        self._entered = False
+        await self._transport.close()
+
+    @property
+    def poll(self) -> PollPolicy:
+        """How runs are watched, unless a call says otherwise."""
+        return self._poll
+
+    @property
+    def clock(self) -> Clock:
+        """Time, sleep and randomness of everything that waits in this session."""
+        return self._clock
+
+    def look_for(self, run: RunReference) -> Look:
+        """Prepare looking at a run: the piece of a session that `wait_for_run` and `watch_run` use.
+
+        Args:
+            run: A `Run`, anything with `run_id` and `poll_url`, a poll URL, or a `run_…` id.
+
+        Returns:
+            A coroutine function that makes one look.
+
+        Raises:
+            UntrustedURLError: The poll URL is not at FLORA's origin.
+            ValueError: `run` names no run.
+            TypeError: `run` is nothing that could.
+        """
+        if isinstance(run, str):
+            run_id, poll_url = (None, run) if "/" in run else (run, None)
+        else:
+            run_id, poll_url = getattr(run, "run_id", None), getattr(run, "poll_url", None)
+        if isinstance(poll_url, str) and poll_url:
+            return self._road.look(poll_url)
+        if run_id is None:
+            raise TypeError(f"run must be a Run, a poll URL or a run id, not {run!r:.60}")
+        if isinstance(run, str) and not run.startswith("run_"):
+            raise ValueError(f"run {run!r:.60} is neither a poll URL nor a run id (run_…)")
+        return self._road.look(self._road.url(f"/runs/{segment('run_id', run_id)}"))
+
+    async def wait_for_run(
+        self,
+        run: RunReference,
+        *,
+        poll: PollPolicy | None = None,
+        timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - as flora_async.wait_for_run
+        on_update: OnUpdate | None = None,
+        raise_on_failure: bool = False,
+    ) -> Run:
+        """Wait until a run is completed or failed: `flora_async.wait_for_run` with this session.
+
+        Example:
+            >>> run = await flora.techniques.runs.create("caption", inputs={"prompt": "a red bicycle"})
+            >>> (await flora.wait_for_run(run)).outputs[0].text
+            'Caption: a red bicycle'
+        """
+        return await wait_for_run(
+            self, run, poll=poll, timeout=timeout, on_update=on_update, raise_on_failure=raise_on_failure
+        )
+
+    def watch_run(
+        self,
+        run: RunReference,
+        *,
+        poll: PollPolicy | None = None,
+        timeout: float | EllipsisType | None = ...,
+    ) -> AsyncGenerator[Run, None]:
+        """Iterate over the changed snapshots of a run: `flora_async.watch_run` with this session.
+
+        Example:
+            >>> run = await flora.techniques.runs.create("caption", inputs={"prompt": "a red bicycle"})
+            >>> async for snapshot in flora.watch_run(run):
+            ...     last = snapshot
+            >>> last.is_completed
+            True
+        """
+        return watch_run(self, run, poll=poll, timeout=timeout)
+
+    async def run(  # noqa: PLR0913 - what create and wait_for_run take
+        self,
+        technique_id: str,
+        inputs: Inputs,
+        *,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
+        poll: PollPolicy | None = None,
+        timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - as flora_async.wait_for_run
+        on_update: OnUpdate | None = None,
+        raise_on_failure: bool = False,
+    ) -> Run:
+        """Start a run and wait for its end: `techniques.runs.create` and `wait_for_run` in one.
+
+        Args:
+            technique_id: The technique's slug or id (`tech_…`).
+            inputs: `{input_id: value}`, or a sequence of `RunInput`.
+            callback_url: A public https URL that FLORA calls when the run has ended.
+            idempotency_key: Your own key for this one start; None = a new one.
+            poll: How to watch; None = the session's policy.
+            timeout: Seconds to wait once the run is started; None = no limit; left out = `poll.timeout`.
+            on_update: Called with the run as soon as it is started, and each time it has changed.
+            raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
+
+        Returns:
+            The run as it ended.
+
+        Raises:
+            FloraError: As `techniques.runs.create` (nothing but `SubmissionUnknownError` can have cost anything), then
+                as `wait_for_run` (with the run as `error.run`).
+
+        Example:
+            >>> run = await flora.run("always-fails", {"prompt": "a red bicycle"})
+            >>> run.status, run.error_code
+            (<RunStatus.FAILED: 'failed'>, 'safety_blocked')
+        """
+        limit = time_limit(self._poll if poll is None else poll, timeout)  # checked before anything is spent
+        started = await self.techniques.runs.create(
+            technique_id, inputs=inputs, callback_url=callback_url, idempotency_key=idempotency_key
+        )
+        if not started.is_terminal:
+            await notify(on_update, started)
+        return await self.wait_for_run(
+            started, poll=poll, timeout=limit, on_update=on_update, raise_on_failure=raise_on_failure
+        )
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, ParameterValue] | None = None,
+        json: Any = None,  # noqa: ANN401 - any JSON value
+        idempotency_key: str | None = None,
+    ) -> Any:  # noqa: ANN401 - any JSON value
+        """Reach an operation that has no method here, with the same care as those that have.
+
+        GET, HEAD, OPTIONS, PUT and DELETE are tried again by the session's `RetryPolicy`. POST and PATCH may cost
+        money: they carry an `Idempotency-Key` header, and after an attempt in doubt they are sent again only if the
+        key is yours, since nobody else can know whether the operation heeds it.
+
+        Args:
+            method: The HTTP method.
+            path: Below `base_url`, beginning with `/`, percent-encoded, such as `/models`.
+            params: Query parameters; those that are None are left out.
+            json: The body, as anything that `json.dumps` takes; None = no body.
+            idempotency_key: Your own key, for an operation that is known to heed it.
+
+        Returns:
+            The answer's JSON as it came; None for an empty answer.
+
+        Raises:
+            SubmissionUnknownError: A POST or PATCH may have been carried out, but no answer says so.
+            FloraError: Any other error of the request.
+            ValueError: The path, the method or the key cannot be right; nothing was sent.
+            TypeError: `json` is no JSON; nothing was sent.
+
+        Example:
+            >>> answer = await flora.request("GET", "/technique-runs", params={"limit": 1})
+            >>> sorted(answer)
+            ['meta', 'techniqueRuns']
+        """
+        method = method.upper()
+        if method not in _METHODS:
+            raise ValueError(f"method must be one of {', '.join(sorted(_METHODS))}, not {method!r:.40}")
+        repeatable = method in _REPEATABLE
+        key = None if idempotency_key is None else check_idempotency_key(idempotency_key)
+        if key is None and not repeatable:
+            key = str(uuid.uuid4())
+        body = None if json is None else _dump(json)
+        request = self._road.request(method, check_path(path), params=params, body=body, idempotency_key=key)
+        if repeatable or key is None:
+            return await self._road.fetch(request, _read_json)
+        return await self._road.submit(request, _read_json, idempotency_key=key, resend=idempotency_key is not None)
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r:.60}")
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, allow_nan=False).encode()
+
+
+def _read_json(response: Response) -> Any:  # noqa: ANN401 - any JSON value
+    return parse_json(response.body, request_id=response.request_id) if response.body.strip() else None

@@ -1,0 +1,61 @@
+"""A local FLORA for tests and demos: a real server on loopback, and a clock whose sleeps take no time."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flora_async.testing._faults import (
+        Drop,
+        Fault,
+        ForeignPollUrl,
+        Garbage,
+        Oversize,
+        Redirect,
+        Replace,
+        RetryAfter,
+        Slow,
+        Status,
+        Truncate,
+    )
+    from flora_async.testing._requests import RecordedRequest
+    from flora_async.testing._runs import FakeRun
+    from flora_async.testing._server import FakeFlora
+    from flora_async.testing._techniques import FakeTechnique
+    from flora_async.testing.clock import VirtualClock
+else:
+    _ROOMS = {
+        "FakeFlora": "_server",
+        "FakeRun": "_runs",
+        "FakeTechnique": "_techniques",
+        "RecordedRequest": "_requests",
+        "VirtualClock": "clock",
+    }
+
+    def __getattr__(name: str) -> object:
+        # The pytest plugin lives in this package, so every pytest run of every user imports it: the server must
+        # not come along until somebody asks for it.
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f"{__name__}.{_ROOMS.get(name, '_faults')}"), name)
+        globals()[name] = value
+        return value
+
+
+__all__ = [
+    "Drop",
+    "FakeFlora",
+    "FakeRun",
+    "FakeTechnique",
+    "Fault",
+    "ForeignPollUrl",
+    "Garbage",
+    "Oversize",
+    "RecordedRequest",
+    "Redirect",
+    "Replace",
+    "RetryAfter",
+    "Slow",
+    "Status",
+    "Truncate",
+    "VirtualClock",
+]

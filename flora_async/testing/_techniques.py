@@ -1,0 +1,107 @@
+"""Techniques of the local FLORA: what they take, what they give, how long they run and how they end."""
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from flora_async.testing._checks import seconds_or_never
+
+_INPUT_TYPES = {"text", "imageUrl", "videoUrl"}
+
+_PENDING_SHARE = 0.2
+
+
+def _frozen(mapping: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(mapping))
+
+
+def _known_types(_: object, attribute: "attrs.Attribute[Any]", value: Mapping[str, str]) -> None:
+    if unknown := set(value.values()) - _INPUT_TYPES:
+        raise ValueError(f"{attribute.name} must be of types text, imageUrl or videoUrl, not {sorted(unknown)}")
+
+
+def _usd(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{attribute.name} must be an amount in USD of 0 or more, not {value}")
+
+
+def _title(technique: "FakeTechnique") -> str:
+    return technique.slug.replace("-", " ").capitalize()
+
+
+def _public_id(technique: "FakeTechnique") -> str:
+    return f"tech_{technique.slug.replace('-', '_')}"
+
+
+@attrs.frozen
+class FakeTechnique:
+    """A technique that the local FLORA can run.
+
+    Its runs complete, unless it has an `error_code` or an `error_message`: then they fail with those.
+
+    Args:
+        slug: The readable name in addresses.
+        technique_id: The public id, by default `tech_` and the slug.
+        name: The title, by default made from the slug.
+        inputs: Required inputs, id → type (`text`, `imageUrl`, `videoUrl`).
+        optional_inputs: Inputs that a start request may leave out, id → type.
+        outputs: Outputs, id → type. A `text` output says the technique's name and the values it was given;
+            every other type is served as a small PNG image.
+        run_cost: USD charged for a run that completes.
+        pending: Seconds before a run begins; `math.inf` holds it until `FakeFlora.finish`.
+        running: Seconds from its beginning to its end; `math.inf` likewise.
+        error_code: Why its runs fail, for machines.
+        error_message: Why its runs fail, for people.
+        workspace_id: The workspace its runs are listed under.
+        project_id: The project its runs are listed under.
+
+    Raises:
+        TypeError: A time is not a number.
+        ValueError: The slug is empty, an input type is not one of FLORA's, or a time or the cost is negative
+            or NaN.
+
+    Example:
+        >>> from flora_async.testing import FakeTechnique
+        >>> FakeTechnique("slow-film", outputs={"film": "videoUrl"}, running=600).name
+        'Slow film'
+    """
+
+    slug: str = attrs.field(validator=attrs.validators.min_len(1))
+    technique_id: str = attrs.field(default=attrs.Factory(_public_id, takes_self=True), kw_only=True)
+    name: str = attrs.field(default=attrs.Factory(_title, takes_self=True), kw_only=True)
+    inputs: Mapping[str, str] = attrs.field(
+        factory=lambda: {"prompt": "text"}, converter=_frozen, validator=_known_types, kw_only=True
+    )
+    optional_inputs: Mapping[str, str] = attrs.field(
+        factory=dict, converter=_frozen, validator=_known_types, kw_only=True
+    )
+    outputs: Mapping[str, str] = attrs.field(factory=lambda: {"output_1": "imageUrl"}, converter=_frozen, kw_only=True)
+    run_cost: float = attrs.field(default=0.05, validator=_usd, kw_only=True)
+    pending: float = attrs.field(default=0.02, validator=seconds_or_never, kw_only=True)
+    running: float = attrs.field(default=0.08, validator=seconds_or_never, kw_only=True)
+    error_code: str | None = attrs.field(default=None, kw_only=True)
+    error_message: str | None = attrs.field(default=None, kw_only=True)
+    workspace_id: str = attrs.field(default="ws_local", kw_only=True)
+    project_id: str = attrs.field(default="prj_local", kw_only=True)
+
+
+def ready_made(run_seconds: float) -> tuple[FakeTechnique, ...]:
+    """The techniques of a new `FakeFlora`, whose runs take `run_seconds` in all."""
+    pending = run_seconds * _PENDING_SHARE
+    running = run_seconds - pending
+    return (
+        FakeTechnique(
+            "cctv-cam", name="CCTV cam", inputs={"input_image": "imageUrl"}, pending=pending, running=running
+        ),
+        FakeTechnique("caption", outputs={"output_1": "text"}, run_cost=0.01, pending=pending, running=running),
+        FakeTechnique(
+            "always-fails",
+            error_code="safety_blocked",
+            error_message="The request was blocked by the safety system.",
+            pending=pending,
+            running=running,
+        ),
+    )

@@ -1,0 +1,47 @@
+"""What every test shares: a FLORA on loopback, and sessions that wait in milliseconds."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from flora_async import FloraSession, PollPolicy, RetryPolicy
+from flora_async.testing import FakeFlora
+
+SWIFT_RETRY = RetryPolicy(attempts=4, initial=0.001, maximum=0.01, rate_limit_pause=0.01)
+SWIFT_POLL = PollPolicy(initial=0.001, maximum=0.01, outage=0.2, timeout=20.0)
+IMAGE = {"input_image": "https://example.com/photo.png"}
+
+OpenSession = Callable[..., FloraSession]
+
+
+@pytest.fixture(autouse=True)
+def _no_key_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLORA_API_KEY", raising=False)
+    monkeypatch.delenv("FLORA_BASE_URL", raising=False)
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeFlora]:
+    async with FakeFlora() as server:
+        yield server
+
+
+@pytest.fixture
+async def session_on() -> AsyncIterator[OpenSession]:
+    """Sessions on a given FLORA, swift unless told otherwise, closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        def open_session(fake: FakeFlora, **options: Any) -> FloraSession:
+            settings = {"base_url": fake.base_url, "retry": SWIFT_RETRY, "poll": SWIFT_POLL, **options}
+            session = FloraSession(fake.api_key, **settings)
+            stack.push_async_callback(session.close)
+            return session
+
+        yield open_session
+
+
+@pytest.fixture
+def flora(fake: FakeFlora, session_on: OpenSession) -> FloraSession:
+    return session_on(fake)
