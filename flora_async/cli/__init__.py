@@ -1,0 +1,109 @@
+"""The command line: `flora-async demo` and `flora-async run`, also as `python -m flora_async`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flora_async import FloraError, SubmissionUnknownError, __version__
+from flora_async.cli._commands import Job, demo, run
+
+__all__ = ["main"]
+
+_DONE, _FAILED, _USAGE, _UNKNOWN, _INTERRUPTED = 0, 1, 2, 3, 130
+
+_EXIT_CODES = """\
+exit status: 0 the run completed · 1 it failed, or an error ended the wait · 2 the arguments or the key are wrong ·
+3 a start has no known outcome (start it again only with the idempotency key that is shown) · 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The command line without the program's name; None = `sys.argv`.
+
+    Returns:
+        The exit status: 0 completed, 1 failed, 2 wrong usage, 3 a start with unknown outcome, 130 interrupted.
+
+    Example:
+        `python -m flora_async run cctv-cam --input input_image=https://example.com/photo.png`
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    job = Job(technique_id="cctv-cam" if options.command == "demo" else options.technique)
+    try:
+        if options.command == "demo":
+            finished = asyncio.run(demo(job, options.output_dir))
+        else:
+            finished = asyncio.run(
+                run(
+                    job,
+                    dict(options.input),
+                    options.output_dir,
+                    idempotency_key=options.idempotency_key,
+                    timeout=options.timeout,
+                )
+            )
+    except SubmissionUnknownError as error:
+        _complain(f"{error}\nCause: {error.__cause__}\nIdempotency key: {error.idempotency_key}")
+        return _UNKNOWN
+    except (FloraError, OSError) as error:
+        _complain(f"{error}{job.remains()}")
+        return _FAILED
+    except (ValueError, TypeError) as error:
+        _complain(str(error))
+        return _USAGE
+    except KeyboardInterrupt:
+        _complain(f"interrupted{job.remains()}")
+        return _INTERRUPTED
+    return _DONE if finished.is_completed else _FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="flora-async", description="Run FLORA techniques from the command line.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("demo", "run a technique against a FLORA on this machine: no key, no network, no cost"),
+        ("run", "start a technique run at FLORA, follow it and save its outputs; needs FLORA_API_KEY and costs money"),
+    ):
+        command = commands.add_parser(
+            name, help=text, description=text, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        command.add_argument(
+            "--output-dir",
+            type=Path,
+            default=Path(),
+            metavar="DIR",
+            help="where outputs are saved (default: the current folder)",
+        )
+    command.add_argument("technique", metavar="TECHNIQUE", help="the technique's slug or id")
+    command.add_argument(
+        "--input",
+        type=_input,
+        action="append",
+        required=True,
+        metavar="ID=VALUE",
+        help="a value for one input, text or the https URL of an image or video; repeat for more",
+    )
+    command.add_argument(
+        "--idempotency-key", metavar="KEY", help="start at most one run under this key, also over several calls"
+    )
+    command.add_argument(
+        "--timeout", type=float, default=1800.0, metavar="SECONDS", help="stop waiting after this (default: 1800)"
+    )
+    return parser
+
+
+def _input(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} must look like id=value")
+    return name, value
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"flora-async: {text}\n")

@@ -1,0 +1,187 @@
+"""The command line, run as people run it: in a process of its own."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from flora_async import __version__
+from flora_async.testing import Drop, FakeFlora, FakeTechnique, ForeignPollUrl, Replace, Status
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+async def start(*arguments: str, fake: FakeFlora | None = None, cwd: Path) -> asyncio.subprocess.Process:
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    if fake is not None:
+        environment |= {"FLORA_API_KEY": fake.api_key, "FLORA_BASE_URL": fake.base_url}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "flora_async",
+        *arguments,
+        cwd=cwd,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def call(*arguments: str, fake: FakeFlora | None = None, cwd: Path) -> tuple[int | None, str, str]:
+    process = await start(*arguments, fake=fake, cwd=cwd)
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_the_demo_needs_no_key_shows_each_change_and_saves_an_image(tmp_path: Path) -> None:
+    code, out, err = await call("demo", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    statuses = re.findall(r"pending|running|completed", out)
+    assert statuses[0] == "pending"
+    assert statuses[-1] == "completed"
+    assert "running" in statuses
+    (saved,) = tmp_path.iterdir()
+    assert saved.read_bytes().startswith(PNG)
+    assert f"Saved {saved.name}" in out
+
+
+async def test_a_run_is_started_followed_and_its_outputs_are_saved(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.add_technique(FakeTechnique("both", outputs={"image": "imageUrl", "words": "text"}))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    code, out, err = await call(
+        "run", "both", "--input", "prompt=a=b", "--output-dir", str(folder), fake=fake, cwd=tmp_path
+    )
+    assert (code, err) == (0, "")
+    (run,) = fake.runs
+    assert run.inputs == {"prompt": "a=b"}
+    assert (folder / f"{run.run_id}-image.png").read_bytes().startswith(PNG)
+    assert "a=b" in (folder / f"{run.run_id}-words.txt").read_text()
+    assert len(list(folder.iterdir())) == 2
+    assert "Charged 0.05 USD" in out
+    media = [request for request in fake.requests if request.operation == "media"]
+    assert all("Authorization" not in request.headers for request in media)
+    assert fake.api_key not in out
+
+
+async def test_the_same_idempotency_key_starts_one_run_over_two_calls(fake: FakeFlora, tmp_path: Path) -> None:
+    for _ in range(2):
+        code, _, _ = await call(
+            "run", "caption", "--input", "prompt=x", "--idempotency-key", "k1", fake=fake, cwd=tmp_path
+        )
+        assert code == 0
+    assert len(fake.runs) == 1
+
+
+async def test_a_failed_run_says_why_and_exits_1(fake: FakeFlora, tmp_path: Path) -> None:
+    code, out, _ = await call("run", "always-fails", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    assert code == 1
+    assert "safety_blocked" in out
+
+
+async def test_an_unknown_submission_exits_3_and_shows_the_whole_key(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.inject(Status(504, acts=True), on="start")
+    code, _, err = await call("run", "caption", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    assert code == 3
+    assert f"Idempotency key: {fake.runs[0].idempotency_key}" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "caption", "--input", "prompt=x"], "FLORA_API_KEY"),
+        (["run", "caption"], "--input"),
+        (["run", "caption", "--input", "prompt"], "id=value"),
+        (["run", "caption", "--input", "=x"], "id=value"),
+        ([], "COMMAND"),
+        (["dance"], "dance"),
+    ],
+)
+async def test_wrong_usage_exits_2_and_says_what_to_do(tmp_path: Path, arguments: list[str], words: str) -> None:
+    code, out, err = await call(*arguments, cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--output-dir", "nowhere"],
+        ["--timeout", "nan"],
+        ["--timeout", "-1"],
+        ["--idempotency-key", "a b"],
+        ["--input", " =x"],
+    ],
+)
+async def test_what_cannot_work_is_refused_before_anything_is_spent(
+    fake: FakeFlora, tmp_path: Path, arguments: list[str]
+) -> None:
+    code, _, err = await call("run", "caption", "--input", "prompt=x", *arguments, fake=fake, cwd=tmp_path)
+    assert code == 2
+    assert "Traceback" not in err
+    assert not fake.requests
+
+
+async def test_an_error_while_waiting_names_the_run_that_goes_on(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.inject(ForeignPollUrl("https://evil.example/"), on="start")
+    code, _, err = await call("run", "caption", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    assert code == 1
+    assert fake.runs[0].run_id in err
+
+
+async def test_interrupting_a_wait_names_the_run_that_goes_on(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.add_technique(FakeTechnique("endless", running=float("inf")))
+    process = await start("run", "endless", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    assert process.stdout is not None
+    while b"pending" not in await process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert fake.runs[0].run_id in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+@pytest.mark.parametrize("output_id", ["../../escape", "/etc/passwd", "x\x00y", "a" * 5000, ""])
+async def test_a_name_from_the_server_cannot_leave_the_folder(fake: FakeFlora, tmp_path: Path, output_id: str) -> None:
+    folder = tmp_path / "deep" / "out"
+    folder.mkdir(parents=True)
+    output = {"output_id": output_id, "type": "text", "url": "words"}
+    payload = {"run_id": "../run_1", "status": "completed", "outputs": [output]}
+    fake.inject(Replace(payload), on="start")
+    code, _, err = await call(
+        "run", "caption", "--input", "prompt=x", "--output-dir", str(folder), fake=fake, cwd=tmp_path
+    )
+    assert (code, err) == (0, "")
+    assert [path.parent for path in tmp_path.rglob("*") if path.is_file()] == [folder]
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/plain,x", "http://127.0.0.1:9/x", "nonsense"]
+)
+async def test_an_output_that_cannot_be_fetched_is_an_error_and_no_traceback(
+    fake: FakeFlora, tmp_path: Path, url: str
+) -> None:
+    output = {"output_id": "o", "type": "imageUrl", "url": url}
+    fake.inject(Replace({"run_id": "run_1", "status": "completed", "outputs": [output]}), on="start")
+    code, _, err = await call("run", "caption", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    assert code == 1
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_download_that_is_cut_leaves_no_file_that_looks_whole(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.inject(Drop(acts=True), on="media")
+    code, _, err = await call("run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path)
+    assert code == 1
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("*.png"))
+
+
+async def test_the_version_is_the_packages(tmp_path: Path) -> None:
+    assert await call("--version", cwd=tmp_path) == (0, f"{__version__}\n", "")
