@@ -1,0 +1,179 @@
+"""The documentation, executed: every example runs as it is printed, and every page and link is there."""
+
+import ast
+import asyncio
+import builtins
+import doctest
+import inspect
+import io
+import os
+import pkgutil
+import re
+import sys
+import traceback
+from contextlib import redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+import flora_async
+from flora_async import FloraSession, testing
+from flora_async.testing import FakeFlora
+
+ROOT: Final = Path(__file__).parents[1]
+DOCS: Final = ROOT / "docs"
+PAGES: Final = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+
+FENCE: Final = re.compile(r"^(?P<mark>`{3,}|:{3,}|~{3,})(?P<info>.*)\n(?P<body>(?s:.*?))^(?P=mark)$", re.MULTILINE)
+DEFINES_TESTS: Final = re.compile(r"^(async )?def test_", re.MULTILINE)
+NAMES_ITS_FILE: Final = re.compile(r"# (\w+\.py)\n")
+TARGET: Final = re.compile(r"""\]\(<?([^)>\s]+)|^\[[^\]]+\]:\s+(\S+)|\b(?:src|href)="([^"]+)""", re.MULTILINE)
+AUTODOC: Final = re.compile(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)", re.MULTILINE)
+OPTIONS: Final = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+class Block(NamedTuple):
+    """A fenced block: what stands behind its fence, what is in it, and the line of the page that it follows."""
+
+    info: str
+    body: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(fence["info"].strip(), fence["body"], text.count("\n", 0, fence.start("body")))
+        for fence in FENCE.finditer(text)
+    ]
+
+
+def docstrings() -> list[doctest.DocTest]:
+    """The docstrings with examples of every module here, its classes, functions, methods and properties."""
+    names = [info.name for info in pkgutil.walk_packages(flora_async.__path__, "flora_async.")]
+    modules = [import_module(name) for name in ["flora_async", *names] if not name.endswith("__main__")]
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    return [found for module in modules for found in finder.find(module) if found.examples]
+
+
+async def execute(source: str, namespace: dict[str, Any], *, mode: str = "exec", name: str = "<example>") -> None:
+    """Run code in which `await` may stand at the top level, as in `python -m asyncio`."""
+    flags, namespace["__builtins__"] = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, builtins
+    program = FunctionType(compile(source, name, mode, flags=flags, dont_inherit=True), namespace)
+    if "asyncio.run(" in source:  # it wants a loop of its own, and so a thread
+        await asyncio.to_thread(program)
+    elif inspect.iscoroutine(result := program()):
+        await result
+
+
+async def execute_apart(*arguments: str, cwd: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        cwd=cwd,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+
+
+async def run_example(example: doctest.Example, namespace: dict[str, Any]) -> str:
+    """What an example prints, or the last line of the traceback it was said to end with."""
+    with redirect_stdout(io.StringIO()) as printed:
+        try:
+            await execute(example.source, namespace, mode="single")
+        except Exception as error:
+            if example.exc_msg is None:
+                raise
+            return traceback.format_exception_only(error)[-1]
+    return printed.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _fake_is_the_flora_of_the_environment(fake: FakeFlora, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLORA_API_KEY", fake.api_key)
+    monkeypatch.setenv("FLORA_BASE_URL", fake.base_url)
+    monkeypatch.chdir(tmp_path)
+
+
+@every_page
+async def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, flora: FloraSession, tmp_path: Path) -> None:
+    namespace: dict[str, Any] = {"__name__": page.stem}
+    for number, block in enumerate(block for block in blocks(page) if block.info == "python"):
+        named = NAMES_ITS_FILE.match(block.body)
+        file = tmp_path / (named[1] if named else f"test_block_{number}.py")
+        file.write_text(block.body, encoding="utf-8")
+        if DEFINES_TESTS.search(block.body):
+            settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider")
+            await execute_apart("-m", "pytest", "-q", *settings, str(file), cwd=tmp_path)
+        elif "asyncio.run(" in block.body:
+            await execute_apart(str(file), cwd=tmp_path)
+        else:
+            # A page may take an open session for granted; one that it opened itself ended with its block.
+            namespace["flora"] = flora
+            await execute("\n" * block.line + block.body, namespace, name=str(page))
+
+
+@every_page
+def test_no_python_of_a_page_is_left_out(page: Path) -> None:
+    infos = {block.info for block in blocks(page)}
+    assert not {info for info in infos if info.lower().startswith(("py", "{code")) and info != "python"}
+    assert page.read_text(encoding="utf-8").count("```python") == sum(b.info == "python" for b in blocks(page))
+
+
+@pytest.mark.parametrize("documented", docstrings(), ids=lambda documented: documented.name)
+async def test_an_example_in_a_docstring_gives_what_it_says(
+    documented: doctest.DocTest, fake: FakeFlora, flora: FloraSession
+) -> None:
+    public = {name: getattr(flora_async, name) for name in flora_async.__all__}
+    namespace: dict[str, Any] = {**public, "__name__": "example", "flora": flora, "fake": fake}
+    # Whatever else it needs it has to import, as its reader has to; only what it documents is there already.
+    own = documented.name.removeprefix(str(documented.globs["__name__"])).lstrip(".").partition(".")[0]
+    namespace |= {own: documented.globs[own]} if own else {}
+    checker = doctest.OutputChecker()
+    for example in documented.examples:
+        got = await run_example(example, namespace)
+        want = example.want if example.exc_msg is None else example.exc_msg
+        if not checker.check_output(want, got, OPTIONS):
+            where = f"{documented.filename}:{(documented.lineno or 0) + example.lineno + 1}"
+            pytest.fail(f"{where}\n{example.source}{checker.output_difference(example, got, OPTIONS)}", pytrace=False)
+
+
+def test_the_docstrings_that_users_meet_first_have_examples() -> None:
+    names = {documented.name for documented in docstrings()}
+    assert names >= {
+        "flora_async",
+        "flora_async.session.FloraSession",
+        "flora_async.session.FloraSession.run",
+        "flora_async.resources.runs.TechniqueRuns.create",
+        "flora_async.polling.wait_for_run",
+        "flora_async.polling.watch_run",
+        "flora_async.testing._server.FakeFlora",
+    }
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    trees = [block.body for block in blocks(DOCS / "index.md") if block.info == "{toctree}"]
+    entries = {line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")}
+    assert entries == {page.stem for page in DOCS.glob("*.md")} - {"index"}
+
+
+def test_everything_public_is_in_the_reference() -> None:
+    described = set(AUTODOC.findall((DOCS / "reference.md").read_text(encoding="utf-8")))
+    for module in (flora_async, testing):
+        assert {f"{module.__name__}.{name}" for name in module.__all__} <= described
+
+
+@every_page
+def test_a_relative_link_leads_to_a_file(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    targets = {next(filter(None, groups)) for groups in TARGET.findall(prose)}
+    local = {target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:", target)}
+    assert not [target for target in local if target and not (page.parent / target).exists()]
