@@ -140,10 +140,9 @@ def _converter(case: Case = "snake") -> Converter:
     Built on first use, not on import: compiling its functions takes longer than importing this package.
     """
     converter = Converter(detailed_validation=True)
-    converter.register_structure_hook(str, _text)
-    converter.register_structure_hook(int, _integer)
-    converter.register_structure_hook(float, _number)
-    converter.register_structure_hook(datetime, _moment)
+    for kind, hook in ((str, _text), (int, _integer), (float, _number), (datetime, _moment)):
+        converter.register_structure_hook(kind, hook)
+        converter.register_structure_hook(kind | None, hook)  # null never gets here: it counts as missing
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     for enum in (RunStatus, OutputType):
         converter.register_structure_hook(enum | str, _open_enum(enum))

@@ -4,6 +4,7 @@ A request that succeeds at once never enters tenacity: with thousands of polls t
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -39,6 +40,11 @@ class RateGate:
         self._opens_at: float | None = None
         self._spread = 0.0
 
+    @property
+    def closed(self) -> bool:
+        """Whether `wait` has to be asked."""
+        return self._opens_at is not None
+
     def close(self, seconds: float) -> None:
         """Close for `seconds` from now, or leave it closed if it is for longer."""
         opens_at = self._clock.monotonic() + seconds
@@ -46,20 +52,18 @@ class RateGate:
             self._opens_at = opens_at
             self._spread = seconds * _SPREAD
 
-    async def wait(self, deadline: float | None = None) -> bool:
+    async def wait(self, deadline: float = math.inf) -> bool:
         """Return True once requests may go out, or False when `deadline` (monotonic seconds) came first."""
         while self._opens_at is not None:
             now = self._clock.monotonic()
             if now >= self._opens_at:
                 self._opens_at = None
                 break
+            if self._opens_at > deadline:
+                await self._clock.sleep(max(deadline - now, 0.0))
+                return False
             leave_at = self._opens_at + self._spread * self._clock.random()
-            if deadline is not None:
-                if self._opens_at > deadline:
-                    await self._clock.sleep(max(deadline - now, 0.0))
-                    return False
-                leave_at = min(leave_at, deadline)
-            await self._clock.sleep(leave_at - now)
+            await self._clock.sleep(min(leave_at, deadline) - now)
         return True
 
 

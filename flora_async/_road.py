@@ -6,8 +6,10 @@ always be sent again; a submission is sent again only under its one key, and onl
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from attrs import evolve
@@ -37,8 +39,8 @@ from flora_async.models import Run
 
 ResultT = TypeVar("ResultT")
 
-Look = Callable[[float | None], Awaitable[tuple[Run, float | None]]]
-"""One look at a run: given a deadline (monotonic seconds, None = none), the run and what `Retry-After` asked for."""
+Look = Callable[[float], Awaitable[tuple[Run, float | None]]]
+"""One look at a run: given a deadline (monotonic seconds, `inf` = none), the run and what `Retry-After` asked for."""
 
 # A look that begins at the deadline still needs time to be answered: this much, in seconds.
 _LAST_LOOK: Final = 2.0
@@ -165,23 +167,21 @@ class Road:
             UntrustedURLError: The URL may not be followed.
         """
         absolute, with_key = self._endpoints.resolve(url)
-        request = self._transport.request("GET", absolute, with_key=with_key)
+        return partial(self._look, self._transport.request("GET", absolute, with_key=with_key), absolute)
 
-        async def once(deadline: float | None) -> tuple[Run, float | None]:
-            response = await self._send(request, deadline)
-            run = decode(response.body, Run, request_id=response.request_id)
-            if run.poll_url is None:
-                run = evolve(run, poll_url=absolute)
-            return run, retry_after(response.headers, self._clock.time())
+    async def _look(self, request: Request, url: str, deadline: float) -> tuple[Run, float | None]:
+        response = await self._send(request, deadline)
+        run = decode(response.body, Run, request_id=response.request_id)
+        if run.poll_url is None:
+            run = evolve(run, poll_url=url)
+        return run, retry_after(response.headers, self._clock.time())
 
-        return once
-
-    async def _send(self, request: Request, deadline: float | None = None) -> Response:
+    async def _send(self, request: Request, deadline: float = math.inf) -> Response:
         """One attempt, held back while the gate is closed. A 429 closes the gate for everybody."""
         timeout = self._timeout
-        if not await self._gate.wait(deadline):
+        if self._gate.closed and not await self._gate.wait(deadline):
             raise APIConnectionError(f"{request.method} {request.path} was held back by a rate limit", sent=False)
-        if deadline is not None:
+        if deadline < math.inf:
             left = deadline - self._clock.monotonic()
             left = left if left > 0 else _LAST_LOOK
             timeout = left if timeout is None else min(timeout, left)

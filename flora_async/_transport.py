@@ -6,6 +6,7 @@ Here the key meets the network, so here it is kept out of sight; here every exce
 import asyncio
 import platform
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import aiohttp
@@ -190,6 +191,7 @@ class Transport:
         return self._owned
 
 
+@lru_cache(maxsize=16)
 def _client_timeout(seconds: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_TIMEOUT)
 

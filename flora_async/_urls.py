@@ -16,6 +16,7 @@ _PORTS: Final = {"https": 443, "http": 80}
 _NOT_IN_URLS: Final = re.compile(r"[\x00-\x20\x7f\\]")
 _ENCODED_DOT: Final = re.compile("%2e", re.IGNORECASE)
 _NOT_IN_ENCODED: Final = re.compile(r"[^!-~]")
+_PLAIN_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
 _VIDEO_ENDINGS: Final = (".mp4", ".webm", ".mov", ".m4v", ".qt", ".mkv", ".avi", ".ogv")
 
 ParameterValue = str | int | float | bool | None
@@ -94,6 +95,8 @@ def segment(name: str, value: object) -> str:
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {value!r}")
+    if _PLAIN_SEGMENT.fullmatch(value):  # every id and slug that FLORA gives out: nothing to encode
+        return value
     if not value.strip():
         raise ValueError(f"{name} must not be blank: pass FLORA's id or slug")
     if value.strip(".") == "":
@@ -122,10 +125,12 @@ def check_path(path: object) -> str:
 
 def with_query(url: str, parameters: Mapping[str, ParameterValue] | None) -> str:
     """The URL with its query; parameters that are None are left out, bools become `true` and `false`."""
+    if not parameters:
+        return url
     query = urlencode(
         {
             name: str(value).lower() if isinstance(value, bool) else value
-            for name, value in (parameters or {}).items()
+            for name, value in parameters.items()
             if value is not None
         },
         quote_via=quote,

@@ -42,6 +42,7 @@ _KINDS: Final[Mapping[int, type[APIStatusError]]] = {
 }
 # A header can say anything. After an hour we ask again, whatever it said: that is no burden on anybody.
 _LONGEST_RETRY_AFTER: Final = 3600.0
+_FIRST_REDIRECT: Final = 300  # a plain number: every answer is compared with it
 # A gateway stopped waiting for FLORA: the standard's way to say so, and Cloudflare's.
 _NOBODY_LISTENED: Final = {504, 524}
 _LONGEST_KEY: Final = 255
@@ -72,7 +73,7 @@ def raise_for_status(response: Response, now: float) -> None:
         APIStatusError: The subclass for the status, with everything that FLORA said.
     """
     status = response.status
-    if status < HTTPStatus.MULTIPLE_CHOICES:
+    if status < _FIRST_REDIRECT:
         return
     code, message, fields = _envelope(response.body)
     kind = _KINDS.get(status, InternalServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIStatusError)

@@ -4,6 +4,7 @@ FLORA's page "Get a technique run" describes the answer; it advises a look every
 """
 
 import inspect
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from types import EllipsisType
@@ -105,12 +106,13 @@ async def watch_run(
         return
     clock, schedule, outage = session.clock, PollSchedule(policy, session.clock), _Outage(policy.outage)
     began = now = clock.monotonic()
-    deadline = None if limit is None else began + limit
+    deadline = math.inf if limit is None else began + limit
     pause = 0.0 if seen is None else schedule.next()
     try:
         look = session.look_for(run)
         while True:
-            now = await _sleep(clock, pause if deadline is None else min(pause, deadline - now))
+            await clock.sleep(min(pause, deadline - now))
+            now = clock.monotonic()
             failure: FloraError | None = None
             try:
                 snapshot, asked = await look(deadline)
@@ -128,7 +130,7 @@ async def watch_run(
                     return
                 now = clock.monotonic()
             # After an answer that came late no look is owed; after a failure that began before the deadline, one is.
-            if deadline is not None and now >= deadline:
+            if now >= deadline:
                 raise _too_late(seen, clock.monotonic() - began, failure)
             now = clock.monotonic()
             pause = max(schedule.next(), asked or 0.0)
@@ -143,13 +145,6 @@ def time_limit(policy: PollPolicy, timeout: float | EllipsisType | None) -> floa
     if limit is not None:
         check_number("timeout", limit)
     return limit
-
-
-async def _sleep(clock: Clock, seconds: float) -> float:
-    """Sleep, and say what time it is then."""
-    if seconds > 0:
-        await clock.sleep(seconds)
-    return clock.monotonic()
 
 
 def _too_late(seen: Run | None, elapsed: float, failure: FloraError | None) -> FloraError:
