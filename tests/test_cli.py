@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flora_async import __version__
-from flora_async.testing import Drop, FakeFlora, FakeTechnique, ForeignPollUrl, Replace, Status
+from flora_async.testing import Drop, FakeFlora, FakeTechnique, ForeignPollUrl, Replace, Status, Truncate
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -181,6 +181,43 @@ async def test_a_download_that_is_cut_leaves_no_file_that_looks_whole(fake: Fake
     assert code == 1
     assert "Traceback" not in err
     assert not list(tmp_path.glob("*.png"))
+
+
+async def test_a_download_that_is_cut_short_is_told_from_a_whole_one(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.inject(Truncate(), on="media")
+    code, out, _ = await call("run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path)
+    assert code == 1
+    assert "Not saved: output_1" in out
+    assert not list(tmp_path.iterdir())
+
+
+async def test_outputs_of_one_name_do_not_overwrite_each_other_and_one_lost_does_not_lose_the_rest(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    outputs = [
+        {"output_id": "o", "type": "text", "url": "one"},
+        {"output_id": "o", "type": "imageUrl", "url": "http://[::1"},
+        {"output_id": "o", "type": "text", "url": "two \x1b[31m"},
+    ]
+    fake.inject(Replace({"run_id": "run_1", "status": "completed", "outputs": outputs}), on="start")
+    code, out, err = await call("run", "caption", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    assert (code, err) == (1, "")
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["one", "two \x1b[31m"]
+    assert "Not saved: o at http://[::1" in out
+
+
+async def test_what_a_terminal_would_obey_is_shown_as_its_code(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.add_technique(FakeTechnique("rude", error_code="x", error_message="\x1b[2Jgone"))
+    _, out, _ = await call("run", "rude", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    assert "\x1b" not in out
+    assert "\\x1b[2Jgone" in out
+
+
+async def test_an_input_given_twice_is_refused(fake: FakeFlora, tmp_path: Path) -> None:
+    code, _, err = await call("run", "caption", "--input", "prompt=a", "--input", "prompt=b", fake=fake, cwd=tmp_path)
+    assert code == 2
+    assert "twice" in err
+    assert not fake.requests
 
 
 async def test_the_version_is_the_packages(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flora_async import FloraError, SubmissionUnknownError, __version__
-from flora_async.cli._commands import Job, demo, run
+from flora_async.cli._commands import Job, demo, run, say
 
 __all__ = ["main"]
 
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.command == "run" and len(dict(options.input)) < len(options.input):
+        parser.error("argument --input: an input is given twice; FLORA takes one value for each")
     job = Job(technique_id="cctv-cam" if options.command == "demo" else options.technique)
     try:
         if options.command == "demo":
@@ -54,12 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(f"{error}{job.remains()}")
         return _FAILED
     except (ValueError, TypeError) as error:
-        _complain(str(error))
-        return _USAGE
+        _complain(f"{error}{job.remains()}")
+        return _USAGE if job.seen is None else _FAILED
     except KeyboardInterrupt:
         _complain(f"interrupted{job.remains()}")
         return _INTERRUPTED
-    return _DONE if finished.is_completed else _FAILED
+    return _DONE if finished.is_completed and job.is_saved else _FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,4 +108,4 @@ def _input(text: str) -> tuple[str, str]:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"flora-async: {text}\n")
+    say(f"flora-async: {text}", sys.stderr)

@@ -4,6 +4,7 @@ import asyncio
 import mimetypes
 import re
 import shutil
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,24 +25,34 @@ _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_NAME: Final = 80
 
 
-async def save_outputs(run: Run, directory: Path) -> list[Path]:
-    """Save every output as `<run id>-<output id>.<ending>` and return the paths.
+async def save_output(run: Run, number: int, directory: Path) -> tuple[Path, int]:
+    """Save one output as `<run id>-<output id>.<ending>`, with its number between where an earlier one has that name.
+
+    Returns:
+        The path and the size in bytes.
 
     Raises:
-        OSError: An output cannot be fetched or written.
+        OSError: It cannot be fetched whole, or not written.
     """
-    return [await asyncio.to_thread(_save, output, directory / _stem(run, output)) for output in run.outputs]
+    names = [_safe(output.output_id) for output in run.outputs]
+    is_taken = names[number] in names[:number]
+    stem = f"{_safe(run.run_id)}-{f'{number + 1}-' if is_taken else ''}{names[number]}"
+    try:
+        path = await asyncio.to_thread(_save, run.outputs[number], directory / stem)
+    except (HTTPException, ValueError) as error:  # a URL that cannot be one, or an answer that is none
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    return path, path.stat().st_size
 
 
-def _stem(run: Run, output: RunOutput) -> str:
-    return "-".join(_NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME] for name in (run.run_id, output.output_id))
+def _safe(name: str) -> str:
+    return _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME]
 
 
 def _save(output: RunOutput, stem: Path) -> Path:
     stem.parent.mkdir(parents=True, exist_ok=True)
     if output.text is not None:
         path = stem.with_suffix(".txt")
-        path.write_text(output.text, encoding="utf-8")
+        path.write_text(output.text, encoding="utf-8", errors="backslashreplace")
         return path
     # An opener of our own: the usual one also opens file: and ftp:, and the server chooses this URL.
     opener = OpenerDirector()
@@ -60,6 +71,11 @@ def _save(output: RunOutput, stem: Path) -> Path:
         part = path.with_name(f"{path.name}.part")
         with part.open("wb") as file:
             shutil.copyfileobj(answer, file)
+        announced = answer.headers.get("Content-Length")
+    size = part.stat().st_size
+    if announced is not None and announced != str(size):
+        part.unlink()
+        raise OSError(f"only {size} of {announced} bytes arrived")
     part.replace(path)
     return path
 
