@@ -140,7 +140,7 @@ def _converter(case: Case = "snake") -> Converter:
     Built on first use, not on import: compiling its functions takes longer than importing this package.
     """
     converter = Converter(detailed_validation=True)
-    for kind, hook in ((str, _text), (int, _integer), (float, _number), (datetime, _moment)):
+    for kind, hook in ((str, _text), (bool, _truth), (int, _integer), (float, _number), (datetime, _moment)):
         converter.register_structure_hook(kind, hook)
         converter.register_structure_hook(kind | None, hook)  # null never gets here: it counts as missing
     converter.register_unstructure_hook(datetime, datetime.isoformat)
@@ -241,6 +241,12 @@ def _as_it_is(value: Any, _: Any) -> Any:  # noqa: ANN401 - free-form maps keep 
 def _text(value: Any, _: Any) -> str:  # noqa: ANN401 - any JSON value
     if type(value) is not str:
         raise _expected("text", value)
+    return value
+
+
+def _truth(value: Any, _: Any) -> bool:  # noqa: ANN401 - any JSON value
+    if type(value) is not bool:
+        raise _expected("true or false", value)
     return value
 
 

@@ -1,6 +1,6 @@
 """The one cursor paginator: every list of FLORA's is read through it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, Generic, TypeVar
 
 from flora_async.errors import DecodeError
@@ -36,7 +36,7 @@ class Pager(Generic[ItemT]):
         """The first page."""
         return self._fetch(self._cursor).__await__()
 
-    async def pages(self) -> AsyncIterator[Page[ItemT]]:
+    async def pages(self) -> AsyncGenerator[Page[ItemT], None]:
         """Go over the pages, each fetched when it is asked for."""
         cursor, met = self._cursor, {self._cursor}
         while True:
@@ -49,7 +49,7 @@ class Pager(Generic[ItemT]):
                 raise DecodeError("meta.next_cursor", f"{cursor[:40]!r} was given before: the pages go in a circle")
             met.add(cursor)
 
-    async def __aiter__(self) -> AsyncIterator[ItemT]:
+    async def __aiter__(self) -> AsyncGenerator[ItemT, None]:
         """Go over the items of all pages."""
         async for page in self.pages():
             for item in page.items:

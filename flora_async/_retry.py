@@ -6,7 +6,7 @@ A request that succeeds at once never enters tenacity: with thousands of polls t
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, stop_never
 
@@ -87,6 +87,7 @@ class Retrier:
         *,
         retry_if: Callable[[FloraError], bool],
         name: str,
+        least: Callable[[FloraError], float] = lambda _: 0.0,
     ) -> ResultT:
         """The first success of `attempt`, or the last error.
 
@@ -94,6 +95,7 @@ class Retrier:
             attempt: One try; each call of it is one request.
             retry_if: Whether an error allows another try.
             name: Method and path, for the log.
+            least: The shortest wait after an error, in seconds.
 
         Raises:
             FloraError: The error of the last attempt.
@@ -117,8 +119,8 @@ class Retrier:
         return await AsyncRetrying(
             sleep=self._clock.sleep,
             stop=stop_never if attempts is None else stop_after_attempt(attempts),
-            wait=self._pause,
-            retry=lambda state: _failure(state) is not None and retry_if(_failure(state)),  # type: ignore[arg-type]
+            wait=lambda state: max(self._pause(state), least(_failure_of(state))),
+            retry=lambda state: _failure(state) is not None and retry_if(_failure_of(state)),
             before_sleep=lambda state: _log_pause(name, state),
             reraise=True,
         )(replay_then_attempt)
@@ -139,6 +141,11 @@ class Retrier:
 def _failure(state: RetryCallState) -> FloraError | None:
     error = state.outcome.exception() if state.outcome is not None else None
     return error if isinstance(error, FloraError) else None
+
+
+def _failure_of(state: RetryCallState) -> FloraError:
+    """The failure of an attempt that is known to have failed with an error of ours."""
+    return cast("FloraError", _failure(state))
 
 
 def _log_pause(name: str, state: RetryCallState) -> None:

@@ -5,7 +5,7 @@ Here the key meets the network, so here it is kept out of sight; here every exce
 
 import asyncio
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +36,8 @@ NEVER_SENT: Final = (
 )
 # A connection that cannot be made within this fails as "never sent", and so can be tried again without any doubt.
 _CONNECT_TIMEOUT: Final = 30.0
+_JSON: Final = "application/json"
+_FIRST_ERROR: Final = 300
 
 
 class Secret(str):
@@ -48,12 +50,17 @@ class Secret(str):
 
 
 class Request(NamedTuple):
-    """A request that can be sent any number of times: everything in it is built once."""
+    """A request that can be sent any number of times: everything in it is built once.
+
+    Attributes:
+        kind: What the counts of traffic call it: start, poll, history, technique or other.
+    """
 
     method: str
     url: URL
     headers: Mapping[str, str]
     body: bytes | None = None
+    kind: str = "other"
 
     @property
     def path(self) -> str:
@@ -64,15 +71,23 @@ class Request(NamedTuple):
 class _Body(BytesPayload):
     """A body that remembers whether any of it was handed to the network: without a body nothing is started."""
 
-    written = False
+    def __init__(self, body: bytes, on_sent: Callable[[], None] | None) -> None:
+        super().__init__(body, content_type=_JSON)
+        self.written = False
+        self._on_sent = on_sent
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self.written = True
+        self._note()
         await super().write(writer)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self.written = True
+        self._note()
         await super().write_with_length(writer, content_length)
+
+    def _note(self) -> None:
+        self.written = True
+        if self._on_sent is not None:
+            self._on_sent()
 
 
 class Transport:
@@ -95,8 +110,9 @@ class Transport:
         max_connections: int,
         trace_configs: Sequence[TraceConfig],
     ) -> None:
-        self._public_headers: Mapping[str, str] = {"Accept": "application/json", "User-Agent": USER_AGENT}
+        self._public_headers: Mapping[str, str] = {"Accept": _JSON, "User-Agent": USER_AGENT}
         self._key_headers: Mapping[str, str] = {**self._public_headers, "Authorization": authorization}
+        self._authorization = authorization
         self._borrowed = http_session
         self._owned: ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,7 +120,7 @@ class Transport:
         self._trace_configs = list(trace_configs)
         self.closed = False
 
-    def request(
+    def request(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
         url: str,
@@ -112,19 +128,29 @@ class Transport:
         with_key: bool = True,
         body: bytes | None = None,
         idempotency_key: str | None = None,
+        kind: str = "other",
     ) -> Request:
         """Build a request for an absolute, percent-encoded URL. `with_key` only for FLORA's own origin."""
         headers = self._key_headers if with_key else self._public_headers
+        if body is not None:  # said here too, since a borrowed session may have a default of its own
+            headers = {**headers, "Content-Type": _JSON}
         if idempotency_key is not None:
             headers = {**headers, "Idempotency-Key": idempotency_key}
-        return Request(method, URL(url, encoded=True), headers, body)
+        return Request(method, URL(url, encoded=True), headers, body, kind)
 
-    async def send(self, request: Request, *, timeout: float | None) -> Response:  # noqa: ASYNC109 - aiohttp enforces it, body included
+    async def send(
+        self,
+        request: Request,
+        *,
+        timeout: float | None,  # noqa: ASYNC109 - aiohttp enforces it, body included
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         """Send a request once and read the whole answer, redirects included as answers.
 
         Args:
             request: What to send.
             timeout: Seconds for everything: a place in the pool, connecting, sending, the answer and its body.
+            on_sent: Called when the body of the request goes out: from then on it may be carried out.
 
         Raises:
             APITimeoutError: The time was not enough.
@@ -135,7 +161,7 @@ class Transport:
         session = self._owned
         if session is None or self.closed or self._loop is not asyncio.get_running_loop():
             session = await self._open()
-        body = None if request.body is None else _Body(request.body, content_type="application/json")
+        body = None if request.body is None else _Body(request.body, on_sent)
         request_id: str | None = None
         try:
             async with session.request(
@@ -148,7 +174,10 @@ class Transport:
                 timeout=_client_timeout(timeout),
             ) as response:
                 request_id = response.headers.get("request-id")
-                return Response(response.status, response.headers, await _read(response))
+                answer = await _read(response)
+                if response.status >= _FIRST_ERROR:  # no server makes us put the key into an error
+                    answer = answer.replace(self._authorization.rpartition(" ")[2].encode(), b"***")
+                return Response(response.status, response.headers, answer)
         except TimeoutError as error:
             raise APITimeoutError(timeout=timeout, sent=_sent(error, body), request_id=request_id) from error
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:

@@ -63,16 +63,21 @@ def check_endpoint(name: str, url: object, *, allow_http: bool) -> str:
     """
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a URL as text, not {url!r}")
-    try:
-        origin = origin_of(url)
-    except ValueError as error:
-        raise ValueError(f"{name} {url!r} cannot be used: {error}") from None
+    origin = _origin_or_error(name, url)
     parts = urlsplit(url)
     if parts.query or parts.fragment:
         raise ValueError(f"{name} {url!r} must end before any '?' or '#'")
     if origin.scheme == "http" and not allow_http and not _is_loopback(origin.host):
         raise ValueError(f"{name} {url!r} would send the API key unencrypted: use https, or allow_http=True")
     return f"{origin}{_encoded(parts.path.rstrip('/'))}"
+
+
+def _origin_or_error(name: str, url: str) -> Origin:
+    try:
+        return origin_of(url)
+    except ValueError as error:
+        shown = "" if "@" in url else f" {url!r}"  # what stands before an @ may be a password
+        raise ValueError(f"{name}{shown} cannot be used: {error}") from None
 
 
 def _is_loopback(host: str) -> bool:
@@ -205,10 +210,7 @@ def check_https(name: str, url: object) -> str:
     """
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a URL as text, not {url!r}")
-    try:
-        origin = origin_of(url)
-    except ValueError as error:
-        raise ValueError(f"{name} {url!r} cannot be used: {error}") from None
+    origin = _origin_or_error(name, url)
     if origin.scheme != "https":
         raise ValueError(f"{name} {url!r} must start with https://: FLORA calls no other")
     return url

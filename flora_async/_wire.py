@@ -105,7 +105,11 @@ def _envelope(body: bytes) -> tuple[str | None, str | None, list[FieldError]]:
     return (
         _text_or_none(code),
         _text_or_none(message),
-        [FieldError(str(e.get("field")), str(e.get("message"))) for e in entries if isinstance(e, dict)],
+        [
+            FieldError(_text_or_none(entry.get("field")) or "", _text_or_none(entry.get("message")) or "")
+            for entry in entries
+            if isinstance(entry, dict)
+        ],
     )
 
 
@@ -176,19 +180,24 @@ def may_be_in_flight(error: FloraError) -> bool:
     return isinstance(error, APITimeoutError) and error.sent
 
 
-def check_idempotency_key(key: object) -> str:
-    """An idempotency key that fits into a header.
+def has_ended(error: FloraError) -> bool:
+    """Whether FLORA itself has answered the attempt that ended with this error, and so is done with it."""
+    return error.request_id is not None
+
+
+def check_idempotency_key(key: object, name: str = "idempotency_key") -> str:
+    """An idempotency key, or a part of one, that fits into a header.
 
     Raises:
         TypeError: It is no text.
         ValueError: It is empty, longer than 255 characters, or not printable ASCII without spaces.
     """
     if not isinstance(key, str):
-        raise TypeError(f"idempotency_key must be text, not {key!r}")
+        raise TypeError(f"{name} must be text, not {key!r}")
     if len(key) > _LONGEST_KEY:
-        raise ValueError(f"idempotency_key has {len(key)} characters; at most {_LONGEST_KEY} are allowed: hash it")
+        raise ValueError(f"{name} has {len(key)} characters; at most {_LONGEST_KEY} are allowed: hash it")
     if not _PRINTABLE.fullmatch(key):
-        raise ValueError(f"idempotency_key {key!r} must be printable ASCII without spaces, such as a UUID")
+        raise ValueError(f"{name} {key!r} must be printable ASCII without spaces, such as a UUID")
     return key
 
 

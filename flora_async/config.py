@@ -26,13 +26,13 @@ def check_number(name: str, value: object, *, least: float = 0.0, exclusive: boo
 
 
 def _number(
-    *, least: float = 0.0, most: float | None = None, unlimited: bool = False
+    *, least: float = 0.0, most: float | None = None, exclusive: bool = False, unlimited: bool = False
 ) -> Callable[[Any, "Attribute[Any]", Any], None]:
     def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:  # noqa: ANN401 - anything may be given
         if value is None and unlimited:
             return
         name = f"{type(instance).__name__}.{attribute.name}"
-        check_number(name, value, least=least)
+        check_number(name, value, least=least, exclusive=exclusive)
         if most is not None and value is not None and value > most:
             raise ValueError(f"{name} must be at most {most:g}, not {value!r}")
 
@@ -58,6 +58,9 @@ class RetryPolicy:
         attempts: How often a request is sent at the most, the first time included; None = no limit. Default 4.
         initial: The longest wait after the first attempt, in seconds. Default 0.5.
         maximum: The longest wait after any attempt, in seconds; None = no limit. Default 30.
+        settle: How long a paid start that was cut off is left alone before its key is sent again, in seconds; None = it
+            is not sent again. A connection that breaks, or a proxy that answers in FLORA's place, does not tell that
+            FLORA has stopped working on the start, and two at once under one key may both be carried out. Default 30.
         rate_limit_pause: How long all requests of a session pause after a 429 that names no time, in seconds.
             Default 5, as in FLORA's own sample code.
 
@@ -73,6 +76,7 @@ class RetryPolicy:
     attempts: int | None = field(default=4, validator=_attempts)
     initial: float = field(default=0.5, validator=_number())
     maximum: float | None = field(default=30.0, validator=_number(unlimited=True))
+    settle: float | None = field(default=30.0, validator=_number(unlimited=True))
     rate_limit_pause: float = field(default=5.0, validator=_number())
 
 
@@ -103,7 +107,7 @@ class PollPolicy:
 
     initial: float = field(default=0.5, validator=_number())
     multiplier: float = field(default=1.5, validator=_number(least=1.0))
-    maximum: float | None = field(default=5.0, validator=_number(unlimited=True))
+    maximum: float | None = field(default=5.0, validator=_number(exclusive=True, unlimited=True))
     jitter: float = field(default=0.1, validator=_number(most=1.0))
     timeout: float | None = field(default=1800.0, validator=_number(unlimited=True))
     outage: float | None = field(default=120.0, validator=_number(unlimited=True))

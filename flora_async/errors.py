@@ -19,7 +19,10 @@ FloraError                          anything below; `.run` is the last seen run 
 ├── UntrustedURLError               the server named a URL at an origin that is not trusted
 ├── RunFailedError                  the run ended `failed`: `.run.error_code` says why
 ├── WaitTimeoutError                the deadline passed first (also a TimeoutError); the run goes on
-└── SubmissionUnknownError          a start has no known outcome; nothing was sent under a second key
+├── SubmissionUnknownError          a start has no known outcome; nothing was sent under a second key
+├── SkippedError                    a batch did not start this row; nothing was spent on it
+│   └── BudgetExceededError         … since it could have cost more than `max_cost` leaves
+└── JournalError                    the file is in use, damaged, or no journal of this batch
 ```
 
 Arguments that can be judged before anything is sent raise the built-in `ValueError` or `TypeError`; using a
@@ -28,7 +31,10 @@ session after `close()` raises `RuntimeError`.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from flora_async.models import Run
 
 __all__ = [
     "APIConnectionError",
@@ -36,6 +42,7 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "BudgetExceededError",
     "ConflictError",
     "DecodeError",
     "FieldError",
@@ -43,11 +50,12 @@ __all__ = [
     "IdempotencyError",
     "InsufficientCreditsError",
     "InternalServerError",
+    "JournalError",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
     "RunFailedError",
-    "RunSnapshot",
+    "SkippedError",
     "SubmissionUnknownError",
     "UnprocessableEntityError",
     "UntrustedURLError",
@@ -55,49 +63,8 @@ __all__ = [
 ]
 
 _LONGEST_MESSAGE = 200
-_TIMEOUT_HINT = "It may still arrive: try again, or allow more time with FloraSession(timeout=…)."
-
-
-class RunSnapshot(Protocol):
-    """What an error tells of the run it carries; in practice a `flora_async.Run`.
-
-    Pass it to `wait_for_run` to go on waiting, in this process or another.
-    """
-
-    @property
-    def run_id(self) -> str:
-        """FLORA's id of the run (`run_…`)."""
-        ...
-
-    @property
-    def status(self) -> str:
-        """The status last seen."""
-        ...
-
-    @property
-    def progress(self) -> float:
-        """Progress last seen, 0 to 100."""
-        ...
-
-    @property
-    def charged_cost(self) -> float | None:
-        """What the run cost in USD, once FLORA has said so."""
-        ...
-
-    @property
-    def error_code(self) -> str | None:
-        """FLORA's code for why the run failed."""
-        ...
-
-    @property
-    def error_message(self) -> str | None:
-        """FLORA's sentence for why the run failed."""
-        ...
-
-    @property
-    def poll_url(self) -> str | None:
-        """Where the run can be asked for again."""
-        ...
+# A key that is cut must not look like a whole one: whoever copies it would start a second run.
+_LONGEST_SHOWN_KEY = 64
 
 
 class FieldError(NamedTuple):
@@ -115,7 +82,7 @@ class FloraError(Exception):
         request_id: FLORA's `request-id` of the answer behind this error, which its support asks for; else None.
     """
 
-    run: RunSnapshot | None = None
+    run: "Run | None" = None
     request_id: str | None = None
 
     def __str__(self) -> str:
@@ -159,7 +126,10 @@ class APITimeoutError(APIConnectionError, TimeoutError):
 
     def __init__(self, *, timeout: float | None, sent: bool = True, request_id: str | None = None) -> None:
         given = "in time" if timeout is None else f"within {timeout:.3g} s"
-        super().__init__(f"FLORA did not answer {given}. {_TIMEOUT_HINT}", sent=sent, request_id=request_id)
+        what = "FLORA did not answer" if sent else "No connection to FLORA was to be had"
+        super().__init__(
+            f"{what} {given}. Try again, or allow more time: FloraSession(timeout=…)", sent=sent, request_id=request_id
+        )
         self.timeout = timeout
 
 
@@ -280,9 +250,9 @@ class RunFailedError(FloraError):
     `safety_blocked` and `input_unreachable` will not.
     """
 
-    run: RunSnapshot
+    run: "Run"
 
-    def __init__(self, run: RunSnapshot) -> None:
+    def __init__(self, run: "Run") -> None:
         why = f"{run.error_code or 'no error code'}: {run.error_message or 'no message'}"
         super().__init__(f"Run {run.run_id} failed with {why}")
         self.run = run  # pyright: ignore[reportIncompatibleVariableOverride] - here it is always known
@@ -296,9 +266,9 @@ class WaitTimeoutError(FloraError, TimeoutError):
         elapsed: Seconds waited.
     """
 
-    run: RunSnapshot
+    run: "Run"
 
-    def __init__(self, run: RunSnapshot, elapsed: float) -> None:
+    def __init__(self, run: "Run", elapsed: float) -> None:
         super().__init__(
             f"Run {run.run_id} is still {run.status} after {elapsed:.1f} s. "
             "It goes on at FLORA: wait_for_run(error.run) waits again."
@@ -320,11 +290,47 @@ class SubmissionUnknownError(FloraError):
     """
 
     def __init__(self, *, idempotency_key: str, technique_id: str | None, since: datetime) -> None:
-        what = f"start of {technique_id[:40]!r}" if technique_id else "request"
-        super().__init__(
-            f"The {what} has no known outcome and may be charged. "
-            f"Send it again only with idempotency_key={idempotency_key[:44]!r}, or look in the history."
-        )
+        what = f"start of {technique_id[:30]!r}" if technique_id else "request"
+        is_shown = len(idempotency_key) <= _LONGEST_SHOWN_KEY
+        key = f"idempotency_key={idempotency_key!r}" if is_shown else "the key in error.idempotency_key"
+        super().__init__(f"The {what} may have been carried out and charged. Send it again only with {key}")
         self.idempotency_key = idempotency_key
         self.technique_id = technique_id
         self.since = since
+
+
+class SkippedError(FloraError):
+    """A batch did not start this row, so nothing was spent on it. What stopped the batch is `__cause__`."""
+
+    def __init__(self, message: str = "The batch was stopped before this row was started") -> None:
+        super().__init__(message)
+
+
+class BudgetExceededError(SkippedError):
+    """A batch did not start this row, since its run could have cost more than is left of `max_cost`.
+
+    Attributes:
+        max_cost: What the batch may spend, in USD.
+        spent: What its runs have cost so far, in USD.
+        price: What the next run was expected to cost, in USD.
+    """
+
+    def __init__(self, *, max_cost: float, spent: float, price: float) -> None:
+        super().__init__(
+            f"Not started: {spent:.6g} USD of max_cost={max_cost:.6g} are spent, and a run costs about {price:.6g}"
+        )
+        self.max_cost = max_cost
+        self.spent = spent
+        self.price = price
+
+
+class JournalError(FloraError):
+    """A batch's journal cannot be used; the file was left as it is.
+
+    Attributes:
+        journal: The path of the file.
+    """
+
+    def __init__(self, journal: str, reason: str) -> None:
+        super().__init__(f"Journal {journal[-60:]!r} {reason}")
+        self.journal = journal

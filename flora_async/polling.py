@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from flora_async._clock import Clock
 from flora_async._retry import PollSchedule
-from flora_async._road import Look
+from flora_async._road import Look, RunReference
 from flora_async._wire import is_transient
 from flora_async.config import PollPolicy, check_number
 from flora_async.errors import APIStatusError, DecodeError, FloraError, WaitTimeoutError
@@ -22,24 +22,6 @@ __all__ = ["OnUpdate", "RunReference", "RunSource", "wait_for_run", "watch_run"]
 
 OnUpdate = Callable[[Run], Awaitable[object] | object]
 """Called with each changed snapshot; a coroutine function is awaited before the next look."""
-
-
-class Followable(Protocol):
-    """Anything that names a run, such as FLORA's answer to a start."""
-
-    @property
-    def run_id(self) -> str:
-        """FLORA's id of the run (`run_…`)."""
-        ...
-
-    @property
-    def poll_url(self) -> str | None:
-        """Where to ask for the run; None = by its id."""
-        ...
-
-
-RunReference = Followable | str
-"""A `Run`, anything with `run_id` and `poll_url`, a poll URL, or a `run_…` id."""
 
 
 class RunSource(Protocol):
@@ -140,7 +122,14 @@ async def watch_run(
 
 
 def time_limit(policy: PollPolicy, timeout: float | EllipsisType | None) -> float | None:
-    """The seconds that a wait may take: those given, or else the policy's; None = no limit."""
+    """The seconds that a wait may take: those given, or else the policy's; None = no limit.
+
+    Raises:
+        TypeError: `policy` is no `PollPolicy`, or `timeout` no number.
+        ValueError: `timeout` is negative or no finite number.
+    """
+    if not isinstance(policy, PollPolicy):
+        raise TypeError(f"poll must be a PollPolicy, not {policy!r:.60}")
     limit = policy.timeout if isinstance(timeout, EllipsisType) else timeout
     if limit is not None:
         check_number("timeout", limit)
@@ -215,6 +204,7 @@ async def wait_for_run(  # noqa: PLR0913 - each keyword is one decision about wa
         >>> (await wait_for_run(flora, run)).status
         <RunStatus.COMPLETED: 'completed'>
     """
+    check_listener(on_update)
     # Nothing but the loop below ends before a terminal snapshot, so there always is a last one.
     last: Any = None
     async with aclosing(watch_run(session, run, poll=poll, timeout=timeout)) as snapshots:
@@ -224,9 +214,19 @@ async def wait_for_run(  # noqa: PLR0913 - each keyword is one decision about wa
     return finished.raise_if_failed() if raise_on_failure else finished
 
 
+def check_listener(on_update: object) -> None:
+    """Refuse what cannot be called, before anything is sent or spent."""
+    if on_update is not None and not callable(on_update):
+        raise TypeError(f"on_update must be callable with a Run, not {on_update!r:.60}")
+
+
 async def notify(on_update: OnUpdate | None, run: Run) -> None:
-    """Tell a sync or async callback."""
+    """Tell a sync or async callback; what it raises is told which run it was about."""
     if on_update is not None:
-        told = on_update(run)
-        if inspect.isawaitable(told):
-            await told
+        try:
+            told = on_update(run)
+            if inspect.isawaitable(told):
+                await told
+        except Exception as error:
+            error.add_note(f"raised by on_update; the run {run.run_id} goes on at FLORA")
+            raise

@@ -1,28 +1,19 @@
 """`FloraSession`: one connection to FLORA, from which everything else is reached."""
 
 import json
-import os
-import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import EllipsisType, TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Any, NoReturn, Self
 
-from flora_async._clock import SYSTEM_CLOCK, Clock
-from flora_async._codec import parse_json
-from flora_async._road import Look, Road
-from flora_async._transport import ClientSession, Secret, TraceConfig, Transport
-from flora_async._urls import Endpoints, ParameterValue, check_endpoint, check_path, check_trusted, segment
-from flora_async._wire import Response, check_api_key, check_idempotency_key
-from flora_async.config import PollPolicy, RetryPolicy, check_number
+from flora_async._clock import Clock
+from flora_async._road import Look
+from flora_async._transport import ClientSession, TraceConfig
+from flora_async._urls import ParameterValue
+from flora_async._wiring import conceal, wire
+from flora_async.config import PollPolicy, RetryPolicy
 from flora_async.models import Run
-from flora_async.polling import OnUpdate, RunReference, notify, time_limit, wait_for_run, watch_run
-from flora_async.resources import Techniques
-from flora_async.resources._inputs import Inputs
-
-BASE_URL: Final = "https://app.flora.ai/api/v1"
-
-_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # idempotent by RFC 9110, 9.2.2
-_METHODS: Final = _REPEATABLE | {"POST", "PATCH"}
+from flora_async.polling import OnUpdate, RunReference, check_listener, notify, time_limit, wait_for_run, watch_run
+from flora_async.resources import Inputs, Techniques, raw_request
 
 
 class FloraSession:
@@ -74,39 +65,21 @@ class FloraSession:
         clock: Clock | None = None,
     ) -> None:
         # First of all, so that no frame of ours holds the key in a form that shows, whatever fails below.
-        if api_key is None:
-            api_key = os.environ.get("FLORA_API_KEY", "")
-        elif not isinstance(api_key, str):
-            given, api_key = type(api_key).__name__, None  # bytes may well be the key
-            raise TypeError(f"api_key must be text, not {given}")
-        api_key = Secret(api_key)
-        check_api_key(api_key)
-        if timeout is not None:
-            check_number("timeout", timeout, exclusive=True)
-        _check_type("retry", retry, RetryPolicy)
-        _check_type("poll", poll, PollPolicy)
-        if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
-            raise ValueError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
-        if http_session is not None:
-            _check_type("http_session", http_session, ClientSession)
-            if trace_configs:
-                raise ValueError("trace_configs belong to an own session: give them to http_session instead")
-        if isinstance(trusted_origins, str):
-            raise TypeError(f"trusted_origins must be a sequence of URLs: [{trusted_origins!r}]")
-        base_url = os.environ.get("FLORA_BASE_URL", BASE_URL) if base_url is None else base_url
-        self._endpoints = Endpoints(
-            check_endpoint("base_url", base_url, allow_http=allow_http),
-            [check_trusted(origin, allow_http=allow_http) for origin in trusted_origins],
-        )
-        self._transport = Transport(
-            Secret(f"Bearer {api_key}"),
+        key, api_key = conceal(api_key), None
+        self._endpoints, self._transport, self._road, self._clock = wire(
+            key,
+            base_url=base_url,
+            timeout=timeout,
+            retry=retry,
+            poll=poll,
             http_session=http_session,
             max_connections=max_connections,
             trace_configs=trace_configs,
+            trusted_origins=trusted_origins,
+            allow_http=allow_http,
+            clock=clock,
         )
         self._poll = poll
-        self._clock = SYSTEM_CLOCK if clock is None else clock
-        self._road = Road(self._transport, self._endpoints, policy=retry, timeout=timeout, clock=self._clock)
         self._entered = False
         self.techniques = Techniques(self._road)
 
@@ -177,17 +150,7 @@ class FloraSession:
             ValueError: `run` names no run.
             TypeError: `run` is nothing that could.
         """
-        if isinstance(run, str):
-            run_id, poll_url = (None, run) if "/" in run else (run, None)
-        else:
-            run_id, poll_url = getattr(run, "run_id", None), getattr(run, "poll_url", None)
-        if isinstance(poll_url, str) and poll_url:
-            return self._road.look(poll_url)
-        if run_id is None:
-            raise TypeError(f"run must be a Run, a poll URL or a run id, not {run!r:.60}")
-        if isinstance(run, str) and not run.startswith("run_"):
-            raise ValueError(f"run {run!r:.60} is neither a poll URL nor a run id (run_…)")
-        return self._road.look(self._road.url(f"/runs/{segment('run_id', run_id)}"))
+        return self._road.look_for(run)
 
     async def wait_for_run(
         self,
@@ -264,6 +227,7 @@ class FloraSession:
             (<RunStatus.FAILED: 'failed'>, 'safety_blocked')
         """
         limit = time_limit(self._poll if poll is None else poll, timeout)  # checked before anything is spent
+        check_listener(on_update)
         started = await self.techniques.runs.create(
             technique_id, inputs=inputs, callback_url=callback_url, idempotency_key=idempotency_key
         )
@@ -309,28 +273,9 @@ class FloraSession:
             >>> sorted(answer)
             ['meta', 'techniqueRuns']
         """
-        method = method.upper()
-        if method not in _METHODS:
-            raise ValueError(f"method must be one of {', '.join(sorted(_METHODS))}, not {method!r:.40}")
-        repeatable = method in _REPEATABLE
-        key = None if idempotency_key is None else check_idempotency_key(idempotency_key)
-        if key is None and not repeatable:
-            key = str(uuid.uuid4())
         body = None if json is None else _dump(json)
-        request = self._road.request(method, check_path(path), params=params, body=body, idempotency_key=key)
-        if repeatable or key is None:
-            return await self._road.fetch(request, _read_json)
-        return await self._road.submit(request, _read_json, idempotency_key=key, resend=idempotency_key is not None)
-
-
-def _check_type(name: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r:.60}")
+        return await raw_request(self._road, method, path, params=params, body=body, idempotency_key=idempotency_key)
 
 
 def _dump(value: object) -> bytes:
     return json.dumps(value, allow_nan=False).encode()
-
-
-def _read_json(response: Response) -> Any:  # noqa: ANN401 - any JSON value
-    return parse_json(response.body, request_id=response.request_id) if response.body.strip() else None

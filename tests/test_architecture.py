@@ -20,8 +20,8 @@ from flora_async import FloraSession
 PACKAGE = Path(flora_async.__file__).parent
 
 # From the ground up: a room may import from itself and from those before it.
-FLOORS: Sequence[str] = """_version _clock errors models config _codec _urls _wire _transport _retry _road _pages
-polling resources session __init__""".split()  # noqa: SIM905 - in the order of the design, on two lines
+FLOORS: Sequence[str] = """_version _clock errors models config _codec _urls _wire _submission _transport _retry _road
+_pages polling resources _wiring session __init__""".split()  # noqa: SIM905 - in the order of the design, on two lines
 # What stands on the roof sees the public API alone, and these.
 ROOF = {"testing": {"__init__", "_clock"}, "cli": {"__init__", "testing"}, "__main__": {"__init__", "cli"}}
 # attrs may be used in every room; anything else from outside the standard library has its place.
@@ -74,10 +74,16 @@ def imported(module: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+# An error is typed by the model that it carries; at run time it knows nothing of it.
+FOR_TYPES_ALONE = {("flora_async.errors", "flora_async.models.Run")}
+
+
 def own(module: str) -> set[str]:
     """The modules of this package that a module imports."""
     found = set()
     for name in imported(module):
+        if (module, name) in FOR_TYPES_ALONE:
+            continue
         target = name
         while target and target not in SOURCES:
             target = target.rpartition(".")[0]
@@ -135,10 +141,12 @@ def test_nothing_has_a_vague_name(module: str) -> None:
 def test_the_public_names_are_these() -> None:
     assert flora_async.__all__ == [
         *["APIConnectionError", "APIStatusError", "APITimeoutError", "AuthenticationError", "BadRequestError"],
-        *["ConflictError", "DecodeError", "FieldError", "FloraError", "FloraSession", "IdempotencyError"],
-        *["InsufficientCreditsError", "InternalServerError", "NotFoundError", "OutputType", "Page", "Pager"],
+        *["BudgetExceededError", "ConflictError", "DecodeError", "FieldError"],
+        *["FloraError", "FloraSession", "IdempotencyError", "Inputs", "InsufficientCreditsError"],
+        *["InternalServerError", "JournalError", "NotFoundError", "OnUpdate", "OutputType", "Page", "Pager"],
         *["PermissionDeniedError", "PollPolicy", "RateLimitError", "RetryPolicy", "Run", "RunFailedError", "RunInput"],
-        *["RunOutput", "RunStatus", "SubmissionUnknownError", "TechniqueReference", "TechniqueRun"],
+        *["RunOutput", "RunReference", "RunStatus", "SkippedError", "SubmissionUnknownError"],
+        *["Technique", "TechniqueInput", "TechniqueOutput", "TechniqueReference", "TechniqueRun"],
         *["UnprocessableEntityError", "UntrustedURLError", "WaitTimeoutError", "__version__", "to_dict"],
         *["wait_for_run", "watch_run"],
     ]
@@ -156,7 +164,7 @@ RUNS = SESSION.techniques.runs
     ("thing", "names"),
     [
         (SESSION, "clock close look_for poll request run techniques wait_for_run watch_run"),
-        (SESSION.techniques, "runs"),
+        (SESSION.techniques, "retrieve runs"),
         (RUNS, "create list retrieve"),
         (RUNS.list(), "pages"),
     ],
@@ -202,6 +210,7 @@ FILTERS = "workspace_id: str | None=None, project_id: str | None=None, technique
                 "idempotency_key: str | None=None -> Any"
             ),
         ),
+        (SESSION.techniques.retrieve, "self, technique_id: str -> Technique"),
         (SESSION.wait_for_run, f"self, run: RunReference, *, {WAIT}, {TOLD} -> Run"),
         (SESSION.watch_run, f"self, run: RunReference, *, {WAIT} -> AsyncGenerator[Run, None]"),
         (flora_async.wait_for_run, f"session: RunSource, run: RunReference, *, {WAIT}, {TOLD} -> Run"),

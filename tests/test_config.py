@@ -14,11 +14,11 @@ from flora_async.config import check_number
 Policy = PollPolicy | RetryPolicy
 
 NUMBERS: list[tuple[type[Policy], str]] = [
-    *[(RetryPolicy, name) for name in ("initial", "maximum", "rate_limit_pause")],
+    *[(RetryPolicy, name) for name in ("initial", "maximum", "settle", "rate_limit_pause")],
     *[(PollPolicy, name) for name in ("initial", "multiplier", "maximum", "jitter", "timeout", "outage")],
 ]
 UNLIMITED: list[tuple[type[Policy], str]] = [
-    *[(RetryPolicy, name) for name in ("attempts", "maximum")],
+    *[(RetryPolicy, name) for name in ("attempts", "maximum", "settle")],
     *[(PollPolicy, name) for name in ("maximum", "timeout", "outage")],
 ]
 EVERY: list[tuple[type[Policy], str]] = [(RetryPolicy, "attempts"), *NUMBERS]
@@ -30,7 +30,13 @@ def build(kind: type[Policy], name: str, value: object) -> Policy:
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    assert asdict(RetryPolicy()) == {"attempts": 4, "initial": 0.5, "maximum": 30.0, "rate_limit_pause": 5.0}
+    assert asdict(RetryPolicy()) == {
+        "attempts": 4,
+        "initial": 0.5,
+        "maximum": 30.0,
+        "settle": 30.0,
+        "rate_limit_pause": 5.0,
+    }
     assert asdict(PollPolicy()) == {
         "initial": 0.5,
         "multiplier": 1.5,
@@ -78,7 +84,10 @@ def test_one_is_a_value_of_every_field_and_is_kept(kind: type[Policy], name: str
     assert getattr(build(kind, name, 1), name) == 1
 
 
-@pytest.mark.parametrize(("kind", "name"), [field for field in NUMBERS if field[1] != "multiplier"])
+NOT_ZERO = {(PollPolicy, "multiplier"), (PollPolicy, "maximum")}  # no pause at all would ask without end
+
+
+@pytest.mark.parametrize(("kind", "name"), [field for field in NUMBERS if field not in NOT_ZERO])
 def test_zero_is_a_time_and_a_fraction(kind: type[Policy], name: str) -> None:
     assert getattr(build(kind, name, 0), name) == 0
 
@@ -131,3 +140,8 @@ def test_a_bound_can_be_exclusive() -> None:
     check_number("timeout", 0.001, exclusive=True)
     with pytest.raises(ValueError, match="timeout must be a finite number of more than 0, not 0"):
         check_number("timeout", 0, exclusive=True)
+
+
+def test_a_longest_pause_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^PollPolicy\.maximum must be a finite number of more than 0"):
+        PollPolicy(maximum=0)

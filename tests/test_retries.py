@@ -207,7 +207,7 @@ poll_policies = st.builds(
     PollPolicy,
     initial=st.floats(0, 1e4),
     multiplier=st.floats(1, 10),
-    maximum=st.floats(0, 1e4),
+    maximum=st.floats(0.001, 1e4),
     jitter=st.floats(0, 1),
 )
 

@@ -20,7 +20,7 @@ from flora_async import (
     SubmissionUnknownError,
     UnprocessableEntityError,
 )
-from flora_async.testing import Drop, FakeFlora, Garbage, Replace, Slow, Status, Truncate
+from flora_async.testing import Drop, FakeFlora, Garbage, Replace, Slow, Status, Truncate, VirtualClock
 
 
 async def test_one_key_goes_in_header_and_body_and_is_the_same_on_every_attempt(
@@ -129,6 +129,85 @@ async def test_a_start_that_timed_out_is_not_sent_again_as_it_may_still_be_at_wo
         await asyncio.sleep(0.01)
     run = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE, idempotency_key=caught.value.idempotency_key)
     assert [started.run_id for started in fake.runs] == [run.run_id]
+
+
+async def test_a_connection_that_breaks_while_flora_works_on_is_left_alone_before_the_key_is_sent_again(
+    fake: FakeFlora, session_on: OpenSession
+) -> None:
+    fake.inject(Drop(acts=True, late=0.3), on="start")
+    flora = session_on(fake, retry=RetryPolicy(initial=0.001, settle=1.0))
+    run = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
+    assert [started.run_id for started in fake.runs] == [run.run_id]
+
+
+async def test_by_default_it_is_left_alone_for_half_a_minute(fake: FakeFlora, session_on: OpenSession) -> None:
+    clock = VirtualClock()
+    fake.inject(Drop(acts=True), on="start")
+    fake.inject(Garbage(b"", status=502, acts=False), on="start")
+    await session_on(fake, clock=clock, retry=RetryPolicy()).techniques.runs.create("cctv-cam", inputs=IMAGE)
+    assert clock.sleeps[0] == 30
+    assert clock.sleeps[1] < 30  # FLORA's own answer, by its request id: it is done with that attempt
+
+
+async def test_an_answer_that_is_not_floras_own_is_no_end_of_an_attempt() -> None:
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        await reader.readexactly(length)
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    async with server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        clock = VirtualClock()
+        async with FloraSession("sk_test_1", base_url=address, clock=clock) as flora:
+            with pytest.raises(SubmissionUnknownError):
+                await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
+    assert clock.sleeps == [30, 30, 30]
+
+
+async def test_without_settling_a_start_in_doubt_is_never_sent_again(fake: FakeFlora, session_on: OpenSession) -> None:
+    fake.inject(Drop(acts=True), on="start")
+    with pytest.raises(SubmissionUnknownError):
+        await session_on(fake, retry=RetryPolicy(settle=None)).techniques.runs.create("cctv-cam", inputs=IMAGE)
+    assert len(fake.requests) == len(fake.runs) == 1
+
+
+async def test_closing_the_session_while_a_start_is_in_flight_does_not_lose_it(
+    fake: FakeFlora, session_on: OpenSession
+) -> None:
+    flora = session_on(fake)
+    fake.inject(Slow(30, where="after"), on="start")
+    start = asyncio.create_task(flora.techniques.runs.create("cctv-cam", inputs=IMAGE, idempotency_key="row-57"))
+    while not fake.runs:
+        await asyncio.sleep(0.001)
+    await flora.close()
+    with pytest.raises(SubmissionUnknownError) as caught:
+        await start
+    assert caught.value.idempotency_key == "row-57"
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+async def test_a_key_that_is_too_long_to_show_is_not_shown_in_part(fake: FakeFlora, flora: FloraSession) -> None:
+    for key in ("row-57", "catalogue-2025-spring-" * 5 + "row-57"):
+        fake.inject(Status(504), on="start")
+        with pytest.raises(SubmissionUnknownError) as caught:
+            await flora.techniques.runs.create("cctv-cam", inputs=IMAGE, idempotency_key=key)
+        assert caught.value.idempotency_key == key
+        assert (f"{key!r}" in str(caught.value)) == (key == "row-57")
+        assert "'catalogue" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"poll": 5}, {"on_update": "x"}, {"poll": 5, "timeout": 10}], ids=repr)
+async def test_a_wrong_option_of_the_wait_is_refused_before_anything_is_spent(
+    fake: FakeFlora, flora: FloraSession, options: dict[str, Any]
+) -> None:
+    with pytest.raises(TypeError, match=next(iter(options))):
+        await flora.run("cctv-cam", IMAGE, **options)
+    assert not fake.requests
 
 
 async def test_a_gateways_timeout_is_not_sent_again_either(fake: FakeFlora, flora: FloraSession) -> None:

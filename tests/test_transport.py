@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from flora_async import (
     RetryPolicy,
 )
 from flora_async._transport import MAX_RESPONSE_BYTES, NEVER_SENT, Secret
-from flora_async.testing import Drop, FakeFlora, Oversize, Redirect, Slow, Truncate
+from flora_async.testing import Drop, FakeFlora, Oversize, Redirect, Slow, Status, Truncate
 
 # Whether a request that ends with it may have reached the server. aiohttp growing a new exception fails the test below.
 JUDGED = {
@@ -192,16 +193,20 @@ async def test_a_connection_that_is_refused_was_never_sent() -> None:
 
 
 async def test_a_start_that_waits_in_vain_for_a_connection_was_never_sent_and_may_be_tried_again(
-    fake: FakeFlora, session_on: OpenSession
+    fake: FakeFlora, session_on: OpenSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    flora = session_on(fake, max_connections=1, timeout=0.3)
-    fake.inject(Slow(0.4), on="history")
-    history = asyncio.create_task(flora.request("GET", "/technique-runs"))
-    while not fake.requests:
-        await asyncio.sleep(0.001)
-    run = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
+    caplog.set_level(logging.INFO, "flora_async")
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as http:
+        flora = session_on(fake, http_session=http, timeout=1.0, retry=RetryPolicy(attempts=None, initial=0.001))
+        fake.inject(Slow(30, where="body"), on="history")
+        async with http.get(f"{fake.base_url}/technique-runs", headers={"Authorization": f"Bearer {fake.api_key}"}):
+            # That answer holds the only connection.
+            start = asyncio.create_task(flora.techniques.runs.create("cctv-cam", inputs=IMAGE))
+            while "failed with APITimeoutError on attempt 1" not in caplog.text:
+                await asyncio.sleep(0.01)
+            assert not fake.runs
+        run = await start
     assert [started.run_id for started in fake.runs] == [run.run_id]
-    await history
 
 
 async def test_compressed_answers_are_read(raw_answer: Callable[[bytes], Awaitable[FloraSession]]) -> None:
@@ -234,3 +239,18 @@ async def test_an_answer_that_is_cut_after_its_headers_keeps_its_request_id(
         with pytest.raises(APIConnectionError) as caught:
             await flora.techniques.runs.list()
         assert caught.value.request_id == fake.requests[-1].request_id
+
+
+async def test_a_server_that_echoes_the_key_does_not_get_it_into_an_error(fake: FakeFlora, flora: FloraSession) -> None:
+    fake.inject(Status(400, message=f"bad key {fake.api_key}"), on="history")
+    with pytest.raises(APIStatusError, match="bad key") as caught:
+        await flora.techniques.runs.list()
+    assert fake.api_key not in f"{caught.value} {vars(caught.value)}"
+
+
+async def test_a_borrowed_sessions_own_headers_do_not_change_what_is_sent(
+    fake: FakeFlora, session_on: OpenSession
+) -> None:
+    async with aiohttp.ClientSession(headers={"Content-Type": "text/plain"}) as http:
+        await session_on(fake, http_session=http).techniques.runs.create("cctv-cam", inputs=IMAGE)
+    assert fake.requests[0].headers["Content-Type"] == "application/json"

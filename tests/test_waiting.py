@@ -190,8 +190,9 @@ async def test_a_listener_that_raises_ends_the_wait_with_its_error_and_leaks_not
         if run.status == "running":
             raise LookupError("the listener's own")
 
-    with pytest.raises(LookupError, match="own"):
+    with pytest.raises(LookupError, match="own") as caught:
         await flora.run("cctv-cam", IMAGE, on_update=listener)
+    assert fake.runs[0].run_id in caught.value.__notes__[0]
     looked = len(fake.requests)
     assert not [task for task in asyncio.all_tasks() if "flora_async" in repr(task)]
     for _ in range(10):
@@ -472,6 +473,19 @@ async def test_a_trusted_origin_is_followed_without_the_key(fake: FakeFlora, ses
         with pytest.raises(FloraError, match="401"):
             await flora.wait_for_run(run)
     assert "Authorization" not in fake.requests[-1].headers
+
+
+async def test_an_answer_about_another_run_is_not_taken_for_this_one(fake: FakeFlora, flora: FloraSession) -> None:
+    run = await start(flora)
+    other = {"run_id": "run_other", "status": "completed"}
+    references: list[Any] = [run, run.run_id, SimpleNamespace(run_id=run.run_id, poll_url=run.poll_url)]
+    for reference in references:
+        fake.inject(Replace(other), on="poll", times=2)
+        poll = PollPolicy(initial=0.001, maximum=0.01)
+        assert (await flora.wait_for_run(reference, poll=poll)).run_id == run.run_id
+    fake.inject(Replace(other), on="poll")
+    with pytest.raises(DecodeError, match="another run"):
+        await flora.techniques.runs.retrieve(run.run_id, technique_id="cctv-cam")
 
 
 async def test_an_unknown_status_is_waited_through(fake: FakeFlora, flora: FloraSession) -> None:

@@ -94,6 +94,9 @@ TRUTH: list[tuple[FloraError, bool, bool, bool]] = [
     (errors.RunFailedError(RUN), False, True, False),
     (errors.WaitTimeoutError(RUN, 5.0), False, True, False),
     (errors.SubmissionUnknownError(idempotency_key="k", technique_id="t", since=SINCE), False, True, False),
+    (errors.SkippedError(), False, True, False),
+    (errors.BudgetExceededError(max_cost=5.0, spent=4.5, price=0.75), False, True, False),
+    (errors.JournalError("q3.sqlite", "is damaged"), False, True, False),
 ]
 ERRORS = [row[0] for row in TRUTH]
 

@@ -2,7 +2,7 @@
 
 from flora_async.models.pages import Page
 from flora_async.models.runs import OutputType, Run, RunInput, RunOutput, RunStatus, TechniqueRun
-from flora_async.models.techniques import TechniqueReference
+from flora_async.models.techniques import Technique, TechniqueInput, TechniqueOutput, TechniqueReference
 
 __all__ = [
     "OutputType",
@@ -11,6 +11,9 @@ __all__ = [
     "RunInput",
     "RunOutput",
     "RunStatus",
+    "Technique",
+    "TechniqueInput",
+    "TechniqueOutput",
     "TechniqueReference",
     "TechniqueRun",
 ]

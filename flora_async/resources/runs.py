@@ -8,7 +8,7 @@ from attrs import evolve
 
 from flora_async._codec import decode, decode_page, to_dict
 from flora_async._pages import Pager
-from flora_async._road import Road
+from flora_async._road import Road, decode_run
 from flora_async._urls import check_https, segment
 from flora_async._wire import Response, check_idempotency_key
 from flora_async.models import Page, Run, RunStatus, TechniqueRun
@@ -75,7 +75,7 @@ class TechniqueRuns:
         if callback_url is not None:
             body["callback_url"] = check_https("callback_url", callback_url)
         body["idempotency_key"] = key
-        request = self._road.request("POST", path, body=json.dumps(body).encode(), idempotency_key=key)
+        request = self._road.request("POST", path, kind="start", body=json.dumps(body).encode(), idempotency_key=key)
         run = await self._road.submit(request, _read_run, idempotency_key=key, technique_id=technique_id)
         return self._complete(run, technique_id)
 
@@ -91,6 +91,7 @@ class TechniqueRuns:
 
         Raises:
             NotFoundError: There is no such run for this key.
+            DecodeError: The answer cannot be read, or is about another run.
             FloraError: Any other error of the request, after all retries.
             ValueError: An id is blank.
 
@@ -101,7 +102,8 @@ class TechniqueRuns:
             True
         """
         path = f"/techniques/{segment('technique_id', technique_id)}/runs/{segment('run_id', run_id)}"
-        run = await self._road.fetch(self._road.request("GET", path), _read_run)
+        request = self._road.request("GET", path, kind="poll")
+        run = await self._road.fetch(request, lambda response: decode_run(response, run_id))
         return self._complete(run, technique_id)
 
     def list(  # noqa: PLR0913 - FLORA's own filters
@@ -145,7 +147,7 @@ class TechniqueRuns:
         }
 
         async def fetch(at: str | None) -> Page[TechniqueRun]:
-            request = self._road.request("GET", "/technique-runs", params={**filters, "cursor": at})
+            request = self._road.request("GET", "/technique-runs", kind="history", params={**filters, "cursor": at})
             page = await self._road.fetch(request, _read_history)
             items = (self._complete(run, run.technique.technique_id if run.technique else None) for run in page.items)
             return evolve(page, items=tuple(items))

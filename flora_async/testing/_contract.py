@@ -39,7 +39,7 @@ class Contract:
         """Make a technique known under its slug and its id, in place of one that had them."""
         self._techniques |= {technique.slug: technique, technique.technique_id: technique}
 
-    def arrive(self, request: RecordedRequest) -> Callable[[], Answer]:
+    def arrive(self, request: RecordedRequest) -> Callable[[], Answer]:  # noqa: PLR0911 - one for each operation
         """Take a request in, and give what carries it out; between the two, others may arrive."""
         route = request.route
         if route.operation == "media":
@@ -53,6 +53,8 @@ class Contract:
                 return partial(self._poll, route.technique, route.run)
             case "history":
                 return partial(self._history, request)
+            case "technique":
+                return partial(self._technique, route.technique)
         return lambda: _NOT_FOUND
 
     def _start(self, request: RecordedRequest, decided: Answer | None) -> Answer:
@@ -81,6 +83,10 @@ class Contract:
         answer = json_answer(recase(run.payload(now, self.origin, self._poll_url(run)), self._case), 201)
         self._keys.keep(request, answer, now)
         return answer
+
+    def _technique(self, name: str) -> Answer:
+        technique = self._techniques.get(name)
+        return _NOT_FOUND if technique is None else json_answer(recase(technique.payload(), self._case))
 
     def _poll(self, technique: str, run_id: str) -> Answer:
         run = self.runs.get(run_id)

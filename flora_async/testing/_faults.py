@@ -82,13 +82,23 @@ class Drop:
     """The connection is dropped without a byte of an answer.
 
     Args:
-        acts: Whether the server acts before that.
+        acts: Whether the server acts.
+        late: Seconds for which it goes on working after the drop, before it acts, as behind a gateway that has
+            failed; 0 for a server that acts before.
+
+    Raises:
+        TypeError: The time is not a number.
+        ValueError: The time is negative, NaN or infinite.
     """
 
     acts: bool = attrs.field(kw_only=True)
+    late: float = attrs.field(default=0.0, validator=finite_seconds, kw_only=True)
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
         """Drop the connection."""
+        if self.late:
+            exchange.abort()
+            await asyncio.sleep(self.late)
         if self.acts:
             exchange.act()
         return exchange.abort()

@@ -9,7 +9,7 @@ from flora_async.testing._requests import Operation
 
 Target: TypeAlias = Operation | Literal["any"]
 
-_TARGETS = ("start", "poll", "history", "media", "other", "any")
+_TARGETS = ("start", "poll", "history", "technique", "media", "other", "any")
 
 
 @attrs.define(on_setattr=attrs.setters.NO_OP)  # counted down below what may be asked for

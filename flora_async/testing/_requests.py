@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import attrs
 from multidict import CIMultiDictProxy, MultiMapping
 
-Operation: TypeAlias = Literal["start", "poll", "history", "media", "other"]
+Operation: TypeAlias = Literal["start", "poll", "history", "technique", "media", "other"]
 
 
 class Route(NamedTuple):
@@ -19,7 +19,7 @@ class Route(NamedTuple):
     file: str = ""
 
 
-def route(method: str, path: str) -> Route:
+def route(method: str, path: str) -> Route:  # noqa: PLR0911 - one for each operation
     """Read a path as it came over the wire: it is split before it is decoded, so `%2F` is part of a name."""
     match method, [unquote(segment) for segment in path.split("/")]:
         case "POST", ["", "api", "v1", "techniques", technique, "runs"]:
@@ -28,6 +28,8 @@ def route(method: str, path: str) -> Route:
             return Route("poll", technique, run)
         case "GET", ["", "api", "v1", "runs", run]:
             return Route("poll", run=run)
+        case "GET", ["", "api", "v1", "techniques", technique]:
+            return Route("technique", technique)
         case "GET", ["", "api", "v1", "technique-runs"]:
             return Route("history")
         case "GET", ["", "media", run, file]:
@@ -76,5 +78,5 @@ class RecordedRequest:
 
     @property
     def operation(self) -> Operation:
-        """Which operation it asks for: start, poll, history, media or other."""
+        """Which operation it asks for: start, poll, history, technique, media or other."""
         return self.route.operation

@@ -24,6 +24,11 @@ class _Ending(NamedTuple):
     error_message: str | None
 
 
+def _drawn(run: "FakeRun") -> float:
+    running = run.technique.running
+    return running() if callable(running) else running
+
+
 @attrs.define(eq=False, kw_only=True)
 class FakeRun:
     """A run that exists on the local FLORA, and so is paid for when it completes.
@@ -49,6 +54,7 @@ class FakeRun:
     created: float
     run_id: str = attrs.field(factory=_new_run_id)
     clock: Clock = attrs.field(repr=False)
+    _running: float = attrs.field(init=False, repr=False, default=attrs.Factory(_drawn, takes_self=True))
     _forced: _Ending | None = attrs.field(default=None, init=False, repr=False)
 
     @property
@@ -74,7 +80,7 @@ class FakeRun:
     @property
     def _ending(self) -> _Ending:
         technique = self.technique
-        natural = self.created + technique.pending + technique.running
+        natural = self.created + technique.pending + self._running
         return self._forced or _Ending(natural, technique.error_code, technique.error_message)
 
     @property
@@ -132,7 +138,7 @@ class FakeRun:
 
     def _progress(self, status: str, now: float) -> int:
         if status == "running":
-            return round(100 * (now - self._started) / self.technique.running)
+            return round(100 * (now - self._started) / self._running)
         return 100 if status == "completed" else 0
 
     def _outputs(self, origin: str) -> list[dict[str, str]]:

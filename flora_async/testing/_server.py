@@ -127,7 +127,8 @@ class FakeFlora:
 
         Args:
             fault: What goes wrong.
-            on: The operation it happens to: `start`, `poll`, `history`, `media`, `other` or `any`.
+            on: The operation it happens to: `start`, `poll`, `history`, `technique`, `media`,
+                `other` or `any`.
             times: How many requests it happens to; `None` for all of them.
             after: How many matching requests pass unharmed first.
 

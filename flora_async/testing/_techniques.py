@@ -1,7 +1,7 @@
 """Techniques of the local FLORA: what they take, what they give, how long they run and how they end."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -52,7 +52,7 @@ class FakeTechnique:
             every other type is served as a small PNG image.
         run_cost: USD charged for a run that completes.
         pending: Seconds before a run begins; `math.inf` holds it until `FakeFlora.finish`.
-        running: Seconds from its beginning to its end; `math.inf` likewise.
+        running: Seconds from its beginning to its end, `math.inf` likewise; or a function that draws them for each run.
         error_code: Why its runs fail, for machines.
         error_message: Why its runs fail, for people.
         workspace_id: The workspace its runs are listed under.
@@ -81,11 +81,27 @@ class FakeTechnique:
     outputs: Mapping[str, str] = attrs.field(factory=lambda: {"output_1": "imageUrl"}, converter=_frozen, kw_only=True)
     run_cost: float = attrs.field(default=0.05, validator=_usd, kw_only=True)
     pending: float = attrs.field(default=0.02, validator=seconds_or_never, kw_only=True)
-    running: float = attrs.field(default=0.08, validator=seconds_or_never, kw_only=True)
+    running: float | Callable[[], float] = attrs.field(
+        default=0.08, validator=attrs.validators.or_(attrs.validators.is_callable(), seconds_or_never), kw_only=True
+    )
     error_code: str | None = attrs.field(default=None, kw_only=True)
     error_message: str | None = attrs.field(default=None, kw_only=True)
     workspace_id: str = attrs.field(default="ws_local", kw_only=True)
     project_id: str = attrs.field(default="prj_local", kw_only=True)
+
+    def payload(self) -> dict[str, Any]:
+        """What FLORA answers about it."""
+        inputs = [(name, kind, False) for name, kind in self.inputs.items()]
+        inputs += [(name, kind, True) for name, kind in self.optional_inputs.items()]
+        return {
+            "technique_id": self.technique_id,
+            "name": self.name,
+            "run_cost": self.run_cost,
+            "inputs": [
+                {"id": name, "name": name, "type": kind, "optional": left_out} for name, kind, left_out in inputs
+            ],
+            "outputs": [{"id": name, "name": name, "type": kind} for name, kind in self.outputs.items()],
+        }
 
 
 def ready_made(run_seconds: float) -> tuple[FakeTechnique, ...]:

@@ -50,7 +50,7 @@ async def flora_session(fake_flora: "FakeFlora") -> AsyncIterator["FloraSession"
     async with FloraSession(
         fake_flora.api_key,
         base_url=fake_flora.base_url,
-        retry=RetryPolicy(attempts=4, initial=0.001, maximum=0.01, rate_limit_pause=0.01),
+        retry=RetryPolicy(attempts=4, initial=0.001, maximum=0.01, settle=0.01, rate_limit_pause=0.01),
         poll=PollPolicy(initial=0.001, maximum=0.01, outage=1.0, timeout=10.0),
     ) as session:
         yield session

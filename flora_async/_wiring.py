@@ -1,0 +1,88 @@
+"""From a session's arguments, once each is found right, to the road that all its requests take."""
+
+import os
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async._road import Road
+from flora_async._transport import ClientSession, Secret, TraceConfig, Transport
+from flora_async._urls import Endpoints, check_endpoint, check_trusted
+from flora_async._wire import check_api_key
+from flora_async.config import PollPolicy, RetryPolicy, check_number
+
+BASE_URL: Final = "https://app.flora.ai/api/v1"
+
+
+class Wiring(NamedTuple):
+    """What a session is built from."""
+
+    endpoints: Endpoints
+    transport: Transport
+    road: Road
+    clock: Clock
+
+
+def conceal(api_key: object) -> Secret | type:
+    """The key, or the one of the environment, in a form that shows nowhere; of what is no text, the type alone.
+
+    It refuses nothing, so that no error ever has a frame that holds the key as it came.
+    """
+    if api_key is None:
+        api_key = os.environ.get("FLORA_API_KEY", "")
+    return Secret(api_key) if isinstance(api_key, str) else type(api_key)
+
+
+def wire(  # noqa: PLR0913 - a session's own arguments
+    api_key: Secret | type,
+    *,
+    base_url: str | None,
+    timeout: float | None,
+    retry: RetryPolicy,
+    poll: PollPolicy,
+    http_session: ClientSession | None,
+    max_connections: int,
+    trace_configs: Sequence[TraceConfig],
+    trusted_origins: Sequence[str],
+    allow_http: bool,
+    clock: Clock | None,
+) -> Wiring:
+    """Check the arguments of a `FloraSession` and build what it needs.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument cannot be right.
+    """
+    if isinstance(api_key, type):
+        raise TypeError(f"api_key must be text, not {api_key.__name__}")
+    check_api_key(api_key)
+    if timeout is not None:
+        check_number("timeout", timeout, exclusive=True)
+    _check_type("retry", retry, RetryPolicy)
+    _check_type("poll", poll, PollPolicy)
+    if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
+        raise ValueError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
+    if http_session is not None:
+        _check_type("http_session", http_session, ClientSession)
+        if trace_configs:
+            raise ValueError("trace_configs belong to an own session: give them to http_session instead")
+    if isinstance(trusted_origins, str):
+        raise TypeError(f"trusted_origins must be a sequence of URLs: [{trusted_origins!r}]")
+    base_url = os.environ.get("FLORA_BASE_URL", BASE_URL) if base_url is None else base_url
+    endpoints = Endpoints(
+        check_endpoint("base_url", base_url, allow_http=allow_http),
+        [check_trusted(origin, allow_http=allow_http) for origin in trusted_origins],
+    )
+    transport = Transport(
+        Secret(f"Bearer {api_key}"),
+        http_session=http_session,
+        max_connections=max_connections,
+        trace_configs=trace_configs,
+    )
+    clock = SYSTEM_CLOCK if clock is None else clock
+    return Wiring(endpoints, transport, Road(transport, endpoints, policy=retry, timeout=timeout, clock=clock), clock)
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r:.60}")
