@@ -11,6 +11,7 @@ Example:
 from flora_async._codec import to_dict
 from flora_async._pages import Pager
 from flora_async._version import __version__
+from flora_async.batch import Batch, BatchResult, BatchSummary, RunRequest
 from flora_async.config import PollPolicy, RetryPolicy
 from flora_async.errors import (
     APIConnectionError,
@@ -60,6 +61,9 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "BatchResult",
+    "BatchSummary",
     "BudgetExceededError",
     "ConflictError",
     "DecodeError",
@@ -85,6 +89,7 @@ __all__ = [
     "RunInput",
     "RunOutput",
     "RunReference",
+    "RunRequest",
     "RunStatus",
     "SkippedError",
     "SubmissionUnknownError",

@@ -21,7 +21,7 @@ PACKAGE = Path(flora_async.__file__).parent
 
 # From the ground up: a room may import from itself and from those before it.
 FLOORS: Sequence[str] = """_version _clock errors models config _codec _urls _wire _submission _transport _retry _road
-_pages polling resources _wiring session __init__""".split()  # noqa: SIM905 - in the order of the design, on two lines
+_pages polling resources batch _wiring session __init__""".split()  # noqa: SIM905 - in the order of the design, on two lines
 # What stands on the roof sees the public API alone, and these.
 ROOF = {"testing": {"__init__", "_clock"}, "cli": {"__init__", "testing"}, "__main__": {"__init__", "cli"}}
 # attrs may be used in every room; anything else from outside the standard library has its place.
@@ -32,6 +32,7 @@ LIBRARIES: dict[str, set[str]] = {
     "yarl": {"_transport"},
     "multidict": {"testing"},
     "tenacity": {"_retry"},
+    "aiosqlite": {"batch"},
     "pytest": {"testing"},
     "pytest_asyncio": {"testing"},
 }
@@ -140,12 +141,12 @@ def test_nothing_has_a_vague_name(module: str) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert flora_async.__all__ == [
-        *["APIConnectionError", "APIStatusError", "APITimeoutError", "AuthenticationError", "BadRequestError"],
-        *["BudgetExceededError", "ConflictError", "DecodeError", "FieldError"],
+        *["APIConnectionError", "APIStatusError", "APITimeoutError", "AuthenticationError", "BadRequestError", "Batch"],
+        *["BatchResult", "BatchSummary", "BudgetExceededError", "ConflictError", "DecodeError", "FieldError"],
         *["FloraError", "FloraSession", "IdempotencyError", "Inputs", "InsufficientCreditsError"],
         *["InternalServerError", "JournalError", "NotFoundError", "OnUpdate", "OutputType", "Page", "Pager"],
         *["PermissionDeniedError", "PollPolicy", "RateLimitError", "RetryPolicy", "Run", "RunFailedError", "RunInput"],
-        *["RunOutput", "RunReference", "RunStatus", "SkippedError", "SubmissionUnknownError"],
+        *["RunOutput", "RunReference", "RunRequest", "RunStatus", "SkippedError", "SubmissionUnknownError"],
         *["Technique", "TechniqueInput", "TechniqueOutput", "TechniqueReference", "TechniqueRun"],
         *["UnprocessableEntityError", "UntrustedURLError", "WaitTimeoutError", "__version__", "to_dict"],
         *["wait_for_run", "watch_run"],
@@ -163,8 +164,9 @@ RUNS = SESSION.techniques.runs
 @pytest.mark.parametrize(
     ("thing", "names"),
     [
-        (SESSION, "clock close look_for poll request run techniques wait_for_run watch_run"),
+        (SESSION, "batch clock close look_for poll request run run_all techniques wait_for_run watch_run"),
         (SESSION.techniques, "retrieve runs"),
+        (SESSION.batch("x", []), "summary"),
         (RUNS, "create list retrieve"),
         (RUNS.list(), "pages"),
     ],
@@ -208,6 +210,17 @@ FILTERS = "workspace_id: str | None=None, project_id: str | None=None, technique
             (
                 "self, method: str, path: str, *, params: Mapping[str, ParameterValue] | None=None, json: Any=None, "
                 "idempotency_key: str | None=None -> Any"
+            ),
+        ),
+        (
+            SESSION.batch,
+            "self, technique_id: str, rows: Rows, **options: Unpack[BatchOptions] -> Batch",
+        ),
+        (
+            SESSION.run_all,
+            (
+                "self, technique_id: str, rows: Rows, *, raise_on_failure: bool=False, "
+                "**options: Unpack[BatchOptions] -> list[BatchResult]"
             ),
         ),
         (SESSION.techniques.retrieve, "self, technique_id: str -> Technique"),

@@ -17,6 +17,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 async def start(*arguments: str, fake: FakeFlora | None = None, cwd: Path) -> asyncio.subprocess.Process:
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    environment.pop("PYTHONASYNCIODEBUG", None)  # on a busy machine it tells of slow callbacks, on stderr
     if fake is not None:
         environment |= {"FLORA_API_KEY": fake.api_key, "FLORA_BASE_URL": fake.base_url}
     return await asyncio.create_subprocess_exec(

@@ -197,10 +197,12 @@ async def test_what_can_be_repeated_at_will_is_repeated(fake: FakeFlora, flora: 
         ("GET", "/a#b", ValueError),
         ("FETCH", "/models", ValueError),
         ("", "/models", ValueError),
+        (None, "/models", TypeError),
+        ("GET", None, TypeError),
     ],
 )
 async def test_a_request_that_cannot_be_right_is_refused_before_anything_is_sent(
-    fake: FakeFlora, flora: FloraSession, method: str, path: str, kind: type[Exception]
+    fake: FakeFlora, flora: FloraSession, method: Any, path: Any, kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):
         await flora.request(method, path)

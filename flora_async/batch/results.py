@@ -1,0 +1,167 @@
+"""What a batch tells: the result of each row, and the summary of all."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import define, field, frozen
+
+from flora_async.batch.budget import Budget
+from flora_async.batch.plan import RunRequest
+from flora_async.errors import RunFailedError, SkippedError
+from flora_async.models import Run
+
+_WIDTH: Final = 1.02
+_SHORTEST: Final = 0.001
+
+
+@frozen(kw_only=True)
+class BatchResult:
+    """How one row ended.
+
+    Attributes:
+        index: The row's place among the rows, from 0.
+        key: What the row is called.
+        request: The row, as a `RunRequest`; None where the row was none.
+        run: The run as last seen; None when none was started, or nobody knows.
+        error: Why there is no completed run; None when there is one.
+        attempts: How many runs were started for the row, in earlier processes too.
+        resumed: Whether the run was started by an earlier process and found in the journal.
+    """
+
+    index: int
+    key: str
+    request: RunRequest | None = None
+    run: Run | None = None
+    error: Exception | None = None
+    attempts: int = 0
+    resumed: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run has completed."""
+        return self.error is None
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the row was left out because the batch was stopped or its budget was used up."""
+        return isinstance(self.error, SkippedError)
+
+
+@frozen(kw_only=True)
+class BatchSummary:
+    """A batch in numbers, so far or at its end.
+
+    Attributes:
+        planned: Rows taken from the source.
+        started: Runs started by this process, each attempt counted.
+        completed: Rows whose run has completed.
+        failed: Rows that have ended with an error, of the run or of ours.
+        skipped: Rows left out because the batch was stopped or its budget was used up.
+        resumed: Rows whose run an earlier process had started.
+        in_flight: Ids of runs that have been started and not seen to end; after leaving early, they go on at FLORA.
+        cost: What all runs have cost in USD, of earlier processes with this journal too.
+        wall_time: Seconds since the batch was entered.
+        run_time_p50: Median duration of the runs in seconds, to 2 %; None before the first has ended.
+        run_time_p95: The duration in seconds that 95 of 100 runs stay within, to 2 %.
+        requests: How many requests were sent, by kind: start, poll, history, technique.
+        rate_limited: How many of them were answered with 429.
+    """
+
+    planned: int
+    started: int
+    completed: int
+    failed: int
+    skipped: int
+    resumed: int
+    in_flight: tuple[str, ...]
+    cost: float
+    wall_time: float
+    run_time_p50: float | None
+    run_time_p95: float | None
+    requests: Mapping[str, int]
+    rate_limited: int
+
+    def __str__(self) -> str:
+        """One line for people and logs."""
+        times = (
+            ""
+            if self.run_time_p50 is None
+            else f", runs took {self.run_time_p50:.1f} s (p95 {self.run_time_p95:.1f} s)"
+        )
+        sent = ", ".join(f"{count} {kind}" for kind, count in sorted(self.requests.items()))
+        return (
+            f"{self.completed} completed, {self.failed} failed, {self.skipped} skipped of {self.planned} rows"
+            f" ({self.resumed} resumed, {len(self.in_flight)} in flight) for {self.cost:.4g} USD"
+            f" in {self.wall_time:.1f} s{times}; requests: {sent or 'none'}; {self.rate_limited} rate limited"
+        )
+
+
+class Durations:
+    """How long runs took, in classes 2 % wide: as small for a million runs as for a hundred."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def add(self, seconds: float) -> None:
+        """Count one run."""
+        self._counts[math.ceil(math.log(max(seconds, _SHORTEST), _WIDTH))] += 1
+
+    def quantile(self, share: float) -> float | None:
+        """The seconds that `share` of the runs stay within; None where there are none."""
+        left = math.ceil(share * self._counts.total())
+        for bound in sorted(self._counts):
+            left -= self._counts[bound]
+            if left <= 0:
+                return _WIDTH**bound
+        return None
+
+
+@define
+class Tally:
+    """The numbers of a batch while it runs; it is also told of the road's traffic."""
+
+    planned: int = 0
+    started: int = 0
+    completed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    resumed: int = 0
+    rate_limited: int = 0
+    in_flight: dict[str, None] = field(factory=dict)
+    requests: Counter[str] = field(factory=Counter)
+    _times: Durations = field(factory=Durations)
+
+    def take(self, result: BatchResult) -> None:
+        """Count how a row ended."""
+        self.resumed += result.resumed
+        if result.ok:
+            self.completed += 1
+        elif result.skipped:
+            self.skipped += 1
+        else:
+            self.failed += 1
+        ended = result.error is None or isinstance(result.error, RunFailedError)
+        if ended and result.run is not None and result.run.duration is not None:
+            self._times.add(result.run.duration)
+
+    def summary(self, budget: Budget, wall_time: float) -> BatchSummary:
+        """The numbers now."""
+        return BatchSummary(
+            planned=self.planned,
+            started=self.started,
+            completed=self.completed,
+            failed=self.failed,
+            skipped=self.skipped,
+            resumed=self.resumed,
+            in_flight=tuple(self.in_flight),
+            cost=budget.spent,
+            wall_time=wall_time,
+            run_time_p50=self._times.quantile(0.5),
+            run_time_p95=self._times.quantile(0.95),
+            requests=dict(self.requests),
+            rate_limited=self.rate_limited,
+        )

@@ -1,0 +1,65 @@
+"""The scripts of the documentation, run as their reader runs them."""
+
+import asyncio
+import csv
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from flora_async.testing import FakeFlora, FakeTechnique
+
+EXAMPLES: Final = Path(__file__).parents[1] / "docs" / "examples"
+
+with (EXAMPLES / "markets.csv").open(encoding="utf-8", newline="") as _lines:
+    HEADLINES: Final = {row["market_code"]: row["headline"] for row in csv.DictReader(_lines)}
+
+
+async def run_markets(*arguments: str, fake: FakeFlora, cwd: Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(EXAMPLES / "markets.py"),
+        *arguments,
+        cwd=cwd,
+        env={
+            **os.environ,
+            "FLORA_API_KEY": fake.api_key,
+            "FLORA_BASE_URL": fake.base_url,
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONWARNINGS": "error",
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    return output.decode()
+
+
+def test_the_csv_has_twelve_markets_with_a_headline_each() -> None:
+    assert len(HEADLINES) == 12
+    assert all(headline.strip() for headline in HEADLINES.values())
+
+
+async def test_the_markets_are_saved_by_their_codes_and_paid_for_once(fake: FakeFlora, tmp_path: Path) -> None:
+    printed = await run_markets(fake=fake, cwd=tmp_path)
+    saved = {file.stem: file.read_text(encoding="utf-8") for file in (tmp_path / "markets").glob("*.txt")}
+    assert saved == {code: f"Caption: {headline}" for code, headline in HEADLINES.items()}
+    assert "12 completed, 0 failed, 0 skipped of 12 rows (0 resumed, 0 in flight) for 0.12 USD" in printed
+
+    (tmp_path / "markets" / "de-DE.txt").unlink()
+    asked = len(fake.requests)
+    printed = await run_markets(fake=fake, cwd=tmp_path)
+    assert len(fake.runs) == 12
+    assert len(fake.requests) == asked
+    assert printed.count("was done before") == 12
+    assert (tmp_path / "markets" / "de-DE.txt").exists()
+
+
+async def test_files_of_markets_are_fetched_without_the_key(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.add_technique(FakeTechnique("poster"))
+    await run_markets("poster", "posters", fake=fake, cwd=tmp_path)
+    assert {file.name for file in (tmp_path / "posters").glob("*.png")} == {f"{code}.png" for code in HEADLINES}
+    fetched = [request for request in fake.requests if request.operation == "media"]
+    assert len(fetched) == 12
+    assert not any("Authorization" in request.headers for request in fetched)
