@@ -8,6 +8,7 @@ from collections import Counter
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
+RUN_ID: Final = "run_0f8fad5bd9cb469fa16570867728950e"  # the one run that every answer is about
 TECHNIQUE: Final = "cctv-cam"
 # Runs whose id starts with this are completed at their last look; all others run for ever.
 ENDING: Final = "run_ending"
@@ -44,12 +45,12 @@ def base_url(port: int) -> str:
 
 def answer(port: int, status: str) -> bytes:
     run = {
-        "runId": "run_0f8fad5bd9cb469fa16570867728950e",
+        "runId": RUN_ID,
         "status": status,
         "progress": 42.5,
         "createdAt": 1767225600123,
         "startedAt": 1767225602456,
-        "pollUrl": f"{base_url(port)}/techniques/{TECHNIQUE}/runs/run_0f8fad5bd9cb469fa16570867728950e",
+        "pollUrl": f"{base_url(port)}/techniques/{TECHNIQUE}/runs/{RUN_ID}",
     }
     body = json.dumps(run).encode()
     head = (

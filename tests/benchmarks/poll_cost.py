@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 from attrs import evolve
-from constant_flora import ENDING, LOOKS, TECHNIQUE, base_url, serve
+from constant_flora import ENDING, LOOKS, RUN_ID, TECHNIQUE, base_url, serve
 
 from flora_async import FloraSession, PollPolicy, Run, RunStatus
 
@@ -113,10 +113,10 @@ class Client:
             return json.loads(await response.read())
 
     def polls(self) -> dict[str, Poll]:
-        look = self.flora.look_for(f"{self.url}/run_1")
+        look = self.flora.look_for(f"{self.url}/{RUN_ID}")
         return {
-            "bare": lambda: self.get(f"{self.url}/run_1"),
-            "retrieve": lambda: self.flora.techniques.runs.retrieve("run_1", technique_id=TECHNIQUE),
+            "bare": lambda: self.get(f"{self.url}/{RUN_ID}"),
+            "retrieve": lambda: self.flora.techniques.runs.retrieve(RUN_ID, technique_id=TECHNIQUE),
             "look": lambda: look(math.inf),
         }
 
@@ -138,7 +138,7 @@ class Client:
             return count * LOOKS
 
         async def waits() -> int:
-            runs = [Run(run_id="run_1", status=RunStatus.PENDING, poll_url=url) for url in urls()]
+            runs = [Run(run_id=RUN_ID, status=RunStatus.PENDING, poll_url=url) for url in urls()]
             await asyncio.gather(*(self.flora.wait_for_run(run, poll=policy) for run in runs))
             return count * LOOKS
 
@@ -160,7 +160,7 @@ class Client:
                 looked(run)
                 await asyncio.sleep(3600)
 
-        run = Run(run_id="run_1", status=RunStatus.RUNNING)
+        run = Run(run_id=RUN_ID, status=RunStatus.RUNNING)
         kinds: dict[str, Callable[[str], Any]] = {
             SLEEP: lambda _: asyncio.sleep(3600),
             LOOP: loop,
