@@ -3,18 +3,20 @@
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import EllipsisType, TracebackType
-from typing import Any, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 from flora_async._clock import Clock
 from flora_async._road import Look
 from flora_async._transport import ClientSession, TraceConfig
 from flora_async._urls import ParameterValue
 from flora_async._wiring import conceal, wire
-from flora_async.batch import Batch, BatchOptions, BatchResult, Rows, run_all
 from flora_async.config import PollPolicy, RetryPolicy
 from flora_async.models import Run
 from flora_async.polling import OnUpdate, RunReference, check_listener, notify, time_limit, wait_for_run, watch_run
 from flora_async.resources import Inputs, Techniques, raw_request
+
+if TYPE_CHECKING:
+    from flora_async.batch import Batch, BatchOptions, BatchResult, Rows
 
 
 class FloraSession:
@@ -112,11 +114,7 @@ class FloraSession:
         await self.close()
 
     def __enter__(self) -> NoReturn:
-        """Explain why plain `with` does not work.
-
-        Raises:
-            TypeError: Always.
-        """
+        """Explain why plain `with` does not work, by a `TypeError`."""
         raise TypeError("A FloraSession closes network connections when it ends: use `async with`, not `with`")
 
     # `with` looks for both methods before it calls the first, so that the explanation above can be given.
@@ -238,7 +236,9 @@ class FloraSession:
             started, poll=poll, timeout=limit, on_update=on_update, raise_on_failure=raise_on_failure
         )
 
-    def batch(self, technique_id: str, rows: Rows, **options: Unpack[BatchOptions]) -> Batch:
+    def batch(  # noqa: D417 - each option has its own line
+        self, technique_id: str, rows: "Rows", **options: "Unpack[BatchOptions]"
+    ) -> "Batch":
         """Run many rows through one technique; see `Batch` for how it behaves.
 
         Args:
@@ -273,12 +273,14 @@ class FloraSession:
             >>> texts["1"], batch.summary.completed, batch.summary.cost
             ('Caption: a blue boat', 2, 0.02)
         """
+        from flora_async.batch import Batch  # noqa: PLC0415 - loaded with the first batch
+
         options.setdefault("poll", self._poll)
         return Batch(self._road, self._clock, technique_id, rows, **options)
 
     async def run_all(
-        self, technique_id: str, rows: Rows, *, raise_on_failure: bool = False, **options: Unpack[BatchOptions]
-    ) -> list[BatchResult]:
+        self, technique_id: str, rows: "Rows", *, raise_on_failure: bool = False, **options: "Unpack[BatchOptions]"
+    ) -> "list[BatchResult]":
         """Run many rows through one technique and return all results, in the order of the rows.
 
         Args:
@@ -299,6 +301,8 @@ class FloraSession:
             >>> [result.ok for result in results]
             [True, False]
         """
+        from flora_async.batch import run_all  # noqa: PLC0415 - loaded with the first batch
+
         return await run_all(self.batch(technique_id, rows, **options), raise_on_failure=raise_on_failure)
 
     async def request(

@@ -214,13 +214,13 @@ FILTERS = "workspace_id: str | None=None, project_id: str | None=None, technique
         ),
         (
             SESSION.batch,
-            "self, technique_id: str, rows: Rows, **options: Unpack[BatchOptions] -> Batch",
+            "self, technique_id: str, rows: 'Rows', **options: 'Unpack[BatchOptions]' -> 'Batch'",
         ),
         (
             SESSION.run_all,
             (
-                "self, technique_id: str, rows: Rows, *, raise_on_failure: bool=False, "
-                "**options: Unpack[BatchOptions] -> list[BatchResult]"
+                "self, technique_id: str, rows: 'Rows', *, raise_on_failure: bool=False, "
+                "**options: 'Unpack[BatchOptions]' -> 'list[BatchResult]'"
             ),
         ),
         (SESSION.techniques.retrieve, "self, technique_id: str -> Technique"),
@@ -239,14 +239,15 @@ def test_the_public_signatures_are_these(function: Callable[..., Any], signature
     assert f"{ast.unparse(written.args)} -> {ast.unparse(written.returns)}" == signature
 
 
-CLASSES = [*(v for v in vars(flora_async).values() if inspect.isclass(v)), type(SESSION.techniques), type(RUNS)]
+PUBLIC = {name: getattr(flora_async, name) for name in flora_async.__all__}
+CLASSES = [*(thing for thing in PUBLIC.values() if inspect.isclass(thing)), type(SESSION.techniques), type(RUNS)]
 METHODS = {
     f"{kind.__name__}.{name}": member
     for kind in CLASSES
     for name, member in vars(kind).items()
     if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
 }
-FUNCTIONS = {name: thing for name, thing in vars(flora_async).items() if inspect.isfunction(thing)}
+FUNCTIONS = {name: thing for name, thing in PUBLIC.items() if inspect.isfunction(thing)}
 
 
 @pytest.mark.parametrize("thing", [*CLASSES, *METHODS.values(), *FUNCTIONS.values()], ids=repr)
