@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar, cast
 
-from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, stop_never
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_never
 
 from flora_async._clock import Clock
 from flora_async.config import PollPolicy, RetryPolicy
@@ -119,8 +119,8 @@ class Retrier:
         return await AsyncRetrying(
             sleep=self._clock.sleep,
             stop=stop_never if attempts is None else stop_after_attempt(attempts),
-            wait=lambda state: max(self._pause(state), least(_failure_of(state))),
-            retry=lambda state: _failure(state) is not None and retry_if(_failure_of(state)),
+            wait=lambda state: max(self._pause(state), least(_failure(state))),
+            retry=retry_if_exception(lambda error: isinstance(error, FloraError) and retry_if(error)),
             before_sleep=lambda state: _log_pause(name, state),
             reraise=True,
         )(replay_then_attempt)
@@ -138,14 +138,9 @@ class Retrier:
         return pause
 
 
-def _failure(state: RetryCallState) -> FloraError | None:
-    error = state.outcome.exception() if state.outcome is not None else None
-    return error if isinstance(error, FloraError) else None
-
-
-def _failure_of(state: RetryCallState) -> FloraError:
-    """The failure of an attempt that is known to have failed with an error of ours."""
-    return cast("FloraError", _failure(state))
+def _failure(state: RetryCallState) -> FloraError:
+    """Why another attempt is made: it is asked for only once an error of ours has been found worth one."""
+    return cast("FloraError", state.outcome.exception() if state.outcome else None)
 
 
 def _log_pause(name: str, state: RetryCallState) -> None:
@@ -156,11 +151,11 @@ def _log_pause(name: str, state: RetryCallState) -> None:
         outcome(error),
         state.attempt_number,
         state.upcoming_sleep,
-        error.request_id if error else None,
+        error.request_id,
     )
 
 
-def outcome(error: FloraError | None) -> str:
+def outcome(error: FloraError) -> str:
     """What the log calls an error: the status when there is one, else its kind."""
     return str(error.status) if isinstance(error, APIStatusError) else type(error).__name__
 

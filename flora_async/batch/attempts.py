@@ -78,9 +78,9 @@ class Attempts:
         try:
             if run is None:
                 run = await self._start(row, entry)
-                self.tally.in_flight[run.run_id] = None
-                await self.journal.write(row, evolve(entry, state="running", run=run))
             self.tally.in_flight[run.run_id] = None
+            if entry.run is None:
+                await self.journal.write(row, evolve(entry, state="running", run=run))
             ended = await self.watcher.finish(run, row.technique_id)
         except FloraError as error:
             # What was certainly not started is given back; what may run on is counted at its price.
