@@ -21,6 +21,7 @@ from flora_async import (
     RunRequest,
     SubmissionUnknownError,
 )
+from flora_async.batch.watcher import Watch
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, Status
 
 ROWS = [RunRequest({"prompt": f"row {number}"}, key=f"key-{number}") for number in range(12)]
@@ -48,12 +49,13 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "batch.sqlite"
 
 
+@pytest.mark.parametrize("watch", ["each", "list"])
 async def test_a_second_call_takes_finished_rows_from_the_journal(
-    fake: FakeFlora, flora: FloraSession, journal: Path
+    fake: FakeFlora, flora: FloraSession, journal: Path, watch: Watch
 ) -> None:
-    first = await flora.run_all("caption", ROWS, journal=journal)
+    first = await flora.run_all("caption", ROWS, journal=journal, watch=watch)
     requests = len(fake.requests)
-    second = await flora.run_all("caption", ROWS, journal=journal)
+    second = await flora.run_all("caption", ROWS, journal=journal, watch=watch)
     assert [result.run for result in second] == [result.run for result in first]
     assert all(result.ok and result.resumed for result in second)
     assert not any(result.resumed for result in first)

@@ -232,7 +232,7 @@ async def test_the_key_is_in_the_authorization_header_and_nowhere_else_in_the_re
 async def test_the_key_shows_in_no_log_repr_exception_or_local(fault: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with FakeFlora(api_key=KEY) as fake:
-        swift = RetryPolicy(attempts=2, initial=0, rate_limit_pause=0)
+        swift = RetryPolicy(attempts=2, initial=0, settle=0, rate_limit_pause=0)
         flora = FloraSession(KEY, base_url=fake.base_url, retry=swift, poll=PollPolicy(initial=0, outage=0))
         fake_origin, fake_runs = fake.origin, fake.runs
         if fault is not None:

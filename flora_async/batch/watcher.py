@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Literal, Protocol
 
-from attrs import define, field
+from attrs import define, field, fields
 
 from flora_async._clock import Clock
 from flora_async._road import Look, Road, RunReference
@@ -250,4 +250,9 @@ def _tell(waiting: _Waiting, run: Run) -> None:
     """Pass on what the history says of a run; where an ended one lacks its result, its own poll URL has that."""
     is_whole = run.outputs if run.is_completed else run.error_code or run.error_message
     if run.is_terminal:
-        waiting.resolve(run if is_whole else None)
+        waiting.resolve(_plain(run) if is_whole else None)
+
+
+def _plain(run: Run) -> Run:
+    """The run as its own poll URL would tell it, so that results do not differ by the way they were learned."""
+    return Run(**{known.name: getattr(run, known.name) for known in fields(Run)})
