@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flora_async._codec import to_dict
 from flora_async._pages import Pager
+from flora_async._saving import download
 from flora_async._version import __version__
 from flora_async.config import PollPolicy, RetryPolicy
 from flora_async.errors import (
@@ -23,9 +24,11 @@ from flora_async.errors import (
     BudgetExceededError,
     ConflictError,
     DecodeError,
+    DownloadError,
     FieldError,
     FloraError,
     IdempotencyError,
+    InputError,
     InsufficientCreditsError,
     InternalServerError,
     JournalError,
@@ -37,7 +40,9 @@ from flora_async.errors import (
     SubmissionUnknownError,
     UnprocessableEntityError,
     UntrustedURLError,
+    UploadError,
     WaitTimeoutError,
+    WebhookVerificationError,
 )
 from flora_async.models import (
     OutputType,
@@ -52,8 +57,8 @@ from flora_async.models import (
     TechniqueReference,
     TechniqueRun,
 )
-from flora_async.polling import OnUpdate, RunReference, wait_for_run, watch_run
-from flora_async.resources import Inputs
+from flora_async.polling import OnUpdate, RunReference, Wake, wait_for_run, watch_run
+from flora_async.resources import Inputs, InputValue
 from flora_async.session import FloraSession
 
 if TYPE_CHECKING:
@@ -73,10 +78,13 @@ __all__ = [
     "BudgetExceededError",
     "ConflictError",
     "DecodeError",
+    "DownloadError",
     "FieldError",
     "FloraError",
     "FloraSession",
     "IdempotencyError",
+    "InputError",
+    "InputValue",
     "Inputs",
     "InsufficientCreditsError",
     "InternalServerError",
@@ -106,8 +114,12 @@ __all__ = [
     "TechniqueRun",
     "UnprocessableEntityError",
     "UntrustedURLError",
+    "UploadError",
     "WaitTimeoutError",
+    "Wake",
+    "WebhookVerificationError",
     "__version__",
+    "download",
     "to_dict",
     "wait_for_run",
     "watch_run",

@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeVar
 
 from attrs import evolve
 
+from flora_async._bodies import Form
 from flora_async._clock import Clock
 from flora_async._codec import decode
 from flora_async._retry import RateGate, Retrier, logger, outcome
@@ -128,7 +129,7 @@ class Road:
         path: str,
         *,
         params: Mapping[str, ParameterValue] | None = None,
-        body: bytes | None = None,
+        body: bytes | Form | None = None,
         idempotency_key: str | None = None,
         kind: str = "other",
     ) -> Request:
@@ -148,7 +149,7 @@ class Road:
 
         return await self._retrier.call(attempt, retry_if=is_transient, name=f"{request.method} {request.path}")
 
-    async def submit(
+    async def submit(  # noqa: PLR0913 - what is known of a submission
         self,
         request: Request,
         read: Callable[[Response], ResultT],
@@ -156,6 +157,7 @@ class Road:
         idempotency_key: str,
         technique_id: str | None = None,
         resend: bool = True,
+        spends: bool = True,
     ) -> ResultT:
         """Send a request that may cost money, so that it is carried out at most once.
 
@@ -165,6 +167,7 @@ class Road:
             idempotency_key: The key, for the error.
             technique_id: What is started, for the error.
             resend: Whether FLORA is known to heed the key here. If not, an attempt in doubt is never repeated.
+            spends: Whether it costs money. If not, a repetition need not wait until FLORA has settled the one before.
 
         Raises:
             SubmissionUnknownError: It may have been carried out, but no answer says so.
@@ -175,7 +178,7 @@ class Road:
             technique_id=technique_id,
             since=datetime.fromtimestamp(self._clock.time(), UTC),
             resend=resend,
-            settle=self.policy.settle,
+            settle=self.policy.settle if spends else 0.0,
         )
 
         async def attempt() -> ResultT:
@@ -220,6 +223,8 @@ class Road:
                 raise TypeError(f"run must be a Run, a poll URL or a run id, not {run!r:.60}")
             if isinstance(run, str) and not run.startswith("run_"):
                 raise ValueError(f"run {run!r:.60} is neither a poll URL nor a run id (run_…)")
+            if run_id == "":
+                raise ValueError(f"{run!r:.120} was not started: there is no run to wait for")
             poll_url = self.url(f"/runs/{segment('run_id', run_id)}")
         absolute, with_key = self._endpoints.resolve(poll_url)
         request = self._transport.request("GET", absolute, with_key=with_key, kind="poll")

@@ -5,18 +5,18 @@ Here the key meets the network, so here it is kept out of sight; here every exce
 
 import asyncio
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import aiohttp
 from aiohttp import ClientSession as ClientSession  # noqa: PLC0414 - for the session's signature
 from aiohttp import TraceConfig as TraceConfig  # noqa: PLC0414 - likewise
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.payload import BytesPayload
 from yarl import URL
 
+from flora_async._bodies import Form, FormBody, JsonBody
 from flora_async._version import __version__
 from flora_async._wire import Response
 from flora_async.errors import APIConnectionError, APITimeoutError, DecodeError
@@ -38,6 +38,9 @@ NEVER_SENT: Final = (
 _CONNECT_TIMEOUT: Final = 30.0
 _JSON: Final = "application/json"
 _FIRST_ERROR: Final = 300
+_STREAM_BUFFER: Final = 1024 * 1024
+_NO_PATIENCE: Final = nullcontext()  # aiohttp's own timeout does
+_FAULTS: Final = (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError)
 
 
 class Secret(str):
@@ -59,7 +62,7 @@ class Request(NamedTuple):
     method: str
     url: URL
     headers: Mapping[str, str]
-    body: bytes | None = None
+    body: bytes | Form | None = None
     kind: str = "other"
 
     @property
@@ -68,26 +71,41 @@ class Request(NamedTuple):
         return self.url.raw_path
 
 
-class _Body(BytesPayload):
-    """A body that remembers whether any of it was handed to the network: without a body nothing is started."""
+class Incoming:
+    """An answer whose body has not been read yet.
 
-    def __init__(self, body: bytes, on_sent: Callable[[], None] | None) -> None:
-        super().__init__(body, content_type=_JSON)
-        self.written = False
-        self._on_sent = on_sent
+    Args:
+        request: What it answers.
+        response: The answer of aiohttp.
+        idle: Seconds without a byte after which it counts as lost; None = no limit.
 
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        self._note()
-        await super().write(writer)
+    Attributes:
+        status: The HTTP status.
+        headers: The headers, looked up without regard to case.
+    """
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self._note()
-        await super().write_with_length(writer, content_length)
+    def __init__(self, request: Request, response: aiohttp.ClientResponse, idle: float | None) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._request = request
+        self._content = response.content
+        self._idle = idle
 
-    def _note(self) -> None:
-        self.written = True
-        if self._on_sent is not None:
-            self._on_sent()
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body, as it arrives.
+
+        Raises:
+            APITimeoutError: Nothing arrived for too long.
+            APIConnectionError: The connection ended before the body did.
+        """
+        while True:
+            try:
+                chunk = await self._content.readany()
+            except _FAULTS as error:
+                raise _failure(self._request, error, self._idle, sent=True) from error
+            if not chunk:
+                return
+            yield chunk
 
 
 class Transport:
@@ -126,17 +144,25 @@ class Transport:
         url: str,
         *,
         with_key: bool = True,
-        body: bytes | None = None,
+        body: bytes | Form | None = None,
         idempotency_key: str | None = None,
         kind: str = "other",
     ) -> Request:
         """Build a request for an absolute, percent-encoded URL. `with_key` only for FLORA's own origin."""
         headers = self._key_headers if with_key else self._public_headers
-        if body is not None:  # said here too, since a borrowed session may have a default of its own
+        if isinstance(body, bytes):  # said here too, since a borrowed session may have a default of its own
             headers = {**headers, "Content-Type": _JSON}
         if idempotency_key is not None:
             headers = {**headers, "Idempotency-Key": idempotency_key}
         return Request(method, URL(url, encoded=True), headers, body, kind)
+
+    def media_request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Form | None = None
+    ) -> Request:
+        """Build a request for another host than FLORA's: it never carries the key."""
+        # As it is stored, byte by byte: a body that was packed on the way can be neither measured nor resumed.
+        plain = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+        return Request(method, URL(url, encoded=True), {**plain, **(headers or {})}, body, "media")
 
     async def send(
         self,
@@ -149,41 +175,77 @@ class Transport:
 
         Args:
             request: What to send.
-            timeout: Seconds for everything: a place in the pool, connecting, sending, the answer and its body.
+            timeout: Seconds for everything: a place in the pool, connecting, sending, the answer and its body. For a
+                form, whose size is anybody's guess, seconds without any progress.
             on_sent: Called when the body of the request goes out: from then on it may be carried out.
 
         Raises:
             APITimeoutError: The time was not enough.
             APIConnectionError: No whole answer came back.
             DecodeError: The answer is larger than 32 MiB.
+            UploadError: The file of a form could not be read to its end.
             RuntimeError: The session is closed, or belongs to another event loop.
         """
         session = self._owned
         if session is None or self.closed or self._loop is not asyncio.get_running_loop():
             session = await self._open()
-        body = None if request.body is None else _Body(request.body, on_sent)
+        patience, body = _body_of(request.body, on_sent, timeout)
         request_id: str | None = None
         try:
-            async with session.request(
-                request.method,
-                request.url,
-                headers=request.headers,
-                data=body,
-                allow_redirects=False,
-                raise_for_status=False,
-                timeout=_client_timeout(timeout),
-            ) as response:
+            async with (
+                patience,
+                session.request(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    data=body,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    timeout=_client_timeout(None if isinstance(body, FormBody) else timeout, None),
+                ) as response,
+            ):
                 request_id = response.headers.get("request-id")
                 answer = await _read(response)
                 if response.status >= _FIRST_ERROR:  # no server makes us put the key into an error
                     answer = answer.replace(self._authorization.rpartition(" ")[2].encode(), b"***")
                 return Response(response.status, response.headers, answer)
-        except TimeoutError as error:
-            raise APITimeoutError(timeout=timeout, sent=_sent(error, body), request_id=request_id) from error
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            message = f"{request.method} {request.path} failed: {why}"
-            raise APIConnectionError(message, sent=_sent(error, body), request_id=request_id) from error
+        except _FAULTS as error:
+            if isinstance(body, FormBody) and body.flaw is not None:
+                raise body.flaw from body.flaw.__cause__
+            raise _failure(request, error, timeout, sent=_sent(error, body), request_id=request_id) from error
+
+    @asynccontextmanager
+    async def stream(self, request: Request, *, idle: float | None) -> AsyncGenerator[Incoming, None]:
+        """Send a request once and hand out the answer while its body is still on the way.
+
+        Args:
+            request: What to send.
+            idle: Seconds without a byte after which the answer counts as lost; None = no limit.
+
+        Raises:
+            APITimeoutError: No answer began in time.
+            APIConnectionError: No answer began.
+            RuntimeError: As `send`.
+        """
+        session = self._owned
+        if session is None or self.closed or self._loop is not asyncio.get_running_loop():
+            session = await self._open()
+        async with AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(
+                    session.request(
+                        request.method,
+                        request.url,
+                        headers=request.headers,
+                        allow_redirects=False,
+                        raise_for_status=False,
+                        timeout=_client_timeout(None, idle),
+                        read_bufsize=_STREAM_BUFFER,
+                    )
+                )
+            except _FAULTS as error:
+                raise _failure(request, error, idle, sent=_sent(error, None)) from error
+            yield Incoming(request, response, idle)
 
     def reopen(self) -> None:
         """Allow use again after `close`."""
@@ -221,13 +283,38 @@ class Transport:
 
 
 @lru_cache(maxsize=16)
-def _client_timeout(seconds: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_TIMEOUT)
+def _client_timeout(total: float | None, idle: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_TIMEOUT, sock_read=idle)
 
 
-def _sent(error: BaseException, body: _Body | None) -> bool:
+def _body_of(
+    content: bytes | Form | None, on_sent: Callable[[], None] | None, timeout: float | None
+) -> tuple[AbstractAsyncContextManager[object], JsonBody | FormBody | None]:
+    """What to send, and the patience with it: a form has its own, which begins anew with every piece."""
+    if not isinstance(content, Form):
+        return _NO_PATIENCE, None if content is None else JsonBody(content, on_sent)
+    patience = asyncio.timeout(timeout)
+
+    def renew() -> None:
+        if timeout is not None and not patience.expired():
+            patience.reschedule(asyncio.get_running_loop().time() + timeout)
+
+    return patience, FormBody(content, on_sent, renew)
+
+
+def _sent(error: BaseException, body: JsonBody | FormBody | None) -> bool:
     """Whether the server may have got the request. Until its body is written, a request with a body does nothing."""
     return not isinstance(error, NEVER_SENT) and (body is None or body.written)
+
+
+def _failure(
+    request: Request, error: BaseException, timeout: float | None, *, sent: bool, request_id: str | None = None
+) -> APIConnectionError:
+    """What an exception of aiohttp's means: the one place where they become ours."""
+    if isinstance(error, TimeoutError):
+        return APITimeoutError(timeout=timeout, sent=sent, request_id=request_id)
+    why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return APIConnectionError(f"{request.method} {request.path} failed: {why}", sent=sent, request_id=request_id)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

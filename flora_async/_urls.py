@@ -67,7 +67,7 @@ def check_endpoint(name: str, url: object, *, allow_http: bool) -> str:
     parts = urlsplit(url)
     if parts.query or parts.fragment:
         raise ValueError(f"{name} {url!r} must end before any '?' or '#'")
-    if origin.scheme == "http" and not allow_http and not _is_loopback(origin.host):
+    if origin.scheme == "http" and not allow_http and not is_loopback(origin.host):
         raise ValueError(f"{name} {url!r} would send the API key unencrypted: use https, or allow_http=True")
     return f"{origin}{_encoded(parts.path.rstrip('/'))}"
 
@@ -80,11 +80,19 @@ def _origin_or_error(name: str, url: str) -> Origin:
         raise ValueError(f"{name}{shown} cannot be used: {error}") from None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address alone."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return host != "localhost" and not host.endswith((".localhost", ".local", ".internal"))
 
 
 def _encoded(text: str) -> str:
@@ -170,6 +178,7 @@ class Endpoints:
         self.base_url = base_url
         self._origin = origin_of(base_url)
         self._trusted = frozenset(origin_of(url) for url in trusted)
+        self._is_local = is_loopback(self._origin.host)
 
     def join(self, path: str) -> str:
         """The absolute URL of an encoded path below the base URL, such as `/techniques`."""
@@ -194,6 +203,29 @@ class Endpoints:
             )
         query = f"?{parts.query}" if parts.query else ""
         return f"{origin}{parts.path}{query}", origin == self._origin
+
+    def media(self, url: object) -> str:
+        """A URL of a file or a storage host that FLORA named, encoded: https to a public host.
+
+        A FLORA on this machine may name others on this machine.
+
+        Raises:
+            UntrustedURLError: It is anything else.
+        """
+        try:
+            origin = origin_of(url if isinstance(url, str) else "")
+            parts = urlsplit(_encoded(str(url)))
+        except ValueError as error:
+            raise UntrustedURLError(str(url), str(error)) from None
+        if origin not in self._trusted and origin != self._origin:
+            if self._is_local and is_loopback(origin.host):
+                pass
+            elif origin.scheme != "https":
+                raise UntrustedURLError(str(url), "it is not https")
+            elif not _is_public(origin.host):
+                raise UntrustedURLError(str(url), "its host is not a public one")
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{origin}{parts.path}{query}"
 
 
 def is_video_url(url: str) -> bool:

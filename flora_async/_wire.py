@@ -215,3 +215,17 @@ def check_api_key(key: str) -> None:
         raise ValueError("The API key starts with 'Bearer': pass the bare key (sk_live_…), the prefix is added here")
     if not _PRINTABLE.fullmatch(key):
         raise ValueError("The API key holds white space, a line break or a non-ASCII character: copy it again")
+
+
+def check_workspace_id(workspace_id: object) -> str:
+    """A workspace's id.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It does not look like one.
+    """
+    if not isinstance(workspace_id, str):
+        raise TypeError(f"workspace_id must be text, not {workspace_id!r:.60}")
+    if not workspace_id.startswith("ws_"):
+        raise ValueError(f"workspace_id must be an id as FLORA lists it (ws_…), not {workspace_id!r:.60}")
+    return workspace_id

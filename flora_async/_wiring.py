@@ -1,10 +1,12 @@
 """From a session's arguments, once each is found right, to the road that all its requests take."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async._media import MediaRoad
 from flora_async._road import Road
 from flora_async._transport import ClientSession, Secret, TraceConfig, Transport
 from flora_async._urls import Endpoints, check_endpoint, check_trusted
@@ -20,6 +22,7 @@ class Wiring(NamedTuple):
     endpoints: Endpoints
     transport: Transport
     road: Road
+    media: MediaRoad
     clock: Clock
 
 
@@ -80,7 +83,24 @@ def wire(  # noqa: PLR0913 - a session's own arguments
         trace_configs=trace_configs,
     )
     clock = SYSTEM_CLOCK if clock is None else clock
-    return Wiring(endpoints, transport, Road(transport, endpoints, policy=retry, timeout=timeout, clock=clock), clock)
+    road = Road(transport, endpoints, policy=retry, timeout=timeout, clock=clock)
+    media = MediaRoad(transport, endpoints, policy=retry, idle=timeout, clock=clock)
+    return Wiring(endpoints, transport, road, media, clock)
+
+
+@asynccontextmanager
+async def media_alone(*, allow_local: bool) -> AsyncGenerator[MediaRoad, None]:
+    """A road to other hosts without a session: it has no key that it could give away.
+
+    Args:
+        allow_local: Whether hosts on this machine may be named, as a local FLORA does.
+    """
+    transport = Transport(Secret("Bearer none"), http_session=None, max_connections=1, trace_configs=())
+    endpoints = Endpoints("http://localhost" if allow_local else BASE_URL)
+    try:
+        yield MediaRoad(transport, endpoints, policy=RetryPolicy(), idle=60.0, clock=SYSTEM_CLOCK)
+    finally:
+        await transport.close()
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

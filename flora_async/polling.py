@@ -8,8 +8,9 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from types import EllipsisType
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
+from flora_async._alarm import Alarm, Wake
 from flora_async._clock import Clock
 from flora_async._retry import PollSchedule
 from flora_async._road import Look, RunReference
@@ -18,10 +19,14 @@ from flora_async.config import PollPolicy, check_number
 from flora_async.errors import APIStatusError, DecodeError, FloraError, WaitTimeoutError
 from flora_async.models import Run
 
-__all__ = ["OnUpdate", "RunReference", "RunSource", "wait_for_run", "watch_run"]
+__all__ = ["OnUpdate", "RunReference", "RunSource", "Wake", "wait_for_run", "watch_run"]
 
 OnUpdate = Callable[[Run], Awaitable[object] | object]
 """Called with each changed snapshot; a coroutine function is awaited before the next look."""
+
+
+# FLORA's own estimate can say anything; nothing that it runs takes longer than this many seconds.
+_LONGEST_ESTIMATE: Final = 900.0
 
 
 class RunSource(Protocol):
@@ -48,10 +53,12 @@ async def watch_run(
     *,
     poll: PollPolicy | None = None,
     timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - the last look comes at the deadline, not a cancellation
+    wake: Wake | None = None,
 ) -> AsyncGenerator[Run, None]:
     """Iterate over the changed snapshots of a run; the last one is terminal.
 
-    A `Run` that is passed in counts as seen: the first item is the first change to it. Whatever passes by itself (429,
+    A `Run` that is passed in counts as seen: the first item is the first change to it. A ticket's `estimated_seconds`
+    set the time of the first look. Whatever passes by itself (429,
     5xx, resets, DNS failures, broken bodies) does not end the iteration until `poll.outage` seconds of nothing else.
     Every `FloraError` from here carries the last seen run as `error.run`, so that the wait can go on elsewhere.
 
@@ -60,6 +67,8 @@ async def watch_run(
         run: A `Run`, anything with `run_id` and `poll_url`, a poll URL, or a `run_…` id.
         poll: How to watch; None = the session's policy.
         timeout: Seconds until `WaitTimeoutError`; None = no limit; left out = `poll.timeout`. 0 looks once.
+        wake: A `WebhookReceiver`, which hears from FLORA when the run has ended: until then looks are made once a
+            minute, in case that the delivery gets lost. None = looks alone tell.
 
     Yields:
         The run, each time it differs from the one before.
@@ -89,11 +98,13 @@ async def watch_run(
     clock, schedule, outage = session.clock, PollSchedule(policy, session.clock), _Outage(policy.outage)
     began = now = clock.monotonic()
     deadline = math.inf if limit is None else began + limit
-    pause = 0.0 if seen is None else schedule.next()
+    alarm = Alarm(wake, clock)
+    pause = alarm.stretched(_first_pause(run, schedule))
     try:
         look = session.look_for(run)
+        alarm.set(run if isinstance(run, str) else run.run_id)
         while True:
-            await clock.sleep(min(pause, deadline - now))
+            await alarm.sleep(min(pause, deadline - now))
             now = clock.monotonic()
             failure: FloraError | None = None
             try:
@@ -105,6 +116,7 @@ async def watch_run(
                 failure = error
             else:
                 outage.end()
+                alarm.set(snapshot.run_id)
                 if snapshot != seen:
                     seen = snapshot
                     yield snapshot
@@ -115,10 +127,21 @@ async def watch_run(
             if now >= deadline:
                 raise _too_late(seen, clock.monotonic() - began, failure)
             now = clock.monotonic()
-            pause = max(schedule.next(), asked or 0.0)
+            pause = schedule.next()
+            pause = max(pause if failure else alarm.stretched(pause), asked or 0.0)
     except FloraError as error:
         error.run = seen
         raise
+    finally:
+        alarm.close()
+
+
+def _first_pause(run: RunReference, schedule: PollSchedule) -> float:
+    """Seconds until the first look: none at a run of unknown age, for a new one FLORA's own estimate."""
+    if isinstance(run, str) or not (isinstance(run, Run) or hasattr(run, "estimated_seconds")):
+        return 0.0
+    estimate: float | None = getattr(run, "estimated_seconds", None)
+    return max(schedule.next(), min(estimate or 0.0, _LONGEST_ESTIMATE))
 
 
 def time_limit(policy: PollPolicy, timeout: float | EllipsisType | None) -> float | None:
@@ -178,6 +201,7 @@ async def wait_for_run(  # noqa: PLR0913 - each keyword is one decision about wa
     timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - the last look comes at the deadline, not a cancellation
     on_update: OnUpdate | None = None,
     raise_on_failure: bool = False,
+    wake: Wake | None = None,
 ) -> Run:
     """Wait until a run is completed or failed.
 
@@ -191,6 +215,7 @@ async def wait_for_run(  # noqa: PLR0913 - each keyword is one decision about wa
         timeout: Seconds until `WaitTimeoutError`; None = no limit; left out = `poll.timeout`. 0 looks once.
         on_update: Called with the run each time it has changed; a coroutine is awaited. What it raises ends the wait.
         raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
+        wake: As for `watch_run`: a `WebhookReceiver`, with which a look a minute is enough.
 
     Returns:
         The run as it ended. Without `raise_on_failure`, look at `run.status` or call `run.raise_if_failed()`.
@@ -207,7 +232,7 @@ async def wait_for_run(  # noqa: PLR0913 - each keyword is one decision about wa
     check_listener(on_update)
     # Nothing but the loop below ends before a terminal snapshot, so there always is a last one.
     last: Any = None
-    async with aclosing(watch_run(session, run, poll=poll, timeout=timeout)) as snapshots:
+    async with aclosing(watch_run(session, run, poll=poll, timeout=timeout, wake=wake)) as snapshots:
         async for last in snapshots:
             await notify(on_update, last)
     finished: Run = last

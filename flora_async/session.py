@@ -1,25 +1,27 @@
 """`FloraSession`: one connection to FLORA, from which everything else is reached."""
 
 import json
+import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
+from types import EllipsisType
+from typing import Any
 
+from flora_async._alarm import Wake
+from flora_async._batching import Batching
 from flora_async._clock import Clock
+from flora_async._lifetime import Lifetime
 from flora_async._road import Look
+from flora_async._saving import Saving
 from flora_async._transport import ClientSession, TraceConfig
 from flora_async._urls import ParameterValue
 from flora_async._wiring import conceal, wire
 from flora_async.config import PollPolicy, RetryPolicy
 from flora_async.models import Run
 from flora_async.polling import OnUpdate, RunReference, check_listener, notify, time_limit, wait_for_run, watch_run
-from flora_async.resources import Inputs, Techniques, raw_request
-
-if TYPE_CHECKING:
-    from flora_async.batch import Batch, BatchOptions, BatchResult, Rows
+from flora_async.resources import Inputs, Resources, raw_request
 
 
-class FloraSession:
+class FloraSession(Lifetime, Resources, Batching, Saving):
     """A session with FLORA. Use it with `async with`, or call `await close()` when done.
 
     Connections are opened on first use, inside the event loop that runs then. A closed session can be entered again,
@@ -38,6 +40,8 @@ class FloraSession:
         trace_configs: aiohttp's tracing hooks for an own session. They see the request's headers, the key among them.
         trusted_origins: Further origins (`https://host`) whose poll URLs may be followed; the key does not go there.
         allow_http: Allow an unencrypted `base_url` that is not on this machine. Default False.
+        workspace_id: Where files are uploaded to (`ws_…`); None = the environment variable `FLORA_WORKSPACE_ID`, or
+            else the only workspace there is.
         clock: Time, sleep and randomness, for tests; None = the real ones. `flora_async.testing` has a virtual one.
 
     Raises:
@@ -65,11 +69,12 @@ class FloraSession:
         trace_configs: Sequence[TraceConfig] = (),
         trusted_origins: Sequence[str] = (),
         allow_http: bool = False,
+        workspace_id: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         # First of all, so that no frame of ours holds the key in a form that shows, whatever fails below.
         key, api_key = conceal(api_key), None
-        self._endpoints, self._transport, self._road, self._clock = wire(
+        self._endpoints, self._transport, self._road, self._media, self._clock = wire(
             key,
             base_url=base_url,
             timeout=timeout,
@@ -83,47 +88,8 @@ class FloraSession:
             clock=clock,
         )
         self._poll = poll
-        self._entered = False
-        self.techniques = Techniques(self._road)
-
-    def __repr__(self) -> str:
-        if "_road" not in vars(self):  # a crash reporter may ask while the constructor refuses its arguments
-            return "<FloraSession not built>"
-        state = "closed" if self._transport.closed else "open"
-        return f"<FloraSession {state} base_url={self._endpoints.base_url!r}>"
-
-    async def __aenter__(self) -> Self:
-        """Open the session, also one that was closed before.
-
-        Raises:
-            RuntimeError: It is entered already.
-        """
-        if self._entered:
-            raise RuntimeError("This FloraSession is entered already: pass it on, or make another one")
-        self._entered = True
-        self._transport.reopen()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the session."""
-        await self.close()
-
-    def __enter__(self) -> NoReturn:
-        """Explain why plain `with` does not work, by a `TypeError`."""
-        raise TypeError("A FloraSession closes network connections when it ends: use `async with`, not `with`")
-
-    # `with` looks for both methods before it calls the first, so that the explanation above can be given.
-    __exit__ = None
-
-    async def close(self) -> None:
-        """Close the connections of an own session. Runs go on at FLORA. Closing twice does nothing."""
-        self._entered = False
-        await self._transport.close()
+        home = os.environ.get("FLORA_WORKSPACE_ID") or None if workspace_id is None else workspace_id
+        super().__init__(self._road, self._media, workspace_id=home, poll=poll, clock=self._clock)
 
     @property
     def poll(self) -> PollPolicy:
@@ -151,7 +117,7 @@ class FloraSession:
         """
         return self._road.look_for(run)
 
-    async def wait_for_run(
+    async def wait_for_run(  # noqa: PLR0913 - as flora_async.wait_for_run
         self,
         run: RunReference,
         *,
@@ -159,6 +125,7 @@ class FloraSession:
         timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - as flora_async.wait_for_run
         on_update: OnUpdate | None = None,
         raise_on_failure: bool = False,
+        wake: Wake | None = None,
     ) -> Run:
         """Wait until a run is completed or failed: `flora_async.wait_for_run` with this session.
 
@@ -168,7 +135,7 @@ class FloraSession:
             'Caption: a red bicycle'
         """
         return await wait_for_run(
-            self, run, poll=poll, timeout=timeout, on_update=on_update, raise_on_failure=raise_on_failure
+            self, run, poll=poll, timeout=timeout, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
         )
 
     def watch_run(
@@ -177,6 +144,7 @@ class FloraSession:
         *,
         poll: PollPolicy | None = None,
         timeout: float | EllipsisType | None = ...,
+        wake: Wake | None = None,
     ) -> AsyncGenerator[Run, None]:
         """Iterate over the changed snapshots of a run: `flora_async.watch_run` with this session.
 
@@ -187,7 +155,7 @@ class FloraSession:
             >>> last.is_completed
             True
         """
-        return watch_run(self, run, poll=poll, timeout=timeout)
+        return watch_run(self, run, poll=poll, timeout=timeout, wake=wake)
 
     async def run(  # noqa: PLR0913 - what create and wait_for_run take
         self,
@@ -196,27 +164,36 @@ class FloraSession:
         *,
         callback_url: str | None = None,
         idempotency_key: str | None = None,
+        check: bool = True,
+        workspace_id: str | None = None,
         poll: PollPolicy | None = None,
         timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - as flora_async.wait_for_run
         on_update: OnUpdate | None = None,
         raise_on_failure: bool = False,
+        wake: Wake | None = None,
     ) -> Run:
         """Start a run and wait for its end: `techniques.runs.create` and `wait_for_run` in one.
 
         Args:
             technique_id: The technique's slug or id (`tech_…`).
-            inputs: `{input_id: value}`, or a sequence of `RunInput`.
+            inputs: `{input_id: value}`, or a sequence of `RunInput`. A `pathlib.Path`, bytes or an open file as a value
+                is uploaded first; equal files are uploaded once in a session.
             callback_url: A public https URL that FLORA calls when the run has ended.
             idempotency_key: Your own key for this one start; None = a new one.
+            check: Read the technique first (once in five minutes), give each input the technique's own type, and refuse
+                what it does not take, before anything is spent. Default True.
+            workspace_id: Where files are uploaded to (`ws_…`); None = the session's, or the only one there is.
             poll: How to watch; None = the session's policy.
             timeout: Seconds to wait once the run is started; None = no limit; left out = `poll.timeout`.
             on_update: Called with the run as soon as it is started, and each time it has changed.
             raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
+            wake: A `WebhookReceiver` that gets the deliveries to `callback_url`; None = looks alone tell.
 
         Returns:
             The run as it ended.
 
         Raises:
+            InputError: The technique does not take these inputs; nothing was sent to be run.
             FloraError: As `techniques.runs.create` (nothing but `SubmissionUnknownError` can have cost anything), then
                 as `wait_for_run` (with the run as `error.run`).
 
@@ -228,82 +205,18 @@ class FloraSession:
         limit = time_limit(self._poll if poll is None else poll, timeout)  # checked before anything is spent
         check_listener(on_update)
         started = await self.techniques.runs.create(
-            technique_id, inputs=inputs, callback_url=callback_url, idempotency_key=idempotency_key
+            technique_id,
+            inputs=inputs,
+            callback_url=callback_url,
+            idempotency_key=idempotency_key,
+            check=check,
+            workspace_id=workspace_id,
         )
         if not started.is_terminal:
             await notify(on_update, started)
         return await self.wait_for_run(
-            started, poll=poll, timeout=limit, on_update=on_update, raise_on_failure=raise_on_failure
+            started, poll=poll, timeout=limit, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
         )
-
-    def batch(  # noqa: D417 - each option has its own line
-        self, technique_id: str, rows: "Rows", **options: "Unpack[BatchOptions]"
-    ) -> "Batch":
-        """Run many rows through one technique; see `Batch` for how it behaves.
-
-        Args:
-            technique_id: The technique's slug or id (`tech_…`).
-            rows: Any iterable or async iterable, finite or not; each row is a mapping of inputs, a sequence of
-                `RunInput` or a `RunRequest`. They are taken one by one, as there is room for them.
-            concurrency: The most runs at once. A 429 halves it for a while. Default 16.
-            max_cost: What the batch may spend in USD, earlier processes with the same journal included; None = no
-                limit. No run is started that could pass it, going by FLORA's own prices.
-            journal: A file in which the batch writes down what it does, so that it can be started again after a crash
-                and every row is still done once; None = none. Needs `flora-async[batch]`.
-            name: What the batch is called: idempotency keys derive from it. None = what the journal says, or a name
-                that no other batch has.
-            run_attempts: How many runs a row may have, where one fails with `model_timeout`, `internal_error` or
-                `provider_error`. Each is charged. Default 1.
-            watch: `each` follows every run by its own poll URL, `list` all together by the history, `auto` together
-                from five runs on. Default `auto`.
-            poll: How runs are watched; left out = by the session's policy.
-            on_progress: Called with `batch.summary` for each result; a coroutine is awaited.
-
-        Returns:
-            The batch, for `async with` and then `async for`.
-
-        Raises:
-            ValueError: An argument cannot be right.
-            TypeError: An argument has the wrong type.
-
-        Example:
-            >>> rows = [{"prompt": "a red bicycle"}, {"prompt": "a blue boat"}]
-            >>> async with flora.batch("caption", rows, max_cost=1.00) as batch:
-            ...     texts = {result.key: result.run.outputs[0].text async for result in batch if result.ok}
-            >>> texts["1"], batch.summary.completed, batch.summary.cost
-            ('Caption: a blue boat', 2, 0.02)
-        """
-        from flora_async.batch import Batch  # noqa: PLC0415 - loaded with the first batch
-
-        options.setdefault("poll", self._poll)
-        return Batch(self._road, self._clock, technique_id, rows, **options)
-
-    async def run_all(
-        self, technique_id: str, rows: "Rows", *, raise_on_failure: bool = False, **options: "Unpack[BatchOptions]"
-    ) -> "list[BatchResult]":
-        """Run many rows through one technique and return all results, in the order of the rows.
-
-        Args:
-            technique_id: The technique's slug or id (`tech_…`).
-            rows: As `batch` takes them; they have to end.
-            raise_on_failure: Raise once all is finished, rather than return results with errors in them.
-            **options: As `batch` takes them.
-
-        Returns:
-            One result for each row. Nothing is raised for rows that failed or were skipped: look at `result.ok`.
-
-        Raises:
-            ExceptionGroup: `raise_on_failure` is set, and rows have errors: all of them.
-            JournalError: The journal cannot be used.
-
-        Example:
-            >>> results = await flora.run_all("caption", [{"prompt": "a red bicycle"}, {"wrong": 5}])
-            >>> [result.ok for result in results]
-            [True, False]
-        """
-        from flora_async.batch import run_all  # noqa: PLC0415 - loaded with the first batch
-
-        return await run_all(self.batch(technique_id, rows, **options), raise_on_failure=raise_on_failure)
 
     async def request(
         self,

@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import aiohttp
 import pytest
+from plain_client import Client
 
 from flora_async import FloraSession, PollPolicy, RetryPolicy
-from flora_async.testing import FakeFlora
+from flora_async.testing import FakeFlora, VirtualClock
 
 SWIFT_RETRY = RetryPolicy(attempts=4, initial=0.001, maximum=0.01, settle=0.01, rate_limit_pause=0.01)
 SWIFT_POLL = PollPolicy(initial=0.001, maximum=0.01, outage=0.2, timeout=20.0)
@@ -45,3 +47,21 @@ async def session_on() -> AsyncIterator[OpenSession]:
 @pytest.fixture
 def flora(fake: FakeFlora, session_on: OpenSession) -> FloraSession:
     return session_on(fake)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    # One connection, one request: a dropped one is not silently tried again by the client.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield session
+
+
+@pytest.fixture
+def client(fake: FakeFlora, http: aiohttp.ClientSession) -> Client:
+    return Client(fake, http)

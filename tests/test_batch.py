@@ -20,6 +20,7 @@ from flora_async import (
     BatchSummary,
     BudgetExceededError,
     FloraSession,
+    InputError,
     InsufficientCreditsError,
     PermissionDeniedError,
     PollPolicy,
@@ -133,7 +134,7 @@ async def test_a_bad_row_is_that_rows_error_and_no_other_rows(fake: FakeFlora, f
 
 async def test_what_flora_refuses_or_fails_is_that_rows_error(fake: FakeFlora, flora: FloraSession) -> None:
     rows: list[Row] = [{"prompt": "a"}, {"unknown": "x"}, RunRequest({"prompt": "x"}, technique_id="always-fails")]
-    good, refused, failed = await flora.run_all("caption", rows)
+    good, refused, failed = await flora.run_all("caption", rows, check=False)
     assert good.ok
     assert isinstance(refused.error, BadRequestError)
     assert isinstance(failed.error, RunFailedError)
@@ -147,7 +148,7 @@ async def test_run_all_raises_a_group_only_when_all_is_finished(fake: FakeFlora,
     with pytest.raises(ExceptionGroup, match="2 of 7 rows") as caught:
         await flora.run_all("caption", rows, raise_on_failure=True)
     assert caught.group_contains(RunFailedError)
-    assert caught.group_contains(BadRequestError)
+    assert caught.group_contains(InputError)
     assert [run.status for run in fake.runs].count("completed") == 5
 
 
@@ -455,7 +456,7 @@ async def test_the_summary_adds_up_and_one_line_is_logged_at_the_end(
     async with flora.batch("caption", rows, on_progress=seen.append) as batch:
         _ = [result async for result in batch]
     summary = batch.summary
-    assert (summary.planned, summary.started, summary.completed, summary.failed) == (8, 8, 6, 2)
+    assert (summary.planned, summary.started, summary.completed, summary.failed) == (8, 7, 6, 2)
     assert (summary.skipped, summary.resumed, summary.in_flight) == (0, 0, ())
     assert summary.cost == pytest.approx(0.06)
     assert summary.run_time_p50 is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flora_async import __version__
-from flora_async.testing import Drop, FakeFlora, FakeTechnique, ForeignPollUrl, Replace, Status, Truncate
+from flora_async.testing import Drop, FakeFlora, FakeTechnique, Fault, ForeignPollUrl, Replace, Status, Truncate
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -163,7 +163,7 @@ async def test_a_name_from_the_server_cannot_leave_the_folder(fake: FakeFlora, t
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/plain,x", "http://127.0.0.1:9/x", "nonsense"]
+    "url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/plain,x", "http://192.0.2.1/x", "nonsense"]
 )
 async def test_an_output_that_cannot_be_fetched_is_an_error_and_no_traceback(
     fake: FakeFlora, tmp_path: Path, url: str
@@ -176,20 +176,41 @@ async def test_an_output_that_cannot_be_fetched_is_an_error_and_no_traceback(
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_download_that_is_cut_leaves_no_file_that_looks_whole(fake: FakeFlora, tmp_path: Path) -> None:
-    fake.inject(Drop(acts=True), on="media")
-    code, _, err = await call("run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path)
-    assert code == 1
-    assert "Traceback" not in err
-    assert not list(tmp_path.glob("*.png"))
+@pytest.mark.parametrize("fault", [Drop(acts=True), Truncate(), Status(503)], ids=lambda fault: type(fault).__name__)
+async def test_a_download_that_is_cut_is_begun_again(fake: FakeFlora, tmp_path: Path, fault: Fault) -> None:
+    fake.inject(fault, on="media")
+    code, out, err = await call(
+        "run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path
+    )
+    assert (code, err) == (0, "")
+    (saved,) = tmp_path.iterdir()
+    assert saved.read_bytes().startswith(PNG)
+    assert f"Saved {saved.name} ({saved.stat().st_size:,} bytes)" in out
 
 
-async def test_a_download_that_is_cut_short_is_told_from_a_whole_one(fake: FakeFlora, tmp_path: Path) -> None:
-    fake.inject(Truncate(), on="media")
-    code, out, _ = await call("run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path)
-    assert code == 1
-    assert "Not saved: output_1" in out
+async def test_a_download_that_is_refused_is_said_to_be_missing_and_leaves_nothing(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    fake.inject(Status(404), on="media")
+    code, out, err = await call(
+        "run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path
+    )
+    assert (code, err) == (1, "")
+    assert "Not saved: output_1 at http" in out
+    assert "404" in out
     assert not list(tmp_path.iterdir())
+
+
+async def test_a_file_of_an_earlier_call_is_kept(fake: FakeFlora, tmp_path: Path) -> None:
+    for content in ("Caption: x", "mine"):
+        code, out, _ = await call(
+            "run", "caption", "--input", "prompt=x", "--idempotency-key", "k1", fake=fake, cwd=tmp_path
+        )
+        assert code == 0
+        (saved,) = tmp_path.iterdir()
+        assert f"Saved {saved.name}" in out
+        assert saved.read_text() == content
+        saved.write_text("mine")
 
 
 async def test_outputs_of_one_name_do_not_overwrite_each_other_and_one_lost_does_not_lose_the_rest(
@@ -205,6 +226,7 @@ async def test_outputs_of_one_name_do_not_overwrite_each_other_and_one_lost_does
     assert (code, err) == (1, "")
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["one", "two \x1b[31m"]
     assert "Not saved: o at http://[::1" in out
+    assert out.count("\nSaved run_1-o") == 2
 
 
 async def test_what_a_terminal_would_obey_is_shown_as_its_code(fake: FakeFlora, tmp_path: Path) -> None:

@@ -3,17 +3,30 @@
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from enum import Enum
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import pytest
-from attrs import fields
+from attrs import NOTHING, AttrsInstance, fields, has
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flora_async import DecodeError, OutputType, Page, Run, RunOutput, RunStatus, TechniqueReference, TechniqueRun
-from flora_async._codec import Case, decode, decode_page, to_dict
+from flora_async import (
+    DecodeError,
+    OutputType,
+    Page,
+    Run,
+    RunOutput,
+    RunStatus,
+    TechniqueReference,
+    TechniqueRun,
+    models,
+)
+from flora_async._codec import Case, decode, decode_page, to_body, to_dict
 
 # The answer on FLORA's page "Get a technique run".
 EXAMPLE = b"""{
@@ -238,58 +251,164 @@ def test_a_page_of_another_shape_is_refused_with_its_path(path: str, body: objec
     assert (caught.value.path, caught.value.request_id) == (path, "req_1")
 
 
-KNOWN = {a.name for kind in (TechniqueRun, RunOutput, TechniqueReference) for a in fields(kind)}
-NAMES = KNOWN | {camel(name) for name in KNOWN}
+KINDS: list[type[AttrsInstance]] = [
+    kind for name in models.__all__ if has(kind := getattr(models, name)) and kind is not Page
+]
 TEXT, NUMBERS = st.text(), st.floats(allow_nan=False, allow_infinity=False)
 LEAVES = st.none() | st.booleans() | st.integers() | NUMBERS | TEXT
 JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=6)
-EXTRA = st.dictionaries(TEXT.filter(lambda key: key not in NAMES), JSON, max_size=3)
-OUTPUTS = st.builds(RunOutput, TEXT, st.sampled_from(OutputType) | TEXT, TEXT, EXTRA)
-OF_A_RUN: dict[str, st.SearchStrategy[Any]] = {
-    "run_id": st.text(min_size=1),
-    "status": st.sampled_from(RunStatus) | st.text(min_size=1),
-    "progress": NUMBERS,
-    "charged_cost": st.none() | NUMBERS,
-    **dict.fromkeys(("created_at", "started_at", "completed_at"), st.none() | st.datetimes(timezones=st.just(UTC))),
-    **dict.fromkeys(("error_code", "error_message", "poll_url"), st.none() | TEXT),
-    "outputs": st.lists(OUTPUTS, max_size=3).map(tuple),
-    "extra": EXTRA,
+OF_A_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    str: TEXT,
+    int: st.integers(),
+    float: NUMBERS,
+    bool: st.booleans(),
+    type(None): st.none(),
+    Any: JSON,
+    datetime: st.datetimes(timezones=st.just(UTC)),
 }
-OF_AN_ITEM = {
-    **dict.fromkeys(("technique_run_id", "project_id", "workspace_id"), st.none() | TEXT),
-    "technique": st.none() | st.builds(TechniqueReference, TEXT, TEXT, EXTRA),
-}
-MODELS = st.builds(Run, **OF_A_RUN) | st.builds(TechniqueRun, **OF_A_RUN, **OF_AN_ITEM) | OUTPUTS
 
 
-@untimed
-@given(MODELS, st.sampled_from(["snake", "camel"]))
-def test_to_dict_and_json_and_decode_give_the_same_model(model: Run | RunOutput, case: Case) -> None:
+def spellings(kind: type[AttrsInstance]) -> set[str]:
+    """What FLORA may call the fields of a model."""
+    names = {a.metadata.get("name", a.name) for a in fields(kind)} - {"extra"}
+    return names | {camel(name) for name in names}
+
+
+def values(kind: Any) -> st.SearchStrategy[Any]:
+    """Whatever a field of this type may hold."""
+    if kind in OF_A_TYPE:
+        return OF_A_TYPE[kind]
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return st.sampled_from(kind)
+    if has(kind):
+        return instances(kind)
+    if get_origin(kind) is tuple:
+        return st.lists(values(get_args(kind)[0]), max_size=2).map(tuple)
+    if get_origin(kind) is Mapping:
+        return st.dictionaries(TEXT, values(get_args(kind)[1]), max_size=2)
+    assert get_origin(kind) in {Union, UnionType}, kind
+    return st.one_of(*map(values, get_args(kind)))
+
+
+def instances(kind: type[AttrsInstance]) -> st.SearchStrategy[Any]:
+    """Models that FLORA's answers can become: what makes one usable is not empty."""
+    known = spellings(kind) | {alias for a in fields(kind) for alias in a.metadata.get("aliases", ())}
+    given = {a.name: values(a.type) for a in fields(kind) if a.name != "extra"}
+    for attribute in fields(kind):
+        if attribute.default is NOTHING:
+            given[attribute.name] = given[attribute.name].filter(lambda value: value != "")
+        if attribute.name == "extra":
+            given["extra"] = st.dictionaries(TEXT.filter(lambda key: key not in known), JSON, max_size=2)
+    return st.builds(kind, **given)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@settings(deadline=None, max_examples=20)
+@given(st.data(), st.sampled_from(["snake", "camel"]))
+def test_to_dict_and_json_and_decode_give_the_same_model(
+    kind: type[AttrsInstance], data: st.DataObject, case: Case
+) -> None:
+    model = data.draw(instances(kind))
     plain, spell = to_dict(model, case), camel if case == "camel" else str
     assert repr(json.loads(json.dumps(plain))) == repr(plain)
-    assert decode(json.dumps(plain).encode(), type(model)) == model
-    assert plain.keys() == {spell(a.name) for a in fields(type(model)) if a.name != "extra"} | model.extra.keys()
+    assert decode(json.dumps(plain).encode(), kind) == model
+    names = {spell(a.metadata.get("name", a.name)) for a in fields(kind)} - {"extra"}
+    assert plain.keys() == names | getattr(model, "extra", {}).keys()
 
 
-KEYS = st.sampled_from(sorted(NAMES | {"id", "techniqueRuns", "meta", "nextCursor"}))
-HOSTILE = st.recursive(
-    LEAVES | st.floats() | st.sampled_from(["run_1", "running"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner),
-    max_leaves=20,
-)
+def nested(kind: Any) -> set[type[AttrsInstance]]:
+    """The models in a model, itself included."""
+    if not has(kind):
+        return set().union(*map(nested, get_args(kind)))
+    return {kind}.union(*(nested(a.type) for a in fields(kind)))
 
 
-@untimed
-@given(st.binary() | HOSTILE.map(lambda value: json.dumps(value).encode()))
-@pytest.mark.parametrize("kind", [Run, TechniqueRun, RunOutput])
-def test_whatever_is_sent_is_read_or_refused_with_a_short_decode_error(kind: type[Run], body: bytes) -> None:
-    for read in (lambda: decode(body, kind), lambda: decode_page(body, kind, "technique_runs")):
+@cache
+def hostile(kind: type[AttrsInstance]) -> st.SearchStrategy[bytes]:
+    """Bytes that are no answer, and JSON with the right names in the wrong places."""
+    names = set().union(*map(spellings, nested(kind))) | {"id", "extra", "items", "meta", "nextCursor"}
+    anything = st.recursive(
+        LEAVES | st.floats() | st.sampled_from(["run_1", "running"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(names)), inner),
+        max_leaves=20,
+    )
+    return st.binary() | anything.map(lambda value: json.dumps(value).encode())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_whatever_is_sent_is_read_or_refused_with_a_short_decode_error(
+    kind: type[AttrsInstance], data: st.DataObject
+) -> None:
+    body = data.draw(hostile(kind))
+    for read in (lambda: decode(body, kind), lambda: decode_page(body, kind, "items")):
         message = "read"
         try:
             read()
         except DecodeError as error:
             message = str(error)
         assert message.splitlines() == [message[:200]]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "is_ready", "is_failed"),
+    [
+        ("pending_upload", models.AssetStatus, False, False),
+        ("ready", models.AssetStatus, True, False),
+        ("failed", models.AssetStatus, False, True),
+        ("scanning", str, False, False),
+    ],
+)
+def test_an_asset_says_where_it_stands(status: str, kind: type, is_ready: bool, is_failed: bool) -> None:
+    asset = decode(json.dumps({"status": status}).encode(), models.Asset)
+    assert (type(asset.status), asset.status) == (kind, status)
+    assert (asset.is_ready, asset.is_failed) == (is_ready, is_failed)
+
+
+# Where a map or a choice goes wrong, by the path at which that is refused.
+WRONG_PARTS: list[tuple[type[AttrsInstance], dict[str, Any], str]] = [
+    (models.Asset, {"upload": {"url": "u", "formFields": {"a_b": 5}}}, "upload.form_fields[a_b]"),
+    (models.Asset, {"upload": {"url": "u", "form_fields": [["a", "b"]]}}, "upload.form_fields"),
+    (models.Asset, {"upload": {"form_fields": {}}}, "upload.url"),
+    (models.GraphNode, {"id": "n", "params": [5]}, "params"),
+    (models.GraphNode, {"id": "n", "action": {"params": "x"}}, "action.params"),
+    (models.AppliedChangeset, {"project_id": "p", "created": {"a_b": {"id": 5}}}, "created[a_b].id"),
+    (models.AppliedChangeset, {"project_id": "p", "created": {"a_b": None}}, "created[a_b]"),
+    (models.CanvasDefinition, {"nodeInputs": {"a_b": "x"}}, "node_inputs[a_b]"),
+    (models.ActionSlot, {"name": "s", "multiple": 1}, "multiple"),
+    (models.ActionSlot, {"name": "s", "multiple": {"min": "x"}}, "multiple.min"),
+    (models.NodeRuns, {"project_id": "p"}, "runs"),
+]
+
+
+@pytest.mark.parametrize(("kind", "body", "path"), WRONG_PARTS, ids=lambda value: str(value)[:40])
+def test_a_part_of_the_wrong_type_is_refused_with_its_path(
+    kind: type[AttrsInstance], body: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(json.dumps(body).encode(), kind)
+    assert caught.value.path == path
+
+
+def test_a_body_leaves_out_what_is_none_except_where_null_is_asked_for_and_in_data_of_others() -> None:
+    edge = models.CanvasEdge(id="e", source="a", target="b", data={"k": None}, extra={"new_field": None})
+    assert to_body(models.CanvasDefinition(edges=(edge,), node_inputs={"a": {"k": None}})) == {
+        "nodes": [],
+        "edges": [
+            {
+                "id": "e",
+                "source": "a",
+                "target": "b",
+                "source_handle": None,
+                "target_handle": None,
+                "data": {"k": None},
+                "new_field": None,
+            }
+        ],
+        "node_inputs": {"a": {"k": None}},
+        "node_outputs": {},
+    }
 
 
 @pytest.mark.parametrize(("model", "case"), [(None, "snake"), ({}, "camel"), (Run, "snake"), (run_from(), "kebab")])

@@ -5,6 +5,7 @@ import gc
 import logging
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -229,7 +230,9 @@ async def test_the_key_is_in_the_authorization_header_and_nowhere_else_in_the_re
     [None, Status(401), Status(500), Drop(acts=True), Truncate(), Garbage(), Redirect("https://evil.example/")],
     ids=repr,
 )
-async def test_the_key_shows_in_no_log_repr_exception_or_local(fault: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_key_shows_in_no_log_repr_exception_or_local(
+    fault: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     caplog.set_level(logging.DEBUG)
     async with FakeFlora(api_key=KEY) as fake:
         swift = RetryPolicy(attempts=2, initial=0, settle=0, rate_limit_pause=0)
@@ -243,6 +246,10 @@ async def test_the_key_shows_in_no_log_repr_exception_or_local(fault: Any, caplo
                 lambda: flora.techniques.runs.create("cctv-cam", inputs=IMAGE),
                 lambda: flora.wait_for_run("run_1"),
                 lambda: flora.request("GET", "/technique-runs"),
+                lambda: flora.run("cctv-cam", {"input_image": b"GIF89a" + bytes(9)}),
+                lambda: flora.assets.upload(b"\0\0\0\x14ftypqt  " + bytes(5 * 1024**2), workspace_id="ws_local"),
+                lambda: flora.download(f"{fake.origin}/media/none.png", tmp_path / "none"),
+                lambda: flora.projects.create(name="Spring", workspace_id="ws_local"),
             ):
                 try:
                     await call()

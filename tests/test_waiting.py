@@ -66,7 +66,7 @@ async def test_a_run_is_followed_to_its_end_through_its_poll_url_and_nothing_els
     run = await start(flora)
     finished = await flora.wait_for_run(run)
     assert finished.status is RunStatus.COMPLETED
-    assert finished.outputs[0].url.startswith(fake.origin)
+    assert finished.outputs[0].url.startswith(fake.storage_origin)
     assert finished.charged_cost == 0.05
     assert finished.duration is not None
     assert {f"{fake.origin}{request.target}" for request in fake.requests[1:]} == {run.poll_url}

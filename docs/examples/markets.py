@@ -12,12 +12,9 @@ import asyncio
 import csv
 import sys
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from pathlib import Path
 
-import aiohttp
-
-from flora_async import FloraSession, Run, RunOutput, RunRequest
+from flora_async import FloraError, FloraSession, Run, RunRequest
 
 HERE = Path(__file__).parent
 
@@ -29,22 +26,11 @@ def rows(file: Path) -> Iterator[RunRequest]:
             yield RunRequest(inputs={"prompt": row["headline"]}, key=row["market_code"])
 
 
-async def content_of(output: RunOutput, http: aiohttp.ClientSession) -> tuple[bytes, str]:
-    """What an output is, and the ending for its file."""
-    if output.text is not None:
-        return output.text.encode(), ".txt"
-    async with http.get(output.url) as response:  # by a session without the API key: the file may be anywhere
-        response.raise_for_status()
-        return await response.read(), PurePosixPath(urlsplit(output.url).path).suffix
-
-
-async def save(run: Run, stem: Path, http: aiohttp.ClientSession) -> Exception | None:
+async def save(flora: FloraSession, run: Run, folder: Path, name: str) -> Exception | None:
     """Save what a run gave, a second output under a number; what went wrong can be done again by the next call."""
     try:
-        for number, output in enumerate(run.outputs, 1):
-            content, ending = await content_of(output, http)
-            stem.with_name(f"{stem.name}{'' if number == 1 else f'-{number}'}{ending}").write_bytes(content)
-    except (aiohttp.ClientError, TimeoutError) as error:
+        await flora.save_outputs(run, folder, name=name, overwrite=True, sidecar=False)
+    except (FloraError, OSError) as error:
         return error
     return None
 
@@ -52,14 +38,14 @@ async def save(run: Run, stem: Path, http: aiohttp.ClientSession) -> Exception |
 async def main(technique: str, folder: Path) -> int:
     """Run what is not done yet and save every result; how many rows have none."""
     missing = 0
-    async with FloraSession() as flora, aiohttp.ClientSession() as http:  # FLORA_API_KEY from the environment
+    async with FloraSession() as flora:  # FLORA_API_KEY from the environment
         markets = rows(HERE / "markets.csv")
         journal = folder / "journal.sqlite"
         async with flora.batch(technique, markets, journal=journal, max_cost=5.00, concurrency=4) as batch:
             async for result in batch:
                 error = result.error
                 if result.run is not None and error is None:
-                    error = await save(result.run, folder / result.key, http)
+                    error = await save(flora, result.run, folder, result.key)
                 fine = "was done before" if result.resumed else "is done"
                 print(result.key, fine if error is None else f"is missing: {error}")
                 missing += error is not None

@@ -1,20 +1,25 @@
 """The runs of one row: started once each, followed, written down, and where it helps followed by another."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from attrs import evolve, frozen
 
 from flora_async._clock import Clock
+from flora_async._road import Road
 from flora_async.batch.budget import Budget
 from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.plan import Planned
 from flora_async.batch.results import BatchResult, Tally
 from flora_async.batch.watcher import Watcher
-from flora_async.errors import FloraError, JournalError, RunFailedError, SubmissionUnknownError
-from flora_async.models import Run
-from flora_async.resources import TechniqueRuns
+from flora_async.errors import FloraError, JournalError, RunFailedError, SubmissionUnknownError, UploadError
+from flora_async.models import Run, RunInput
+from flora_async.resources import Intake, StartOptions, start_run
+
+Save = Callable[[Planned, Run], Awaitable[tuple[Path, ...]]]
+"""Saves the outputs of a completed run and says where."""
 
 # FLORA is sure to know a key for two hours; what is this close to the end of them is not tried.
 _KEY_IS_KNOWN_FOR: Final = 7200.0 - 300.0
@@ -27,7 +32,11 @@ class Attempts:
     """Takes rows to their ends.
 
     Attributes:
-        runs: Where runs are started.
+        road: The way to FLORA.
+        intake: Who checks inputs and uploads files.
+        check: Whether inputs are checked against the technique.
+        workspace_id: Where files go; None = the session's workspace.
+        save: Who saves outputs; None = nobody.
         watcher: Who follows them.
         journal: Where each step is written down.
         budget: What they may cost; one run is reserved for when a row gets here.
@@ -37,7 +46,11 @@ class Attempts:
         most: How many runs a row may have.
     """
 
-    runs: TechniqueRuns
+    road: Road
+    intake: Intake
+    check: bool
+    workspace_id: str | None
+    save: Save | None
     watcher: Watcher
     journal: Journal
     budget: Budget
@@ -56,6 +69,8 @@ class Attempts:
         """
         resumed = entry.state == "running"
         if entry.state == "finished":
+            if not self.are_left(entry):
+                return await self._saved(row, result_of(row, entry, resumed=True))
             entry = _next(entry)
         try:
             entry = await self._attempt(row, entry)
@@ -65,7 +80,16 @@ class Attempts:
                 entry = await self._attempt(row, _next(entry))
         except FloraError as error:
             return _result(row, entry, resumed=resumed, run=error.run or entry.run, error=error)
-        return result_of(row, entry, resumed=resumed)
+        return await self._saved(row, result_of(row, entry, resumed=resumed))
+
+    async def _saved(self, row: Planned, result: BatchResult) -> BatchResult:
+        """The result with its files; what cannot be saved now is saved by the next call with the same journal."""
+        if self.save is None or result.run is None or not result.ok:
+            return result
+        try:
+            return evolve(result, files=await self.save(row, result.run))
+        except (FloraError, OSError) as error:
+            return evolve(result, error=error)
 
     def are_left(self, entry: Entry) -> bool:
         """Whether a row whose run has ended gets another one."""
@@ -80,7 +104,7 @@ class Attempts:
                 run = await self._start(row, entry)
             self.tally.in_flight[run.run_id] = None
             if entry.run is None:
-                await self.journal.write(row, evolve(entry, state="running", run=run))
+                await self.journal.write(row, evolve(entry, state="running", run=run, inputs=None))
             ended = await self.watcher.finish(run, row.technique_id)
         except FloraError as error:
             # What was certainly not started is given back; what may run on is counted at its price.
@@ -90,12 +114,12 @@ class Attempts:
             else:
                 self.budget.release()
                 if not isinstance(error, JournalError):
-                    await self.journal.write(row, evolve(entry, state="planned", since=None))
+                    await self.journal.write(row, evolve(entry, state="planned", since=None, inputs=None))
             raise
         del self.tally.in_flight[run.run_id]
         # A failed run of which FLORA names no cost was not charged.
         self.budget.settle(0.0 if ended.is_failed and ended.charged_cost is None else ended.charged_cost)
-        entry = evolve(entry, state="finished", run=ended, cost=entry.cost + (ended.charged_cost or 0.0))
+        entry = evolve(entry, state="finished", run=ended, inputs=None, cost=entry.cost + (ended.charged_cost or 0.0))
         try:
             await self.journal.write(row, entry)
         except FloraError as error:
@@ -105,6 +129,7 @@ class Attempts:
 
     async def _start(self, row: Planned, entry: Entry) -> Run:
         key = row.idempotency_key(self.journal.name, entry.attempt)
+        options = StartOptions(row.technique_id, callback_url=row.request.callback_url, idempotency_key=key)
         since = self.clock.time() if entry.since is None else entry.since
         unknown = SubmissionUnknownError(
             idempotency_key=key, technique_id=row.technique_id, since=datetime.fromtimestamp(since, UTC)
@@ -115,16 +140,26 @@ class Attempts:
             if self.settle is None or self.clock.time() - since > _KEY_IS_KNOWN_FOR:
                 raise unknown
             await self.clock.sleep(self.settle)
-        await self.journal.write(row, evolve(entry, state="submitting", since=since))
+        inputs = await self._taken(row) if entry.inputs is None else entry.inputs
+        await self.journal.write(row, evolve(entry, state="submitting", since=since, inputs=inputs))
         self.tally.started += 1
         try:
-            return await self.runs.create(
-                row.technique_id, inputs=row.inputs, callback_url=row.request.callback_url, idempotency_key=key
-            )
+            return await start_run(self.road, options, inputs)
         except FloraError as error:
             if entry.state != "submitting" or isinstance(error, SubmissionUnknownError):
                 raise
             raise unknown from error  # whatever is refused now, the first attempt may have got through
+
+    async def _taken(self, row: Planned) -> tuple[RunInput, ...]:
+        """The row's inputs as they are sent."""
+        try:
+            return await self.intake.take(
+                row.technique_id, row.drafts, check=self.check, workspace_id=self.workspace_id
+            )
+        except (ValueError, OSError) as error:
+            if isinstance(error, FloraError):
+                raise
+            raise UploadError(f"A file could not be uploaded: {error}") from error
 
 
 def _next(entry: Entry) -> Entry:

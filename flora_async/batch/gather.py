@@ -19,6 +19,9 @@ class BatchOptions(TypedDict, total=False):
     name: str | None
     run_attempts: int
     watch: Watch
+    check: bool
+    workspace_id: str | None
+    save_to: str | os.PathLike[str] | None
     poll: PollPolicy
     on_progress: OnProgress | None
 

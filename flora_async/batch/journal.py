@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from attrs import frozen
 
 from flora_async.batch.plan import Planned
-from flora_async.models import Run
+from flora_async.models import Run, RunInput
 
 State = Literal["planned", "submitting", "running", "finished"]
 
@@ -26,6 +26,8 @@ class Entry:
         run: The run: whole when finished, its id and poll URL while running, None before.
         cost: What earlier attempts at the row cost in USD.
         since: Unix time in seconds at which this attempt was first sent; None = not yet.
+        inputs: What this attempt sends, uploaded files by their URLs, while nobody knows whether it arrived: whoever
+            sends it again under its key has to send the same. Else None.
     """
 
     state: State
@@ -33,6 +35,7 @@ class Entry:
     run: Run | None
     cost: float = 0.0
     since: float | None = None
+    inputs: tuple[RunInput, ...] | None = None
 
 
 class Journal(Protocol):

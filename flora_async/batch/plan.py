@@ -1,5 +1,6 @@
 """From rows, as people have them, to what one row asks for: inputs, a key of its own, and an idempotency key."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
@@ -8,8 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from flora_async._urls import check_https, segment
-from flora_async.models import RunInput
-from flora_async.resources import Inputs, run_inputs
+from flora_async.resources import Draft, Inputs, draft_inputs
 
 
 @frozen
@@ -17,7 +17,7 @@ class RunRequest:
     """One row of a batch, where the inputs alone do not say everything.
 
     Args:
-        inputs: `{input_id: value}`, or a sequence of `RunInput`.
+        inputs: `{input_id: value}`, or a sequence of `RunInput`; a file as a value is uploaded first.
         key: What the row is called in results and in the journal; None = its index. With a journal, keys that do not
             change with the order of the rows let rows be added and removed between calls.
         callback_url: A public https URL that FLORA calls when the run has ended.
@@ -51,20 +51,25 @@ class Planned:
         key: What it is called.
         request: The row as it was given, made a `RunRequest`.
         technique_id: What it is a run of.
-        inputs: What FLORA gets.
-        digest: A hash of everything FLORA gets: a row whose inputs have changed is another row.
+        drafts: Its inputs, files not uploaded yet.
+        digest: A hash of everything FLORA gets: a row whose inputs, or whose files, have changed is another row.
     """
 
     index: int
     key: str
     request: RunRequest
     technique_id: str
-    inputs: tuple[RunInput, ...]
+    drafts: tuple[Draft, ...]
     digest: str
 
     def idempotency_key(self, batch: str, attempt: int) -> str:
         """The key of one attempt at this row: the same in every process that runs the same batch."""
         return f"batch-{_hash(batch, self.key, self.digest, str(attempt))}"
+
+    @property
+    def shown_inputs(self) -> dict[str, str]:
+        """Its inputs as text; a file by its name."""
+        return {draft.id: draft.value if isinstance(draft.value, str) else draft.value.name for draft in self.drafts}
 
 
 async def each(rows: Rows) -> AsyncGenerator[Row, None]:
@@ -103,22 +108,30 @@ def key_of(request: RunRequest, index: int) -> str:
     return request.key
 
 
-def plan(request: RunRequest, index: int, technique_id: str) -> Planned:
+async def plan(request: RunRequest, index: int, technique_id: str) -> Planned:
     """Check a row before anything is spent on it.
 
     Raises:
         TypeError: A part of it has the wrong type.
         ValueError: A part of it cannot be right.
+        OSError: A file cannot be read.
     """
     key = key_of(request, index)
-    inputs = run_inputs(request.inputs)
+    drafts = await draft_inputs(request.inputs)
     technique = technique_id if request.technique_id is None else request.technique_id
     segment("technique_id", technique)
     if request.callback_url is not None:
         check_https("callback_url", request.callback_url)
-    values = sorted((item.id, item.type, item.value) for item in inputs)
+    values = sorted([(draft.id, draft.likely_type, await _fingerprint(draft)) for draft in drafts])
     digest = _hash(technique, str(request.callback_url), json.dumps(values))
-    return Planned(index=index, key=key, request=request, technique_id=technique, inputs=inputs, digest=digest)
+    return Planned(index=index, key=key, request=request, technique_id=technique, drafts=drafts, digest=digest)
+
+
+async def _fingerprint(draft: Draft) -> str:
+    """What a value is known by: a file by its content, since its URL differs from upload to upload."""
+    if isinstance(draft.value, str):
+        return draft.value
+    return f"sha256:{await asyncio.to_thread(draft.value.digest)}"
 
 
 def _hash(*parts: str) -> str:

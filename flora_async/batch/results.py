@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from attrs import define, field, frozen
@@ -25,9 +26,10 @@ class BatchResult:
         key: What the row is called.
         request: The row, as a `RunRequest`; None where the row was none.
         run: The run as last seen; None when none was started, or nobody knows.
-        error: Why there is no completed run; None when there is one.
+        error: Why there is no completed run, or why its outputs were not saved; None when all is well.
         attempts: How many runs were started for the row, in earlier processes too.
         resumed: Whether the run was started by an earlier process and found in the journal.
+        files: Where its outputs were saved, in their order, with `save_to`.
     """
 
     index: int
@@ -37,10 +39,11 @@ class BatchResult:
     error: Exception | None = None
     attempts: int = 0
     resumed: bool = False
+    files: tuple[Path, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether the run has completed."""
+        """Whether the run has completed, and was saved where that was asked for."""
         return self.error is None
 
     @property

@@ -8,17 +8,20 @@ from types import TracebackType
 from typing import Any, Final, Self, get_args
 
 from flora_async._clock import Clock
+from flora_async._media import MediaRoad
 from flora_async._retry import logger
 from flora_async._road import Road
 from flora_async._urls import segment
 from flora_async._wire import check_idempotency_key
-from flora_async.batch.attempts import Attempts, result_of
+from flora_async.batch.attempts import Attempts, Save, result_of
 from flora_async.batch.budget import Budget
 from flora_async.batch.journal import Entry, Journal, Memory
 from flora_async.batch.limit import Limiter
 from flora_async.batch.plan import Planned, Row, Rows, RunRequest, each, key_of, plan, request_of
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
-from flora_async.batch.watcher import Catalog, Source, Watch, watcher_of
+from flora_async.batch.saving import saver
+from flora_async.batch.toll import Toll
+from flora_async.batch.watcher import Source, Techniques, Watch, watcher_of
 from flora_async.config import PollPolicy, check_number
 from flora_async.errors import (
     AuthenticationError,
@@ -30,7 +33,7 @@ from flora_async.errors import (
     SkippedError,
     SubmissionUnknownError,
 )
-from flora_async.resources import TechniqueRuns, Techniques
+from flora_async.resources import Catalog, Intake
 
 OnProgress = Callable[[BatchSummary], Awaitable[object] | object]
 
@@ -61,6 +64,8 @@ class Batch:
         technique_id: str,
         rows: Rows,
         *,
+        intake: Intake,
+        media: MediaRoad,
         poll: PollPolicy,
         concurrency: int = 16,
         max_cost: float | None = None,
@@ -68,6 +73,9 @@ class Batch:
         name: str | None = None,
         run_attempts: int = 1,
         watch: Watch = "auto",
+        check: bool = True,
+        workspace_id: str | None = None,
+        save_to: str | os.PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
         segment("technique_id", technique_id)
@@ -94,11 +102,14 @@ class Batch:
         self._budget = Budget(max_cost)
         self._tally = Tally()
         self._limiter = Limiter(concurrency, clock)
-        counted = road.counted(_Traffic(self._tally, self._limiter))
-        self._runs = TechniqueRuns(counted)
+        self._road = road.counted(Toll(self._tally, self._limiter))
         self._run_attempts = run_attempts
-        self._catalog = Catalog(Techniques(counted))
-        self._source = Source(counted, poll, clock)
+        self._techniques = Techniques(Catalog(self._road, clock))
+        self._intake = intake.finding(self._techniques.find)
+        self._check = check
+        self._workspace_id = workspace_id
+        self._save: Save | None = None if save_to is None else saver(media, save_to)
+        self._source = Source(self._road, poll, clock)
         self._journal: Journal = Memory(name)
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,8 +145,12 @@ class Batch:
             for _ in range(await self._journal.open_rows()):
                 self._budget.reserve()  # their runs may be charged, whenever their rows come
         self._attempts = Attempts(
-            runs=self._runs,
-            watcher=watcher_of(self._watch, self._source, self._catalog, self._spawn),
+            road=self._road,
+            intake=self._intake,
+            check=self._check,
+            workspace_id=self._workspace_id,
+            save=self._save,
+            watcher=watcher_of(self._watch, self._source, self._techniques, self._spawn),
             journal=self._journal,
             budget=self._budget,
             tally=self._tally,
@@ -236,22 +251,26 @@ class Batch:
         try:
             request = request_of(row)
             key = key_of(request, index)
-            planned = plan(request, index, self._technique_id)
+            planned = await plan(request, index, self._technique_id)
             if (planned.key, planned.digest) in self._active:
                 raise ValueError(f"the row {key!r:.40} is given twice: give each row a key of its own")  # noqa: TRY301 - a bad row like others
             entry = await self._journal.find(planned)
             if entry is None:
                 entry = Entry("planned", 1, None)
                 await self._journal.write(planned, entry)
-        except (TypeError, ValueError, JournalError) as error:
+        except (TypeError, ValueError, OSError, JournalError) as error:
             self._note(error)
             self._deliver(BatchResult(index=index, key=key, request=request, error=error))
             return
         if entry.state == "finished" and not self._attempts.are_left(entry):
-            self._deliver(result_of(planned, entry, resumed=True))
+            if self._save is None:
+                self._deliver(result_of(planned, entry, resumed=True))
+            else:
+                await self._until(self._has_place)
+                self._follow(planned, entry)
             return
         if self._budget.max_cost is not None:
-            technique = await self._catalog.find(planned.technique_id)
+            technique = await self._techniques.find(planned.technique_id)
             self._budget.expect(technique.run_cost if technique else None)
         await self._until(lambda: self._may_start(entry))
         refusal = self._refusal(entry)
@@ -260,6 +279,9 @@ class Batch:
             return
         if entry.state not in _UNDER_WAY:
             self._budget.reserve()
+        self._follow(planned, entry)
+
+    def _follow(self, planned: Planned, entry: Entry) -> None:
         self._active.add((planned.key, planned.digest))
         self._spawn(self._row(planned, entry))
 
@@ -277,15 +299,14 @@ class Batch:
         """Whether the consumer reads: what it has not read yet is never more than may run at once."""
         return len(self._ready) < self._concurrency
 
+    def _has_place(self) -> bool:
+        return self._has_room() and len(self._active) < self._limiter.limit
+
     def _may_start(self, entry: Entry) -> bool:
         """Whether the wait for a place is over, be it with a place or with a reason why there will be none."""
         if self._refusal(entry) is not None:
             return True
-        return (
-            self._has_room()
-            and len(self._active) < self._limiter.limit
-            and (entry.state in _UNDER_WAY or self._budget.allows_start())
-        )
+        return self._has_place() and (entry.state in _UNDER_WAY or self._budget.allows_start())
 
     def _refusal(self, entry: Entry) -> SkippedError | None:
         """Why a row is not started; what may run already is followed whatever has happened."""
@@ -321,18 +342,3 @@ class Batch:
                     await self._room.wait()
             except TimeoutError:
                 continue
-
-
-class _Traffic:
-    """Counts what the batch's road carries, and slows the batch down after a 429."""
-
-    def __init__(self, tally: Tally, limiter: Limiter) -> None:
-        self._tally = tally
-        self._limiter = limiter
-
-    def sends(self, kind: str) -> None:
-        self._tally.requests[kind] += 1
-
-    def is_limited(self, pause: float) -> None:
-        self._tally.rate_limited += 1
-        self._limiter.cut(pause)

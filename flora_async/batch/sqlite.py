@@ -12,7 +12,7 @@ from flora_async._codec import decode, to_dict
 from flora_async.batch.journal import Entry
 from flora_async.batch.plan import Planned
 from flora_async.errors import DecodeError, JournalError
-from flora_async.models import Run
+from flora_async.models import Run, RunInput
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -34,6 +34,7 @@ CREATE TABLE rows (
     run TEXT,
     cost REAL NOT NULL DEFAULT 0,
     since REAL,
+    inputs TEXT,
     PRIMARY KEY (key, digest)
 ) WITHOUT ROWID;
 """
@@ -98,25 +99,26 @@ class SqliteJournal:
     async def find(self, row: Planned) -> Entry | None:
         """What is known of a row; None = nothing."""
         found = await self._ask(
-            "SELECT state, attempt, run_id, poll_url, run, cost, since FROM rows WHERE key = ? AND digest = ?",
+            "SELECT state, attempt, run_id, poll_url, run, cost, since, inputs FROM rows WHERE key = ? AND digest = ?",
             (row.key, row.digest),
         )
         if not found:
             return None
-        state, attempt, run_id, poll_url, run, cost, since = found[0]
+        state, attempt, run_id, poll_url, run, cost, since, inputs = found[0]
         try:
             seen = decode(run.encode(), Run) if run else None
-        except DecodeError as error:
+            sent = tuple(RunInput(*item) for item in json.loads(inputs)) if inputs else None
+        except (DecodeError, ValueError, TypeError) as error:
             raise JournalError(self._path, f"holds a run that cannot be read: row {row.key!r:.40}") from error
         if seen is None and run_id:
             seen = Run(run_id=run_id, status="submitted", poll_url=poll_url)
-        return Entry(state, attempt, seen, cost, since)
+        return Entry(state, attempt, seen, cost, since, sent)
 
     async def write(self, row: Planned, entry: Entry) -> None:
         """Write down how far a row is; it is on the disk when this returns."""
         run = entry.run
         await self._ask(
-            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.key,
                 row.digest,
@@ -128,6 +130,7 @@ class SqliteJournal:
                 json.dumps(to_dict(run)) if run and entry.state == "finished" else None,
                 entry.cost,
                 entry.since,
+                json.dumps([(item.id, item.type, item.value) for item in entry.inputs]) if entry.inputs else None,
             ),
         )
 

@@ -18,7 +18,7 @@ from flora_async.config import PollPolicy
 from flora_async.errors import APIStatusError, FloraError
 from flora_async.models import Run, Technique
 from flora_async.polling import wait_for_run
-from flora_async.resources import TechniqueRuns, Techniques
+from flora_async.resources import Catalog, RunHistory
 
 Watch = Literal["auto", "list", "each"]
 
@@ -50,28 +50,28 @@ class Source:
         return self.road.look_for(run)
 
 
-class Catalog:
-    """What techniques are, each asked for once.
+class Techniques:
+    """What techniques are, where FLORA tells; those that it does not tell of are not asked for again.
 
     Args:
-        techniques: Where to ask.
+        catalog: Where to ask.
     """
 
-    def __init__(self, techniques: Techniques) -> None:
-        self._techniques = techniques
-        self._known: dict[str, Technique | None] = {}
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._untold: set[str] = set()
         self._lock = asyncio.Lock()
 
-    async def find(self, technique_id: str) -> Technique | None:
+    async def find(self, technique_id: str, *, since: float | None = None) -> Technique | None:
         """The technique under a slug or an id; None when FLORA does not tell."""
         async with self._lock:
-            if technique_id not in self._known:
+            if technique_id not in self._untold:
                 try:
-                    self._known[technique_id] = await self._techniques.retrieve(technique_id)
+                    return await self._catalog.find(technique_id, since=since)
                 except FloraError:
                     # Prices are learned, and runs followed, without it; what is really wrong shows at the first start.
-                    self._known[technique_id] = None
-            return self._known[technique_id]
+                    self._untold.add(technique_id)
+            return None
 
 
 class Watcher(Protocol):
@@ -106,14 +106,14 @@ class HistoryWatcher:
 
     Args:
         source: Where to look at single runs.
-        catalog: What techniques are.
+        techniques: What techniques are.
         spawn: Starts a task that ends with the batch.
         few: Below this number of runs, each is followed by its own poll URL.
     """
 
-    def __init__(self, source: Source, catalog: Catalog, spawn: Spawn, few: int) -> None:
+    def __init__(self, source: Source, techniques: Techniques, spawn: Spawn, few: int) -> None:
         self._source = source
-        self._catalog = catalog
+        self._techniques = techniques
         self._spawn = spawn
         self._few = few
         self._active = 0
@@ -136,7 +136,7 @@ class HistoryWatcher:
         deadline = math.inf if limit is None else clock.monotonic() + limit
         history = self._histories.get(technique_id)
         if history is None:
-            history = self._histories[technique_id] = _History(self._source, self._catalog, technique_id, self._few)
+            history = self._histories[technique_id] = _History(self._source, self._techniques, technique_id, self._few)
         ended = await history.find(run, deadline, self._spawn)
         if ended is not None:
             return ended
@@ -145,11 +145,11 @@ class HistoryWatcher:
         return await wait_for_run(self._source, run.poll_url or run.run_id, timeout=left)
 
 
-def watcher_of(watch: Watch, source: Source, catalog: Catalog, spawn: Spawn) -> Watcher:
+def watcher_of(watch: Watch, source: Source, techniques: Techniques, spawn: Spawn) -> Watcher:
     """The watcher that was asked for."""
     if watch == "each":
         return EachWatcher(source)
-    return HistoryWatcher(source, catalog, spawn, _FEW if watch == "auto" else 0)
+    return HistoryWatcher(source, techniques, spawn, _FEW if watch == "auto" else 0)
 
 
 @define(eq=False)
@@ -167,10 +167,10 @@ class _Waiting:
 class _History:
     """Looks at the runs of one technique, as long as any is waited for."""
 
-    def __init__(self, source: Source, catalog: Catalog, technique_id: str, few: int) -> None:
+    def __init__(self, source: Source, techniques: Techniques, technique_id: str, few: int) -> None:
         self._source = source
-        self._runs = TechniqueRuns(source.road.once())
-        self._catalog = catalog
+        self._runs = RunHistory(source.road.once())
+        self._techniques = techniques
         self._slug = technique_id
         self._technique_id: str | None = None
         self._few = few
@@ -195,7 +195,7 @@ class _History:
         clock, poll = self._source.clock, self._source.poll
         interval = _INTERVAL if poll.maximum is None else min(poll.maximum, _INTERVAL)
         failures, pause = 0, min(poll.initial, interval)
-        technique = await self._catalog.find(self._slug)
+        technique = await self._techniques.find(self._slug)
         if technique is None:
             self._is_useless = True
         else:

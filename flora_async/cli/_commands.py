@@ -9,8 +9,7 @@ from typing import TextIO
 
 from attrs import define, field
 
-from flora_async import FloraSession, PollPolicy, Run
-from flora_async.cli._saving import save_output
+from flora_async import FloraError, FloraSession, PollPolicy, Run
 
 _DEMO_POLL = PollPolicy(initial=0.1, maximum=0.25)
 
@@ -78,14 +77,16 @@ async def _follow(  # noqa: PLR0913 - the parts of one run
         say(f"Charged {finished.charged_cost:.4g} USD.")
     if finished.is_failed:
         say(f"The run failed with {finished.error_code}: {finished.error_message}")
-    for number, output in enumerate(finished.outputs):
-        try:
-            path, size = await save_output(finished, number, directory)
-        except OSError as error:
-            job.is_saved = False
-            say(f"Not saved: {output.output_id} at {output.url:.200}: {error}")
-        else:
-            say(f"Saved {path} ({size:,} bytes)")
+        return finished
+    try:
+        paths = await flora.save_outputs(finished, directory, sidecar=False)
+    except (FloraError, OSError) as error:
+        job.is_saved = False
+        for note in error.__notes__:
+            say(note)
+    else:
+        for path in paths:
+            say(f"Saved {path} ({path.stat().st_size:,} bytes)")
     return finished
 
 

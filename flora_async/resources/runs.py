@@ -1,33 +1,87 @@
 """`flora.techniques.runs`: FLORA's section "Runs" under techniques, whose three pages the methods name."""
 
-import json
-import uuid
-from typing import Any, Final, Literal, TypeVar, get_args
+from collections.abc import Callable
 
-from attrs import evolve
-
-from flora_async._codec import decode, decode_page, to_dict
 from flora_async._pages import Pager
 from flora_async._road import Road, decode_run
-from flora_async._urls import check_https, segment
-from flora_async._wire import Response, check_idempotency_key
-from flora_async.models import Page, Run, RunStatus, TechniqueRun
-from flora_async.resources._inputs import Inputs, run_inputs
-
-Mode = Literal["async", "stream"]
-
-RunT = TypeVar("RunT", bound=Run)
-
-_MOST_ITEMS: Final = 100
+from flora_async._urls import segment
+from flora_async.models import Run, RunInput, RunStatus, TechniqueRun
+from flora_async.resources._inputs import Inputs, draft_inputs
+from flora_async.resources._intake import Intake
+from flora_async.resources._operation import listed
+from flora_async.resources._starting import Mode, StartOptions, start_run, with_poll_url
 
 
-class TechniqueRuns:
-    """Runs of techniques: start one, look at one, list them."""
+class RunHistory:
+    """Runs of techniques that were started before."""
 
     def __init__(self, road: Road) -> None:
         self._road = road
 
-    async def create(
+    def list(  # noqa: PLR0913 - FLORA's own filters
+        self,
+        *,
+        workspace_id: str | None = None,
+        project_id: str | None = None,
+        technique_id: str | None = None,
+        status: RunStatus | str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Pager[TechniqueRun]:
+        """The history of runs, newest first.
+
+        Args:
+            workspace_id: Only runs of this workspace (`ws_…`).
+            project_id: Only runs of this project (`prj_…`).
+            technique_id: Only runs of this technique.
+            status: Only runs with this status.
+            limit: Items on one page, 1 to 100; None = as FLORA likes.
+            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+
+        Returns:
+            A `Pager`; `async for` goes over all runs, `await` gives the first page, `.pages()` goes over the pages.
+
+        Raises:
+            ValueError: `limit` is out of range, or a filter is blank.
+            TypeError: A filter is no text.
+
+        Example:
+            >>> async for run in flora.techniques.runs.list(status="failed"):
+            ...     print(run.run_id, run.error_code)
+        """
+        filters = {
+            "workspace_id": workspace_id,
+            "project_id": project_id,
+            "technique_id": technique_id,
+            "status": status,
+        }
+        return listed(
+            self._road,
+            "/technique-runs",
+            TechniqueRun,
+            under="technique_runs",
+            filters=filters,
+            limit=limit,
+            cursor=cursor,
+            counted_as="history",
+            complete=self._with_poll_url,
+        )
+
+    def _with_poll_url(self, run: TechniqueRun) -> TechniqueRun:
+        return with_poll_url(self._road, run, run.technique.technique_id if run.technique else None)
+
+
+class TechniqueRuns(RunHistory):
+    """Runs of techniques: start one, look at one, list them."""
+
+    def __init__(
+        self, road: Road, intake: Intake, on_start: Callable[[Run, str, tuple[RunInput, ...]], object]
+    ) -> None:
+        super().__init__(road)
+        self._intake = intake
+        self._on_start = on_start
+
+    async def create(  # noqa: PLR0913 - what FLORA takes, and what is done before
         self,
         technique_id: str,
         *,
@@ -35,6 +89,8 @@ class TechniqueRuns:
         mode: Mode = "async",
         callback_url: str | None = None,
         idempotency_key: str | None = None,
+        check: bool = False,
+        workspace_id: str | None = None,
     ) -> Run:
         """Start a run. This spends the workspace's credits, exactly once.
 
@@ -44,12 +100,16 @@ class TechniqueRuns:
 
         Args:
             technique_id: The technique's slug or id (`tech_…`).
-            inputs: `{input_id: value}`, or a sequence of `RunInput`. In a mapping, an https URL that ends like a video
-                file is sent as `videoUrl`, any other https URL as `imageUrl`, and the rest as `text`.
+            inputs: `{input_id: value}`, or a sequence of `RunInput`. A `pathlib.Path`, bytes or an open file as a value
+                is uploaded first. Without `check`, an https URL that ends like a video file is sent as `videoUrl`, any
+                other https URL as `imageUrl`, and the rest as `text`.
             mode: FLORA's execution mode. Default `async`.
             callback_url: A public https URL that FLORA calls when the run has ended.
             idempotency_key: Your own key for this one start, up to 255 printable ASCII characters, so that a start can
                 be repeated after a crash; FLORA remembers it for at least 2 hours. None = a new one.
+            check: Read the technique first (once in five minutes), give each input the technique's own type, and refuse
+                what it does not take. Default False: one request, and FLORA is the judge.
+            workspace_id: Where files are uploaded to (`ws_…`); None = the session's, or the only one there is.
 
         Returns:
             The run, as a rule still pending; pass it to `wait_for_run`.
@@ -59,6 +119,8 @@ class TechniqueRuns:
             IdempotencyError: An earlier call already started a run under this key.
             APIStatusError: FLORA refused (400 to 422, 429 after all attempts); nothing was started.
             APIConnectionError: FLORA was never reached; nothing was started.
+            InputError: The technique does not take these inputs (with `check`); nothing was sent to be run.
+            UploadError: A file did not become an asset; nothing was started.
             ValueError: An argument cannot be right; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
 
@@ -67,17 +129,12 @@ class TechniqueRuns:
             >>> run.is_failed
             False
         """
-        path = f"/techniques/{segment('technique_id', technique_id)}/runs"
-        if mode not in get_args(Mode):
-            raise ValueError(f"mode must be 'async' or 'stream', not {mode!r}")
-        key = str(uuid.uuid4()) if idempotency_key is None else check_idempotency_key(idempotency_key)
-        body: dict[str, Any] = {"inputs": [to_dict(item) for item in run_inputs(inputs)], "mode": mode}
-        if callback_url is not None:
-            body["callback_url"] = check_https("callback_url", callback_url)
-        body["idempotency_key"] = key
-        request = self._road.request("POST", path, kind="start", body=json.dumps(body).encode(), idempotency_key=key)
-        run = await self._road.submit(request, _read_run, idempotency_key=key, technique_id=technique_id)
-        return self._complete(run, technique_id)
+        options = StartOptions(technique_id, mode=mode, callback_url=callback_url, idempotency_key=idempotency_key)
+        drafts = await draft_inputs(inputs)
+        taken = await self._intake.take(technique_id, drafts, check=check, workspace_id=workspace_id)
+        run = await start_run(self._road, options, taken)
+        self._on_start(run, technique_id, taken)
+        return run
 
     async def retrieve(self, run_id: str, *, technique_id: str) -> Run:
         """Look at a run once. To follow it to its end, use `wait_for_run`.
@@ -104,71 +161,4 @@ class TechniqueRuns:
         path = f"/techniques/{segment('technique_id', technique_id)}/runs/{segment('run_id', run_id)}"
         request = self._road.request("GET", path, kind="poll")
         run = await self._road.fetch(request, lambda response: decode_run(response, run_id))
-        return self._complete(run, technique_id)
-
-    def list(  # noqa: PLR0913 - FLORA's own filters
-        self,
-        *,
-        workspace_id: str | None = None,
-        project_id: str | None = None,
-        technique_id: str | None = None,
-        status: RunStatus | str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> Pager[TechniqueRun]:
-        """The history of runs, newest first.
-
-        Args:
-            workspace_id: Only runs of this workspace (`ws_…`).
-            project_id: Only runs of this project (`prj_…`).
-            technique_id: Only runs of this technique.
-            status: Only runs with this status.
-            limit: Items on one page, 1 to 100; None = as FLORA likes.
-            cursor: Begin at this page, from an earlier `Page.next_cursor`.
-
-        Returns:
-            A `Pager`; `async for` goes over all runs, `await` gives the first page, `.pages()` goes over the pages.
-
-        Raises:
-            ValueError: `limit` is out of range.
-
-        Example:
-            >>> async for run in flora.techniques.runs.list(status="failed"):
-            ...     print(run.run_id, run.error_code)
-        """
-        if limit is not None and (type(limit) is not int or not 1 <= limit <= _MOST_ITEMS):
-            raise ValueError(f"limit must be a whole number from 1 to {_MOST_ITEMS}, not {limit!r}")
-        filters = {
-            "workspace_id": workspace_id,
-            "project_id": project_id,
-            "technique_id": technique_id,
-            "status": None if status is None else str(status),
-            "limit": limit,
-        }
-
-        async def fetch(at: str | None) -> Page[TechniqueRun]:
-            request = self._road.request("GET", "/technique-runs", kind="history", params={**filters, "cursor": at})
-            page = await self._road.fetch(request, _read_history)
-            items = (self._complete(run, run.technique.technique_id if run.technique else None) for run in page.items)
-            return evolve(page, items=tuple(items))
-
-        return Pager(fetch, cursor)
-
-    def _complete(self, run: RunT, technique_id: str | None) -> RunT:
-        """The run with the poll URL that FLORA may leave out."""
-        if run.poll_url:
-            return run
-        try:
-            run_segment = segment("run_id", run.run_id)
-            path = f"/techniques/{segment('technique_id', technique_id)}" if technique_id else ""
-        except ValueError:  # a strange id is no reason to lose a run that was paid for
-            return run
-        return evolve(run, poll_url=self._road.url(f"{path}/runs/{run_segment}"))
-
-
-def _read_run(response: Response) -> Run:
-    return decode(response.body, Run, request_id=response.request_id)
-
-
-def _read_history(response: Response) -> Page[TechniqueRun]:
-    return decode_page(response.body, TechniqueRun, "technique_runs", request_id=response.request_id)
+        return with_poll_url(self._road, run, technique_id)

@@ -1,10 +1,10 @@
 """`flora.techniques`."""
 
-from flora_async._codec import decode
+from flora_async._pages import Pager
 from flora_async._road import Road
-from flora_async._urls import segment
-from flora_async._wire import Response
 from flora_async.models import Technique
+from flora_async.resources._catalog import read_technique
+from flora_async.resources._operation import listed
 from flora_async.resources.runs import TechniqueRuns
 
 
@@ -15,9 +15,9 @@ class Techniques:
         runs: Starting and finding their runs.
     """
 
-    def __init__(self, road: Road) -> None:
+    def __init__(self, road: Road, runs: TechniqueRuns) -> None:
         self._road = road
-        self.runs = TechniqueRuns(road)
+        self.runs = runs
 
     async def retrieve(self, technique_id: str) -> Technique:
         """Read what a technique takes, gives and costs (FLORA's page "Retrieve a technique").
@@ -38,9 +38,37 @@ class Techniques:
             >>> technique.technique_id, technique.run_cost, [item.id for item in technique.inputs]
             ('tech_cctv_cam', 0.05, ['input_image'])
         """
-        request = self._road.request("GET", f"/techniques/{segment('technique_id', technique_id)}", kind="technique")
-        return await self._road.fetch(request, _read_technique)
+        return await read_technique(self._road, technique_id)
 
+    def list(
+        self,
+        *,
+        query: str | None = None,
+        workspace_id: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Pager[Technique]:
+        """The techniques that the key can use (FLORA's `GET /techniques`).
 
-def _read_technique(response: Response) -> Technique:
-    return decode(response.body, Technique, request_id=response.request_id)
+        Args:
+            query: Only techniques that match these words.
+            workspace_id: Only techniques of this workspace (`ws_…`).
+            limit: Items on one page, 1 to 100; None = as FLORA likes.
+            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+
+        Returns:
+            A `Pager`; `async for` goes over all techniques, `await` gives the first page, `.pages()` goes over the
+            pages.
+
+        Raises:
+            ValueError: `limit` is out of range, or a filter is blank.
+            TypeError: A filter is no text.
+
+        Example:
+            >>> [technique.technique_id async for technique in flora.techniques.list(query="cctv")]
+            ['tech_cctv_cam']
+        """
+        filters = {"query": query, "workspace_id": workspace_id}
+        return listed(
+            self._road, "/techniques", Technique, under="techniques", filters=filters, limit=limit, cursor=cursor
+        )

@@ -4,19 +4,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flora_async.testing._cuts import Cut, Drop, Oversize, Slow, Truncate
+    from flora_async.testing._deliveries import FakeDelivery
+    from flora_async.testing._fake_asset import FakeAsset
     from flora_async.testing._faults import (
-        Drop,
         Fault,
         ForeignPollUrl,
         Garbage,
-        Oversize,
+        Headers,
         Redirect,
         Replace,
         RetryAfter,
-        Slow,
         Status,
-        Truncate,
     )
+    from flora_async.testing._models import FakeAction, FakeModel
     from flora_async.testing._requests import RecordedRequest
     from flora_async.testing._runs import FakeRun
     from flora_async.testing._server import FakeFlora
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from flora_async.testing.clock import VirtualClock
 else:
     _ROOMS = {
+        **dict.fromkeys(("Cut", "Drop", "Oversize", "Slow", "Truncate"), "_cuts"),
+        "FakeAction": "_models",
+        "FakeAsset": "_fake_asset",
+        "FakeDelivery": "_deliveries",
         "FakeFlora": "_server",
+        "FakeModel": "_models",
         "FakeRun": "_runs",
         "FakeTechnique": "_techniques",
         "RecordedRequest": "_requests",
@@ -42,13 +48,19 @@ else:
 
 
 __all__ = [
+    "Cut",
     "Drop",
+    "FakeAction",
+    "FakeAsset",
+    "FakeDelivery",
     "FakeFlora",
+    "FakeModel",
     "FakeRun",
     "FakeTechnique",
     "Fault",
     "ForeignPollUrl",
     "Garbage",
+    "Headers",
     "Oversize",
     "RecordedRequest",
     "Redirect",

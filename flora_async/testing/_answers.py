@@ -52,3 +52,34 @@ def error_answer(status: int, code: str, message: str, fields: Mapping[str, str]
     if fields:
         error["fields"] = [{"field": field, "message": text} for field, text in fields.items()]
     return json_answer({"error": error}, status)
+
+
+class RefusedError(Exception):
+    """An operation does not do what it was asked.
+
+    Args:
+        answer: What FLORA says instead.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+NOT_FOUND = error_answer(404, "not_found", "Not found.")
+
+
+def not_found() -> RefusedError:
+    """There is no such thing, or the key may not see it."""
+    return RefusedError(NOT_FOUND)
+
+
+def wrong_fields(problems: Mapping[str, str]) -> RefusedError:
+    """The request is not what FLORA takes; `problems` by field."""
+    field, text = next(iter(problems.items()))
+    return RefusedError(error_answer(400, "input_validation_error", f"{field}: {text}", problems))
+
+
+def conflict(message: str) -> RefusedError:
+    """The thing is there, but in no state for this."""
+    return RefusedError(error_answer(409, "conflict", message))

@@ -6,7 +6,13 @@ from typing import Any
 import attrs
 
 
-def _seconds(name: str, value: object) -> float:
+def checked_seconds(name: str, value: object) -> float:
+    """The value, if it is 0 or more.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is negative or NaN.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
     if not value >= 0:
@@ -16,12 +22,12 @@ def _seconds(name: str, value: object) -> float:
 
 def seconds_or_never(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Accept 0 and more, `math.inf` included."""
-    _seconds(attribute.name, value)
+    checked_seconds(attribute.name, value)
 
 
 def finite_seconds(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Accept 0 and more, but not for ever."""
-    if math.isinf(_seconds(attribute.name, value)):
+    if math.isinf(checked_seconds(attribute.name, value)):
         raise ValueError(f"{attribute.name} must end some day")
 
 

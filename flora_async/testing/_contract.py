@@ -1,137 +1,86 @@
 """FLORA's side of the contract: what each request does and what it is answered. No I/O."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
-from urllib.parse import quote
 
 from flora_async._clock import Clock
-from flora_async.testing._answers import Answer, error_answer, json_answer
+from flora_async.testing._answers import NOT_FOUND, Answer, RefusedError, error_answer, json_answer
+from flora_async.testing._assets import Assets
+from flora_async.testing._book import RunBook
+from flora_async.testing._canvases import Canvases
 from flora_async.testing._case import Case, recase
-from flora_async.testing._idempotency import Idempotency, KeyMemory, key_of
-from flora_async.testing._media import png
+from flora_async.testing._catalog import Catalog
+from flora_async.testing._idempotency import Idempotency, KeyMemory
+from flora_async.testing._library import Library
+from flora_async.testing._operations import API, OPERATIONS
+from flora_async.testing._place import Handler, Handlers, Place
+from flora_async.testing._projects import Projects
 from flora_async.testing._requests import RecordedRequest
-from flora_async.testing._runs import FakeRun
-from flora_async.testing._techniques import FakeTechnique
-from flora_async.testing._validation import cursor_after, read_page, start_problems
-
-_NOT_FOUND = error_answer(404, "not_found", "Not found.")
+from flora_async.testing._starts import Starts
+from flora_async.testing._storage import Storage
 
 
 class Contract:
-    """The techniques, runs and keys of one local FLORA.
+    """One local FLORA: its rooms, and the doors between them and the network.
 
     Attributes:
-        origin: Where the server is reached, for the URLs in answers.
-        runs: Every run, by id, in order of creation.
+        place: Where and when it is.
+        catalog: What can be run.
+        projects: Workspaces and what is filed in them.
+        book: Every run.
+        assets: Every asset.
+        storage: The host of media and uploads.
     """
 
-    def __init__(self, *, api_key: str, case: Case, idempotency: Idempotency, clock: Clock, poll_urls: bool) -> None:
-        self.origin = ""
-        self.runs: dict[str, FakeRun] = {}
-        self._techniques: dict[str, FakeTechnique] = {}
+    def __init__(  # noqa: PLR0913 - each is one independent property of the server
+        self,
+        *,
+        api_key: str,
+        case: Case,
+        idempotency: Idempotency,
+        clock: Clock,
+        poll_urls: bool,
+        workspaces: Iterable[str],
+        asset_ready_after: int,
+    ) -> None:
+        self.place = Place(clock, poll_urls)
+        self.catalog = Catalog()
+        self.projects = Projects(self.place, workspaces)
+        self.book = RunBook(self.place)
+        self.assets = Assets(self.place, self.projects, ready_after=asset_ready_after)
+        self.storage = Storage(self.place, self.book, self.assets)
+        library = Library(self.projects, self.assets)
+        starts = Starts(self.catalog, self.projects, self.book)
+        canvases = Canvases(self.place, self.catalog, self.projects, self.book, self.assets)
+        rooms = (self.catalog, self.projects, self.book, self.assets, library, starts, canvases)
+        self.handlers: Handlers = {name: handler for room in rooms for name, handler in room.handlers.items()}
         self._keys = KeyMemory(idempotency)
         self._authorization = f"Bearer {api_key}"
         self._case: Case = case
-        self._clock = clock
-        self._poll_urls = poll_urls
 
-    def add_technique(self, technique: FakeTechnique) -> None:
-        """Make a technique known under its slug and its id, in place of one that had them."""
-        self._techniques |= {technique.slug: technique, technique.technique_id: technique}
-
-    def arrive(self, request: RecordedRequest) -> Callable[[], Answer]:  # noqa: PLR0911 - one for each operation
+    def arrive(self, request: RecordedRequest) -> Callable[[], Answer]:
         """Take a request in, and give what carries it out; between the two, others may arrive."""
-        route = request.route
-        if route.operation == "media":
-            return partial(self._media, route.run, route.file)
-        if request.path.startswith("/api/v1/") and request.headers.get("Authorization") != self._authorization:
+        if request.origin == "media":
+            return partial(self.storage.answer, request)
+        if request.path.startswith(f"{API}/") and request.headers.get("Authorization") != self._authorization:
             return partial(error_answer, 401, "unauthorized", "Invalid API key.")
-        match route.operation:
-            case "start":
-                return partial(self._start, request, self._keys.find(request, self._clock.time()))
-            case "poll":
-                return partial(self._poll, route.technique, route.run)
-            case "history":
-                return partial(self._history, request)
-            case "technique":
-                return partial(self._technique, route.technique)
-        return lambda: _NOT_FOUND
+        name = request.route.name
+        if not name:
+            return lambda: NOT_FOUND
+        if not OPERATIONS[name].changes:
+            return partial(self._answer, self.handlers[name], request, 200)
+        return partial(self._change, self.handlers[name], request, self._keys.find(request, self.place.clock.time()))
 
-    def _start(self, request: RecordedRequest, decided: Answer | None) -> Answer:
-        technique = self._techniques.get(request.route.technique)
-        if technique is None:
-            return _NOT_FOUND
-        body = request.json
-        if not isinstance(body, dict):
-            return error_answer(400, "invalid_json", "The body is not a JSON object.")
-        if problems := start_problems(body, technique):
-            return _refusal(problems)
+    def _change(self, handler: Handler, request: RecordedRequest, decided: Answer | None) -> Answer:
         if decided is not None:
             return decided
-        now = self._clock.time()
-        run = FakeRun(
-            number=len(self.runs) + 1,
-            technique=technique,
-            inputs={item["id"]: item["value"] for item in body["inputs"]},
-            mode=body["mode"],
-            callback_url=body.get("callback_url"),
-            idempotency_key=key_of(request),
-            created=now,
-            clock=self._clock,
-        )
-        self.runs[run.run_id] = run
-        answer = json_answer(recase(run.payload(now, self.origin, self._poll_url(run)), self._case), 201)
-        self._keys.keep(request, answer, now)
+        answer = self._answer(handler, request, OPERATIONS[request.route.name].status)
+        if answer.status < 400:  # noqa: PLR2004 - where errors begin: what was refused does not use its key up
+            self._keys.keep(request, answer, self.place.clock.time())
         return answer
 
-    def _technique(self, name: str) -> Answer:
-        technique = self._techniques.get(name)
-        return _NOT_FOUND if technique is None else json_answer(recase(technique.payload(), self._case))
-
-    def _poll(self, technique: str, run_id: str) -> Answer:
-        run = self.runs.get(run_id)
-        if run is None or technique not in {"", run.technique.slug, run.technique_id}:
-            return _NOT_FOUND
-        return json_answer(recase(run.payload(self._clock.time(), self.origin, self._poll_url(run)), self._case))
-
-    def _history(self, request: RecordedRequest) -> Answer:
-        query, now = request.query, self._clock.time()
-        limit, seen, problems = read_page(query)
-        if problems:
-            return _refusal(problems)
-        matching = [run for run in reversed(self.runs.values()) if self._is_asked_for(run, query, now)]
-        rest = [run for run in matching if seen is None or run.number < seen]
-        page = rest[:limit]
-        payload = {
-            "technique_runs": [run.item(now, self.origin, self._poll_url(run)) for run in page],
-            "meta": {
-                "next_cursor": cursor_after(page[-1].number) if len(rest) > limit else None,
-                "total_estimate": len(matching),
-            },
-        }
-        return json_answer(recase(payload, self._case))
-
-    def _media(self, run_id: str, file: str) -> Answer:
-        run = self.runs.get(run_id)
-        output_id = file.removesuffix(".png")
-        is_there = run and run.status == "completed" and run.technique.outputs.get(output_id, "text") != "text"
-        return Answer(200, png(f"{run_id}/{output_id}"), "image/png") if is_there else _NOT_FOUND
-
-    def _poll_url(self, run: FakeRun) -> str | None:
-        technique = quote(run.technique_id, safe="")
-        return f"{self.origin}/api/v1/techniques/{technique}/runs/{run.run_id}" if self._poll_urls else None
-
-    @staticmethod
-    def _is_asked_for(run: FakeRun, query: Mapping[str, str], now: float) -> bool:
-        technique = run.technique
-        return (
-            query.get("workspace_id", technique.workspace_id) == technique.workspace_id
-            and query.get("project_id", technique.project_id) == technique.project_id
-            and query.get("technique_id", technique.slug) in {technique.slug, technique.technique_id}
-            and query.get("status", status := run.status_at(now)) == status
-        )
-
-
-def _refusal(problems: Mapping[str, str]) -> Answer:
-    field, text = next(iter(problems.items()))
-    return error_answer(400, "input_validation_error", f"{field}: {text}", problems)
+    def _answer(self, handler: Handler, request: RecordedRequest, status: int) -> Answer:
+        try:
+            return json_answer(recase(handler(request), self._case), status)
+        except RefusedError as refused:
+            return refused.answer

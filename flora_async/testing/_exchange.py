@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 from aiohttp import web
+from multidict import CIMultiDict
 
 from flora_async.testing._answers import Answer
 
@@ -63,5 +64,23 @@ class Exchange:
             self.request.transport.abort()
         return web.Response()
 
-    def _headers(self, answer: Answer) -> dict[str, str]:
-        return {"Content-Type": answer.content_type, "request-id": self.request_id, **answer.headers}
+    def _headers(self, answer: Answer) -> CIMultiDict[str]:
+        headers = CIMultiDict({"Content-Type": answer.content_type, "request-id": self.request_id})
+        headers.update(answer.headers)
+        return headers
+
+
+async def read_body(request: web.Request, most: int | None) -> bytes:
+    """The body of a request, or as much of it as has come when `most` bytes are there.
+
+    Raises:
+        ConnectionError: The client has gone before that.
+    """
+    if most is None:
+        return await request.read()
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) >= most:
+            break
+    return bytes(body)

@@ -1,19 +1,16 @@
-"""What can go wrong between a client and FLORA. Each fault says whether FLORA acted: created the run."""
+"""What can go wrong with an answer of FLORA's. Each fault says whether FLORA acted: created the run."""
 
-import asyncio
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import attrs
 from aiohttp import web
 
 from flora_async.testing._answers import Answer, default_code, error_answer, json_answer
-from flora_async.testing._checks import finite_seconds, status_from
+from flora_async.testing._checks import status_from
 from flora_async.testing._exchange import Exchange
-
-_PIECE = 64 * 1024
-_DRIPS = 16
 
 
 class Fault(Protocol):
@@ -78,49 +75,23 @@ class RetryAfter:
 
 
 @attrs.frozen
-class Drop:
-    """The connection is dropped without a byte of an answer.
+class Headers:
+    """Nothing wrong, but these headers come with the normal answer, in place of its own. The server acts.
 
     Args:
-        acts: Whether the server acts.
-        late: Seconds for which it goes on working after the drop, before it acts, as behind a gateway that has
-            failed; 0 for a server that acts before.
+        headers: The headers, sent as they are.
 
-    Raises:
-        TypeError: The time is not a number.
-        ValueError: The time is negative, NaN or infinite.
+    Example:
+        >>> from flora_async.testing import Headers
+        >>> rude = Headers({"Content-Disposition": 'attachment; filename="../../.bashrc"'})
     """
 
-    acts: bool = attrs.field(kw_only=True)
-    late: float = attrs.field(default=0.0, validator=finite_seconds, kw_only=True)
+    headers: Mapping[str, str]
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Drop the connection."""
-        if self.late:
-            exchange.abort()
-            await asyncio.sleep(self.late)
-        if self.acts:
-            exchange.act()
-        return exchange.abort()
-
-
-@attrs.frozen
-class Truncate:
-    """Status and headers are those of a whole answer, but the connection closes after half of the body.
-
-    Args:
-        acts: Whether the server acts before that; the half of the body is a made-up one if not.
-    """
-
-    acts: bool = attrs.field(default=True, kw_only=True)
-
-    async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Send half of an answer."""
-        answer = exchange.act() if self.acts else json_answer({"run_id": "run_cut_off", "status": "pending"})
-        length = len(answer.body)
-        response = await exchange.stream(answer, [answer.body[: length // 2]], length=length)
-        exchange.cut()
-        return response
+        """Answer as usual, with the headers."""
+        answer = exchange.act()
+        return exchange.send(attrs.evolve(answer, headers={**answer.headers, **self.headers}))
 
 
 @attrs.frozen
@@ -219,66 +190,6 @@ class Redirect:
         request = exchange.request
         location = self.location or f"http://{request.host}{request.raw_path}"
         return exchange.send(Answer(self.status, b"", headers={"Location": location}))
-
-
-@attrs.frozen
-class Slow:
-    """A slow server, in real time. It acts in the end, even for a client that has gone away meanwhile.
-
-    Args:
-        seconds: How long it takes.
-        where: `before` it acts, `after` that but before it answers, or while it sends the `body`, whose
-            status and first bytes come at once.
-
-    Raises:
-        TypeError: The time is not a number.
-        ValueError: The time is negative, NaN or infinite, or `where` is something else.
-    """
-
-    seconds: float = attrs.field(validator=finite_seconds)
-    where: Literal["before", "after", "body"] = attrs.field(
-        default="before", validator=attrs.validators.in_(("before", "after", "body")), kw_only=True
-    )
-
-    async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer as usual, but slowly."""
-        if self.where == "before":
-            await asyncio.sleep(self.seconds)
-            return exchange.send(exchange.act())
-        answer = exchange.act()
-        if self.where == "after":
-            await asyncio.sleep(self.seconds)
-            return exchange.send(answer)
-        body = answer.body
-        step = -(-len(body) // _DRIPS)
-        pieces = [body[start : start + step] for start in range(0, len(body), step)]
-        return await exchange.stream(answer, pieces, length=len(body), pause=self.seconds / len(pieces))
-
-
-@attrs.frozen
-class Oversize:
-    """A valid JSON body of enormous size. The server acts, unless told otherwise.
-
-    Args:
-        size: Bytes of the body, at least 2.
-        announce: Whether a `Content-Length` header says so beforehand; else the body comes chunked.
-        acts: Whether the server acts before it answers.
-
-    Raises:
-        ValueError: The size is less than 2.
-    """
-
-    size: int = attrs.field(validator=attrs.validators.ge(2))
-    announce: bool = attrs.field(default=False, kw_only=True)
-    acts: bool = attrs.field(default=True, kw_only=True)
-
-    async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Stream the body, as long as the client takes it."""
-        if self.acts:
-            exchange.act()
-        full, rest = divmod(self.size - 2, _PIECE)
-        pieces = (b'"', *[b"x" * _PIECE] * full, b"x" * rest, b'"')
-        return await exchange.stream(json_answer(None), pieces, length=self.size if self.announce else None)
 
 
 def _after(answer: Answer, retry_after: float | str | None) -> Answer:

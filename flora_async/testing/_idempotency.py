@@ -1,9 +1,11 @@
 """How FLORA remembers idempotency keys: one way by its developer site, another by its API reference."""
 
+import hashlib
 import json
 from typing import Literal, NamedTuple, TypeAlias
 
 from flora_async.testing._answers import Answer, error_answer
+from flora_async.testing._forms import boundary_of
 from flora_async.testing._requests import RecordedRequest
 
 Idempotency: TypeAlias = Literal["replay", "conflict"]
@@ -12,7 +14,7 @@ _LIFETIMES = {"replay": 24 * 3600.0, "conflict": 2 * 3600.0}
 
 
 class _Acted(NamedTuple):
-    """A start that was carried out under a key; the time is Unix seconds."""
+    """What was carried out under a key; the time is Unix seconds."""
 
     time: float
     fingerprint: str
@@ -20,7 +22,7 @@ class _Acted(NamedTuple):
 
 
 def key_of(request: RecordedRequest) -> str | None:
-    """The key of a start request: the body's, else the header's."""
+    """The key of a request: the body's, else the header's."""
     in_body = request.json.get("idempotency_key") if isinstance(request.json, dict) else None
     return in_body if isinstance(in_body, str) else request.headers.get("Idempotency-Key")
 
@@ -54,4 +56,7 @@ class KeyMemory:
 
 
 def _fingerprint(request: RecordedRequest) -> str:
-    return json.dumps([request.path, request.json], sort_keys=True)
+    body = request.json
+    if request.is_form:  # whose boundary is another at each attempt
+        body = hashlib.sha256(request.body.replace(boundary_of(request), b"")).hexdigest()
+    return json.dumps([request.method, request.path, body], sort_keys=True)

@@ -1,15 +1,9 @@
 """Which of the coming requests something goes wrong with."""
 
-from typing import Literal, TypeAlias
-
 import attrs
 
 from flora_async.testing._faults import Fault
-from flora_async.testing._requests import Operation
-
-Target: TypeAlias = Operation | Literal["any"]
-
-_TARGETS = ("start", "poll", "history", "technique", "media", "other", "any")
+from flora_async.testing._operations import TARGETS
 
 
 @attrs.define(on_setattr=attrs.setters.NO_OP)  # counted down below what may be asked for
@@ -17,7 +11,7 @@ class _Planned:
     """A fault and the requests it is meant for: it lets `after` of them pass and then takes `times`."""
 
     fault: Fault
-    on: Target = attrs.field(validator=attrs.validators.in_(_TARGETS))
+    on: str = attrs.field(validator=attrs.validators.in_(TARGETS))
     times: int | None = attrs.field(validator=attrs.validators.optional(attrs.validators.ge(1)))
     after: int = attrs.field(validator=attrs.validators.ge(0))
 
@@ -37,7 +31,7 @@ class FaultPlan:
     def __init__(self) -> None:
         self._planned: list[_Planned] = []
 
-    def add(self, fault: Fault, *, on: Target, times: int | None, after: int) -> None:
+    def add(self, fault: Fault, *, on: str, times: int | None, after: int) -> None:
         """Queue a fault behind the others."""
         self._planned.append(_Planned(fault, on, times, after))
 
@@ -45,10 +39,10 @@ class FaultPlan:
         """Forget all of them."""
         self._planned.clear()
 
-    def take(self, operation: Operation) -> Fault | None:
+    def take(self, targets: frozenset[str]) -> Fault | None:
         """The fault for the request that has just arrived, from the first in the queue that applies to it."""
         for planned in self._planned:
-            if planned.on in {operation, "any"} and planned.take():
+            if (planned.on == "any" or planned.on in targets) and planned.take():
                 if planned.times == 0:
                     self._planned.remove(planned)
                 return planned.fault

@@ -1,43 +1,17 @@
 """What arrived at the local FLORA, and which operation it asks for."""
 
 import json
-from typing import Any, Literal, NamedTuple, TypeAlias
-from urllib.parse import unquote
+from typing import Any
 
 import attrs
 from multidict import CIMultiDictProxy, MultiMapping
 
-Operation: TypeAlias = Literal["start", "poll", "history", "technique", "media", "other"]
-
-
-class Route(NamedTuple):
-    """An operation and the names in its path, percent-decoded; a name that the path has not is empty."""
-
-    operation: Operation
-    technique: str = ""
-    run: str = ""
-    file: str = ""
-
-
-def route(method: str, path: str) -> Route:  # noqa: PLR0911 - one for each operation
-    """Read a path as it came over the wire: it is split before it is decoded, so `%2F` is part of a name."""
-    match method, [unquote(segment) for segment in path.split("/")]:
-        case "POST", ["", "api", "v1", "techniques", technique, "runs"]:
-            return Route("start", technique)
-        case "GET", ["", "api", "v1", "techniques", technique, "runs", run]:
-            return Route("poll", technique, run)
-        case "GET", ["", "api", "v1", "runs", run]:
-            return Route("poll", run=run)
-        case "GET", ["", "api", "v1", "techniques", technique]:
-            return Route("technique", technique)
-        case "GET", ["", "api", "v1", "technique-runs"]:
-            return Route("history")
-        case "GET", ["", "media", run, file]:
-            return Route("media", run=run, file=file)
-    return Route("other")
+from flora_async.testing._operations import Origin, Route
 
 
 def _parsed(request: "RecordedRequest") -> Any:  # noqa: ANN401  any JSON value
+    if request.is_form:
+        return None
     try:
         return json.loads(request.body)
     except ValueError:
@@ -55,6 +29,8 @@ class RecordedRequest:
         headers: The headers, looked up in any case.
         body: The body, `b""` if there was none.
         request_id: The `request-id` of the answer.
+        origin: Where it arrived: `flora`, or `media` for the storage host.
+        route: The operation and the names in the path.
         json: The body parsed, `None` if it is not JSON.
     """
 
@@ -62,8 +38,10 @@ class RecordedRequest:
     target: str
     query: MultiMapping[str]
     headers: CIMultiDictProxy[str]
-    body: bytes
+    body: bytes = attrs.field(repr=False)
     request_id: str
+    origin: Origin
+    route: Route = attrs.field(repr=False)
     json: Any = attrs.field(init=False, repr=False, default=attrs.Factory(_parsed, takes_self=True))
 
     @property
@@ -72,11 +50,15 @@ class RecordedRequest:
         return self.target.partition("?")[0]
 
     @property
-    def route(self) -> Route:
-        """The operation and the names in the path."""
-        return route(self.method, self.path)
+    def is_form(self) -> bool:
+        """Whether the body is a multipart form."""
+        return self.headers.get("Content-Type", "").lower().startswith("multipart/form-data")
 
     @property
-    def operation(self) -> Operation:
-        """Which operation it asks for: start, poll, history, technique, media or other."""
+    def operation(self) -> str:
+        """Which operation it asks for.
+
+        `start`, `poll`, `history` and `technique` are what technique runs need, `media` and `upload` what the
+        storage host does; all else has its name in FLORA's SDKs, such as `assets.create`, or is `other`.
+        """
         return self.route.operation

@@ -1,8 +1,8 @@
 """`FakeFlora`: the local FLORA as a server on loopback."""
 
-import asyncio
 import uuid
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, get_args
 
@@ -11,26 +11,30 @@ from aiohttp import web
 from flora_async._clock import SYSTEM_CLOCK, Clock
 from flora_async.testing._case import Case
 from flora_async.testing._contract import Contract
-from flora_async.testing._exchange import Exchange
-from flora_async.testing._faults import Fault
+from flora_async.testing._controls import Controls
+from flora_async.testing._deliveries import Deliveries
+from flora_async.testing._exchange import Exchange, read_body
 from flora_async.testing._idempotency import Idempotency
-from flora_async.testing._plan import FaultPlan, Target
+from flora_async.testing._listener import Listener
+from flora_async.testing._models import ready_actions, ready_models
+from flora_async.testing._operations import Origin, route_to
+from flora_async.testing._projects import check_workspaces
 from flora_async.testing._requests import RecordedRequest
-from flora_async.testing._runs import FakeRun
-from flora_async.testing._techniques import FakeTechnique, ready_made
+from flora_async.testing._techniques import FakeTechnique, ready_techniques
 
-_HOST = "127.0.0.1"
 _LARGEST_REQUEST = 64 * 1024**2
-_SHUTDOWN_TIMEOUT = 0.1
+_LARGEST_UPLOAD = 2 * 1024**3
 
 
-class FakeFlora:
-    """A local FLORA: a real HTTP server that starts, runs and lists technique runs, and misbehaves on demand.
+class FakeFlora(Controls):
+    """A local FLORA: a real HTTP server with every operation of FLORA's API, which misbehaves on demand.
 
     It has the techniques `cctv-cam` (input `input_image`, an image URL; gives an image for 0.05 USD),
     `caption` (input `prompt`; gives a text for 0.01 USD) and `always-fails` (input `prompt`; fails with
-    `safety_blocked`). Entering it again after it was closed brings it back at the same address with its runs,
-    like a server after an outage.
+    `safety_blocked`); the models `flux-pro`, `veo-3`, `narrator` and `storyteller`; the actions
+    `rotate-image-browser` and `concat-text-browser`; and in its first workspace the project `prj_local` and
+    the project folder `fld_local`. Media and uploads are on a host of their own, which takes no key. Entering
+    it again after it was closed brings it back at the same addresses with all it had, like a server after an outage.
 
     Args:
         api_key: The only key it accepts.
@@ -39,14 +43,21 @@ class FakeFlora:
             another body with 422; or `conflict`, answer 409 for 2 hours. A key is known once its request has
             acted.
         techniques: Techniques to have instead of the three.
-        run_seconds: How long a run of the three takes, a fifth of it pending.
+        run_seconds: How long a run takes of what it has from the beginning, a fifth of it pending.
         clock: What tells its runs the time, by default the machine's clock; a `VirtualClock` to move them by
             hand.
         poll_urls: Whether answers carry a `poll_url`.
         port: The port, 0 for a free one.
+        workspaces: The ids of the workspaces it has.
+        asset_ready_after: At how many looks an asset that was completed, or fetched from a URL, is not ready yet.
+        webhook_secret: What webhooks are signed with.
+        webhook_retries: Seconds between the attempts to deliver a webhook, as FLORA has them.
+        webhook_scale: What those seconds are multiplied with, so that nobody has to wait.
+        webhook_timeout: Seconds for one attempt, real ones.
 
     Attributes:
         api_key: The only key it accepts.
+        webhook_secret: What webhooks are signed with.
         requests: Every request that has arrived, in order.
 
     Raises:
@@ -75,131 +86,77 @@ class FakeFlora:
         clock: Clock = SYSTEM_CLOCK,
         poll_urls: bool = True,
         port: int = 0,
+        workspaces: Iterable[str] = ("ws_local",),
+        asset_ready_after: int = 0,
+        webhook_secret: str = "whsec_local",  # noqa: S107 - of a server on this machine
+        webhook_retries: Iterable[float] = (10.0, 60.0, 300.0),
+        webhook_scale: float = 0.001,
+        webhook_timeout: float = 10.0,
     ) -> None:
         for value, choices in ((case, get_args(Case)), (idempotency, get_args(Idempotency))):
             if value not in choices:
                 raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+        ids = check_workspaces(workspaces)
+        contract = Contract(
+            api_key=api_key,
+            case=case,
+            idempotency=idempotency,
+            clock=clock,
+            poll_urls=poll_urls,
+            workspaces=ids,
+            asset_ready_after=asset_ready_after,
+        )
+        deliveries = Deliveries(
+            secret=webhook_secret,
+            pauses=[seconds * webhook_scale for seconds in webhook_retries],
+            timeout=webhook_timeout,
+            clock=clock,
+        )
+        contract.book.on_open = deliveries.expect
+        super().__init__(contract, deliveries)
         self.api_key = api_key
-        self.requests: list[RecordedRequest] = []
-        self._contract = Contract(api_key=api_key, case=case, idempotency=idempotency, clock=clock, poll_urls=poll_urls)
-        for technique in ready_made(run_seconds) if techniques is None else techniques:
+        self.webhook_secret = webhook_secret
+        for technique in ready_techniques(run_seconds, *ids[:1]) if techniques is None else techniques:
             self.add_technique(technique)
-        self._plan = FaultPlan()
-        self._port = port
-        self._runner: web.AppRunner | None = None
-        self._handlers: set[asyncio.Task[None]] = set()
-
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port, such as `http://127.0.0.1:49152`; it stays when the server is closed.
-
-        Raises:
-            RuntimeError: The server has not been started yet.
-        """
-        if not self._contract.origin:
-            raise RuntimeError("FakeFlora has no address yet: enter it with `async with`")
-        return self._contract.origin
-
-    @property
-    def base_url(self) -> str:
-        """The base URL for `FloraSession` or `FLORA_BASE_URL`.
-
-        Raises:
-            RuntimeError: The server has not been started yet.
-        """
-        return f"{self.origin}/api/v1"
-
-    @property
-    def runs(self) -> tuple[FakeRun, ...]:
-        """The runs that exist, in order of creation: what has been paid for, or will be."""
-        return tuple(self._contract.runs.values())
-
-    def add_technique(self, technique: FakeTechnique) -> FakeTechnique:
-        """Add a technique, or replace the one with its slug or id for runs to come; gives it back."""
-        self._contract.add_technique(technique)
-        return technique
-
-    def inject(self, fault: Fault, *, on: Target = "any", times: int | None = 1, after: int = 0) -> None:
-        """Let something go wrong with requests to come.
-
-        Faults queue in the order in which they were injected: a request gets the first one that applies to
-        it, and those behind that one do not see it.
-
-        Args:
-            fault: What goes wrong.
-            on: The operation it happens to: `start`, `poll`, `history`, `technique`, `media`,
-                `other` or `any`.
-            times: How many requests it happens to; `None` for all of them.
-            after: How many matching requests pass unharmed first.
-
-        Raises:
-            ValueError: `on` is no operation, `times` is less than 1, or `after` is negative.
-
-        Example:
-            >>> from flora_async.testing import FakeFlora, Status
-            >>> FakeFlora().inject(Status(429, retry_after=0.01), on="poll", times=3, after=1)
-        """
-        self._plan.add(fault, on=on, times=times, after=after)
-
-    def heal(self) -> None:
-        """Forget every injected fault that has not happened yet."""
-        self._plan.clear()
-
-    def finish(self, run_id: str, *, error_code: str | None = None, error_message: str | None = None) -> None:
-        """End a run now: as failed if there is a code or a message, else as completed.
-
-        Raises:
-            LookupError: There is no such run.
-            ValueError: The run has ended already.
-        """
-        try:
-            run = self._contract.runs[run_id]
-        except KeyError:
-            raise LookupError(f"there is no run {run_id!r}") from None
-        run.end(error_code, error_message)
+        for model in ready_models(run_seconds):
+            self.add_model(model)
+        for action in ready_actions(run_seconds):
+            self.add_action(action)
+        self._api = Listener(self._serve_api, port, _LARGEST_REQUEST)
+        self._storage = Listener(self._serve_storage, 0, _LARGEST_UPLOAD)
 
     async def __aenter__(self) -> Self:
-        if self._runner is not None:
+        if self._api.is_open:
             raise RuntimeError("this FakeFlora is running already")
-        app = web.Application(client_max_size=_LARGEST_REQUEST)
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        app.on_shutdown.append(self._stop_handlers)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
-        await runner.setup()
+        place = self._contract.place
+        place.api = await self._api.open()
         try:
-            await web.TCPSite(runner, _HOST, self._port).start()
+            place.storage = await self._storage.open()
         except OSError:
-            await runner.cleanup()
+            await self._api.close()
             raise
-        self._runner = runner
-        self._port = runner.addresses[0][1]
-        self._contract.origin = f"http://{_HOST}:{self._port}"
+        self._deliveries.start()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._deliveries.stop)
+            stack.push_async_callback(self._storage.close)
+            await self._api.close()
 
-    async def _stop_handlers(self, _: web.Application) -> None:
-        # aiohttp would wait for them, and forgets those whose client has gone; none may outlive the server.
-        handlers = list(self._handlers)
-        for task in handlers:
-            task.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
+    async def _serve_api(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, "flora")
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self._handlers.add(request.task)
+    async def _serve_storage(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, "media")
+
+    async def _serve(self, request: web.Request, origin: Origin) -> web.StreamResponse:
+        route = route_to(origin, request.method, request.raw_path.partition("?")[0])
+        fault = self._plan.take(route.targets)
         try:
-            return await self._serve(request)
-        finally:
-            self._handlers.discard(request.task)
-
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        try:
-            body = await request.read()
+            body = await read_body(request, getattr(fault, "reads", None))
         except ConnectionError:
             return web.Response()  # the client has gone before it had said what it wants
         recorded = RecordedRequest(
@@ -209,8 +166,9 @@ class FakeFlora:
             headers=request.headers,
             body=body,
             request_id=f"req_{uuid.uuid4().hex}",
+            origin=origin,
+            route=route,
         )
         self.requests.append(recorded)
         exchange = Exchange(request, recorded.request_id, self._contract.arrive(recorded))
-        fault = self._plan.take(recorded.operation)
         return exchange.send(exchange.act()) if fault is None else await fault.serve(exchange)

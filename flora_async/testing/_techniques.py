@@ -1,31 +1,18 @@
 """Techniques of the local FLORA: what they take, what they give, how long they run and how they end."""
 
-import math
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
-from flora_async.testing._checks import seconds_or_never
+from flora_async.testing._work import Work, frozen_mapping, timing
 
 _INPUT_TYPES = {"text", "imageUrl", "videoUrl"}
-
-_PENDING_SHARE = 0.2
-
-
-def _frozen(mapping: Mapping[str, str]) -> Mapping[str, str]:
-    return MappingProxyType(dict(mapping))
 
 
 def _known_types(_: object, attribute: "attrs.Attribute[Any]", value: Mapping[str, str]) -> None:
     if unknown := set(value.values()) - _INPUT_TYPES:
         raise ValueError(f"{attribute.name} must be of types text, imageUrl or videoUrl, not {sorted(unknown)}")
-
-
-def _usd(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{attribute.name} must be an amount in USD of 0 or more, not {value}")
 
 
 def _title(technique: "FakeTechnique") -> str:
@@ -37,7 +24,7 @@ def _public_id(technique: "FakeTechnique") -> str:
 
 
 @attrs.frozen
-class FakeTechnique:
+class FakeTechnique(Work):
     """A technique that the local FLORA can run.
 
     Its runs complete, unless it has an `error_code` or an `error_message`: then they fail with those.
@@ -49,12 +36,13 @@ class FakeTechnique:
         inputs: Required inputs, id → type (`text`, `imageUrl`, `videoUrl`).
         optional_inputs: Inputs that a start request may leave out, id → type.
         outputs: Outputs, id → type. A `text` output says the technique's name and the values it was given;
-            every other type is served as a small PNG image.
+            for `imageUrl`, `videoUrl`, `audioUrl` and `documentUrl` the media host has a small file.
         run_cost: USD charged for a run that completes.
         pending: Seconds before a run begins; `math.inf` holds it until `FakeFlora.finish`.
         running: Seconds from its beginning to its end, `math.inf` likewise; or a function that draws them for each run.
         error_code: Why its runs fail, for machines.
         error_message: Why its runs fail, for people.
+        estimated_seconds: How long FLORA says a run takes; `None` if it does not say.
         workspace_id: The workspace its runs are listed under.
         project_id: The project its runs are listed under.
 
@@ -73,21 +61,25 @@ class FakeTechnique:
     technique_id: str = attrs.field(default=attrs.Factory(_public_id, takes_self=True), kw_only=True)
     name: str = attrs.field(default=attrs.Factory(_title, takes_self=True), kw_only=True)
     inputs: Mapping[str, str] = attrs.field(
-        factory=lambda: {"prompt": "text"}, converter=_frozen, validator=_known_types, kw_only=True
+        factory=lambda: {"prompt": "text"}, converter=frozen_mapping, validator=_known_types, kw_only=True
     )
     optional_inputs: Mapping[str, str] = attrs.field(
-        factory=dict, converter=_frozen, validator=_known_types, kw_only=True
+        factory=dict, converter=frozen_mapping, validator=_known_types, kw_only=True
     )
-    outputs: Mapping[str, str] = attrs.field(factory=lambda: {"output_1": "imageUrl"}, converter=_frozen, kw_only=True)
-    run_cost: float = attrs.field(default=0.05, validator=_usd, kw_only=True)
-    pending: float = attrs.field(default=0.02, validator=seconds_or_never, kw_only=True)
-    running: float | Callable[[], float] = attrs.field(
-        default=0.08, validator=attrs.validators.or_(attrs.validators.is_callable(), seconds_or_never), kw_only=True
+    outputs: Mapping[str, str] = attrs.field(
+        factory=lambda: {"output_1": "imageUrl"}, converter=frozen_mapping, kw_only=True
     )
-    error_code: str | None = attrs.field(default=None, kw_only=True)
-    error_message: str | None = attrs.field(default=None, kw_only=True)
     workspace_id: str = attrs.field(default="ws_local", kw_only=True)
     project_id: str = attrs.field(default="prj_local", kw_only=True)
+
+    @property
+    def gives(self) -> Mapping[str, str]:
+        """The outputs of a run."""
+        return self.outputs
+
+    def reference(self) -> dict[str, Any]:
+        """How the answer to a start names it."""
+        return {"technique": {"technique_id": self.technique_id, "name": self.name}}
 
     def payload(self) -> dict[str, Any]:
         """What FLORA answers about it."""
@@ -104,20 +96,17 @@ class FakeTechnique:
         }
 
 
-def ready_made(run_seconds: float) -> tuple[FakeTechnique, ...]:
+def ready_techniques(run_seconds: float, workspace_id: str = "ws_local") -> tuple[FakeTechnique, ...]:
     """The techniques of a new `FakeFlora`, whose runs take `run_seconds` in all."""
-    pending = run_seconds * _PENDING_SHARE
-    running = run_seconds - pending
-    return (
-        FakeTechnique(
-            "cctv-cam", name="CCTV cam", inputs={"input_image": "imageUrl"}, pending=pending, running=running
-        ),
-        FakeTechnique("caption", outputs={"output_1": "text"}, run_cost=0.01, pending=pending, running=running),
+    times = timing(run_seconds)
+    techniques = (
+        FakeTechnique("cctv-cam", name="CCTV cam", inputs={"input_image": "imageUrl"}, **times),
+        FakeTechnique("caption", outputs={"output_1": "text"}, run_cost=0.01, **times),
         FakeTechnique(
             "always-fails",
             error_code="safety_blocked",
             error_message="The request was blocked by the safety system.",
-            pending=pending,
-            running=running,
+            **times,
         ),
     )
+    return tuple(attrs.evolve(technique, workspace_id=workspace_id) for technique in techniques)

@@ -1,0 +1,45 @@
+"""Saving the outputs of a batch: each row's under its own name."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from flora_async._media import MediaRoad
+from flora_async.batch.attempts import Save
+from flora_async.batch.plan import Planned
+from flora_async.downloads import save_outputs
+from flora_async.models import Run
+
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
+_LONGEST: Final = 60
+
+
+def saver(media: MediaRoad, directory: str | os.PathLike[str]) -> Save:
+    """One who saves outputs into a directory as `<row key>-<run id>-<output id>`, with a side-car for each run.
+
+    Raises:
+        TypeError: `directory` is no path.
+    """
+    folder = Path(directory)
+
+    async def save(row: Planned, run: Run) -> tuple[Path, ...]:
+        name = f"{name_of(row.key)}-{{run_id}}"
+        return await save_outputs(
+            media,
+            run,
+            folder,
+            name=f"{name}-{{output_id}}",
+            sidecar_name=name,
+            technique_id=row.technique_id,
+            inputs=row.shown_inputs,
+        )
+
+    return save
+
+
+def name_of(key: str) -> str:
+    """A row's key as part of a file's name; one that had to be changed is told from its like by a few digits."""
+    name = _NOT_IN_NAMES.sub("_", key)[:_LONGEST]
+    return name if name == key else f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"

@@ -1,0 +1,78 @@
+"""Workspaces, and the libraries in which people keep images and texts."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import field, frozen
+
+
+@frozen(kw_only=True)
+class Workspace:
+    """A workspace: who works together, and who pays (FLORA's `GET /workspaces`).
+
+    Attributes:
+        workspace_id: FLORA's id (`ws_…`).
+        name: What people call it.
+        role: What the owner of the key is in it.
+        created_at: When it was created (aware, UTC); None when FLORA does not say.
+        extra: Fields that this version does not know, under FLORA's names.
+
+    Example:
+        >>> Workspace(workspace_id="ws_1", name="Studio", role="owner").role
+        'owner'
+    """
+
+    workspace_id: str
+    name: str = ""
+    role: str = ""
+    created_at: datetime | None = None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False)
+
+
+@frozen(kw_only=True)
+class LibraryFolder:
+    """A folder of the library (FLORA's `POST` and `DELETE /workspaces/…/library/folders`).
+
+    Attributes:
+        folder_id: FLORA's id (`libfolder_…`).
+        name: What people call it; empty once it is deleted.
+        workspace_id: The workspace it is in (`ws_…`).
+        deleted: Whether it is gone.
+        extra: Fields that this version does not know, under FLORA's names.
+
+    Example:
+        >>> LibraryFolder(folder_id="libfolder_1", name="Clips").deleted
+        False
+    """
+
+    folder_id: str
+    name: str = ""
+    workspace_id: str = ""
+    deleted: bool = False
+    extra: Mapping[str, Any] = field(factory=dict, hash=False)
+
+
+@frozen(kw_only=True)
+class LibraryItem:
+    """An image or a text in the library (FLORA's `POST /workspaces/…/library/folders/{folder_id}/items`).
+
+    Attributes:
+        saved_node_id: FLORA's id of the item.
+        folder_id: The folder it is in (`libfolder_…`).
+        workspace_id: The workspace it is in (`ws_…`).
+        asset_id: The asset that the image became (`asset_…`).
+        url: Where the image is served.
+        extra: Fields that this version does not know, under FLORA's names.
+
+    Example:
+        >>> LibraryItem(saved_node_id="node_1", folder_id="libfolder_1").url is None
+        True
+    """
+
+    saved_node_id: str
+    folder_id: str = ""
+    workspace_id: str = ""
+    asset_id: str | None = None
+    url: str | None = None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False)

@@ -1,0 +1,237 @@
+"""Files on their way to FLORA: fetched by FLORA, sent with one request, or stored at a host that it names.
+
+FLORA's page "Create an asset" has the three ways; an upload costs nothing, so what is in doubt is simply begun again.
+"""
+
+import asyncio
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from flora_async._bodies import Form
+from flora_async._clock import Clock
+from flora_async._codec import decode
+from flora_async._files import Content, FileSource, read_content
+from flora_async._media import MediaRoad
+from flora_async._retry import PollSchedule
+from flora_async._road import Road
+from flora_async._urls import check_https
+from flora_async._wire import Response, is_transient
+from flora_async.config import PollPolicy, check_number
+from flora_async.errors import APIStatusError, FloraError, IdempotencyError, SubmissionUnknownError, UploadError
+from flora_async.models import Asset, AssetStatus
+from flora_async.resources._assets import SIGNED_URL, AssetOperations
+from flora_async.resources._workspace import HomeWorkspace
+
+UploadSource = str | FileSource
+"""An https URL that FLORA fetches, or a file: a path (also as text), bytes, or a file open for reading bytes."""
+
+Progress = Callable[[int, int], object]
+"""Called with the bytes that are sent and the bytes that there are."""
+
+_LARGEST_DIRECT: Final = 4 * 1024 * 1024
+_ATTEMPTS: Final = 3
+_MOST_REMEMBERED: Final = 10_000
+_IN_DOUBT: Final = (SubmissionUnknownError, IdempotencyError)
+_METHODS: Final = frozenset({"POST", "PUT"})
+
+
+class Uploads:
+    """Uploads files for one session.
+
+    Args:
+        road: The way to FLORA.
+        media: The way to the storage host.
+        assets: FLORA's operations on assets.
+        home: Which workspace files go to.
+        poll: How to look whether an asset is ready.
+        clock: Time and sleep.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a session has
+        self,
+        road: Road,
+        media: MediaRoad,
+        assets: AssetOperations,
+        home: HomeWorkspace,
+        *,
+        poll: PollPolicy,
+        clock: Clock,
+    ) -> None:
+        self._road = road
+        self._media = media
+        self._assets = assets
+        self._home = home
+        self._poll = poll
+        self._clock = clock
+        self._urls: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+        self._uploading: dict[tuple[str, str, str], asyncio.Lock] = {}
+
+    async def upload(  # noqa: PLR0913 - as FLORA's operation
+        self,
+        source: UploadSource,
+        *,
+        workspace_id: str | None,
+        content_type: str | None,
+        file_name: str | None,
+        folder: str | None,
+        project_id: str | None,
+        progress: Progress | None,
+        timeout: float | None,  # noqa: ASYNC109 - of the wait for FLORA, on the session's clock
+    ) -> Asset:
+        """Bring a file to FLORA and wait until it can be used; `Assets.upload` documents it."""
+        if timeout is not None:
+            check_number("timeout", timeout)
+        options = {"folder": folder, "project_id": project_id}
+        if isinstance(source, str) and "://" in source:
+            check_https("source", source)
+            home = await self._home.choose(workspace_id)
+            named = {**options, "content_type": content_type, "file_name": file_name}
+            create = partial(self._assets.create, source=source, workspace_id=home, **named)
+            return await self._ready(await _begun_anew(create), timeout)
+        file = Path(source) if isinstance(source, str) else source
+        content = await asyncio.to_thread(read_content, file, content_type=content_type, file_name=file_name)
+        return await self._send(content, await self._home.choose(workspace_id), options, progress, timeout)
+
+    async def url_of(self, content: Content, workspace_id: str | None) -> str:
+        """The URL under which FLORA has a file; equal files are uploaded once.
+
+        Raises:
+            UploadError: It did not become an asset.
+            FloraError: Any other error of a request, after all retries.
+            ValueError: Nobody says which workspace it goes to.
+        """
+        home = await self._home.choose(workspace_id)
+        key = (await asyncio.to_thread(content.digest), content.content_type, home)
+        lock = self._uploading.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:  # whoever comes second finds it done, or, where the first was cancelled, does it
+                url = self._urls.get(key)
+                if url is None:
+                    asset = await self._send(content, home, {}, None, self._poll.timeout)
+                    url = self._urls[key] = str(asset.url)
+                    if len(self._urls) > _MOST_REMEMBERED:
+                        self._urls.popitem(last=False)
+                return url
+        finally:
+            if not lock.locked():
+                self._uploading.pop(key, None)
+
+    async def _send(
+        self,
+        content: Content,
+        home: str,
+        options: dict[str, str | None],
+        progress: Progress | None,
+        timeout: float | None,  # noqa: ASYNC109 - as above
+    ) -> Asset:
+        told = None if progress is None else lambda sent: progress(sent, content.size)
+        named = {**options, "content_type": content.content_type, "file_name": content.name}
+        if content.size <= _LARGEST_DIRECT:
+            fields = {"workspace_id": home, **{name: text for name, text in named.items() if text is not None}}
+            form = _form(content, fields, "file", told)
+            return await self._ready(await _begun_anew(lambda: self._create_with(form)), timeout)
+        asset = await _begun_anew(
+            partial(self._assets.create, source=SIGNED_URL, workspace_id=home, **named),
+        )
+        try:
+            return await self._store(asset, content, told, timeout)
+        except (APIStatusError, UploadError) as error:
+            if not _is_worth_another_place(error):
+                raise
+            first = error
+        try:
+            asset = await _begun_anew(partial(self._assets.retry, asset.asset_id))
+            return await self._store(asset, content, told, timeout)
+        except APIStatusError as error:
+            why = f"{first}; then {error}" if error.status != getattr(first, "status", None) else str(error)
+            raise UploadError(f"{content.name!r:.60} was refused twice: {why}", asset) from error
+
+    async def _create_with(self, form: Form) -> Asset:
+        """One request with the whole file in it."""
+        request = self._road.request("POST", "/assets", body=form, idempotency_key=str(uuid.uuid4()))
+        return await self._road.fetch(request, _read_asset)
+
+    async def _store(
+        self,
+        asset: Asset,
+        content: Content,
+        told: Callable[[int], object] | None,
+        timeout: float | None,  # noqa: ASYNC109 - as above
+    ) -> Asset:
+        """Hand a file in at the place that was reserved for it."""
+        place = asset.upload
+        if place is None or place.method.upper() not in _METHODS:
+            raise UploadError(f"FLORA named no place to upload {asset.asset_id!r:.60} to", asset)
+        form = _form(content, place.form_fields, place.file_field, told)
+        await self._media.store(place.method.upper(), place.url, form)
+        return await self._ready(await self._completed(asset.asset_id), timeout)
+
+    async def _completed(self, asset_id: str) -> Asset:
+        """The asset once FLORA knows that its file is there, also where the answer to that got lost."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await self._assets.complete(asset_id)
+            except SubmissionUnknownError:
+                asset = await self._assets.retrieve(asset_id)
+                if asset.status != AssetStatus.PENDING_UPLOAD:
+                    return asset
+        return await self._assets.complete(asset_id)
+
+    async def _ready(self, asset: Asset, timeout: float | None) -> Asset:  # noqa: ASYNC109 - on the session's clock
+        """The asset once it can be used."""
+        clock, schedule = self._clock, PollSchedule(self._poll, self._clock)
+        began = now = clock.monotonic()
+        while not (asset.is_failed or (asset.is_ready and asset.url)):
+            if timeout is not None and now - began >= timeout:
+                raise UploadError(
+                    f"Asset {asset.asset_id!r:.60} is still {asset.status} after {timeout:.3g} s: look again with "
+                    "assets.retrieve, or allow more time",
+                    asset,
+                )
+            pause = schedule.next()
+            await clock.sleep(pause if timeout is None else min(pause, began + timeout - now))
+            now = clock.monotonic()
+            asset = await self._assets.retrieve(asset.asset_id)
+        if asset.is_failed:
+            why = asset.failure_message or "FLORA does not say why"
+            raise UploadError(f"Asset {asset.asset_id!r:.60} failed: {why}", asset)
+        return asset
+
+
+async def _begun_anew(create: Callable[[], Awaitable[Asset]]) -> Asset:
+    """The asset, begun again under another key where nobody can say what became of it: at worst one is left over."""
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(*_IN_DOUBT):
+            return await create()
+    try:
+        return await create()
+    except _IN_DOUBT as error:
+        raise UploadError("FLORA's answers did not arrive. Nothing was spent: upload again") from error
+
+
+def _is_worth_another_place(error: FloraError) -> bool:
+    """Whether the place was at fault: it has expired, or FLORA could not take the file from it."""
+    if isinstance(error, UploadError):
+        return error.asset is not None and error.asset.is_failed
+    return not is_transient(error)
+
+
+def _form(content: Content, fields: Any, file_field: str, told: Callable[[int], object] | None) -> Form:  # noqa: ANN401 - texts by name
+    return Form(
+        fields=fields,
+        file_field=file_field,
+        file_name=content.name,
+        content_type=content.content_type,
+        size=content.size,
+        open=content.open,
+        progress=told,
+    )
+
+
+def _read_asset(response: Response) -> Asset:
+    return decode(response.body, Asset, request_id=response.request_id)

@@ -1,0 +1,244 @@
+"""`flora.projects.canvas` and `flora.workspaces.projects.canvas`: canvases as diagrams, and canvases in full."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flora_async import models
+from flora_async._road import Road
+from flora_async._urls import check_https, segment
+from flora_async.resources._arguments import free_form, items, optional, part, parts, words
+from flora_async.resources._operation import change, read
+
+
+class ProjectCanvas:
+    """The canvas as a Mermaid flowchart."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+
+    async def retrieve(self, project_id: str) -> "models.Canvas":
+        """Read a canvas as a diagram (FLORA's `GET /projects/{project_id}/canvas`).
+
+        Args:
+            project_id: The project (`prj_…`).
+
+        Returns:
+            The canvas.
+
+        Raises:
+            NotFoundError: There is no such project for this key.
+            FloraError: Any other error of the request, after all retries.
+            ValueError: The id is blank.
+
+        Example:
+            >>> (await flora.projects.canvas.retrieve("prj_local")).summary.edge_count
+            0
+        """
+        return await read(self._road, f"/projects/{segment('project_id', project_id)}/canvas", models.Canvas)
+
+    async def update(
+        self,
+        project_id: str,
+        *,
+        diagram: str,
+        node_params: "Mapping[str, models.NodeParameters | Mapping[str, Any]] | None" = None,
+        idempotency_key: str | None = None,
+    ) -> "models.CanvasUpdate":
+        r"""Add what a diagram shows to a canvas (FLORA's `PATCH /projects/{project_id}/canvas`).
+
+        Nothing is ever changed or removed by this. FLORA does not say that it heeds a key here, so that an attempt
+        in doubt is never sent again.
+
+        Args:
+            project_id: The project (`prj_…`).
+            diagram: A Mermaid flowchart. An edge may name a node that is there; a node with a label is a new one.
+            node_params: What to set on new nodes, by their ids in the diagram: `NodeParameters`, or mappings with
+                FLORA's names.
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            What came of it.
+
+        Raises:
+            SubmissionUnknownError: It may have been done, but no answer says so.
+            FloraError: FLORA refused, or was never reached; nothing was done.
+            ValueError: An argument is blank; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
+
+        Example:
+            >>> from flora_async.models import NodeParameters
+            >>> done = await flora.projects.canvas.update(
+            ...     "prj_local",
+            ...     diagram='graph LR\n  a["(Text)"]\n  b["(Image)"]\n  a --> b',
+            ...     node_params={"a": NodeParameters(prompt="a red bicycle")},
+            ... )
+            >>> done.created_node_count, done.created_edge_count
+            (2, 1)
+        """
+        nodes = optional(free_form, "node_params", node_params)
+        body = {
+            "diagram": words("diagram", diagram),
+            "node_params": nodes and {node: _parameters(node, given) for node, given in nodes.items()},
+        }
+        path = f"/projects/{segment('project_id', project_id)}/canvas"
+        return await change(
+            self._road, "PATCH", path, models.CanvasUpdate, body=body, idempotency_key=idempotency_key, heeds_key=False
+        )
+
+
+class WorkspaceCanvas:
+    """Canvases in full: every node, edge and setting."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+
+    async def apply_changeset(  # noqa: PLR0913 - FLORA's own fields
+        self,
+        project_id: str,
+        *,
+        workspace_id: str,
+        add: "Sequence[models.NodeAddition | Mapping[str, Any]]" = (),
+        update: "Sequence[models.NodeChange | Mapping[str, Any]]" = (),
+        connect: "Sequence[models.GraphEdge | Mapping[str, Any]]" = (),
+        disconnect: "Sequence[models.GraphEdge | Mapping[str, Any]]" = (),
+        remove: Sequence[str] = (),
+        idempotency_key: str | None = None,
+    ) -> "models.AppliedChangeset":
+        """Edit a canvas: all of the changes are made, or none is.
+
+        It is FLORA's `POST /workspaces/{workspace_id}/projects/{project_id}/canvas/changeset`. The changes are made in
+        the order of the arguments. Each is a model, or a mapping with FLORA's names. What is removed cannot be brought
+        back, and takes its edges along, and a group all that is in it.
+
+        Args:
+            project_id: The project (`prj_…`).
+            workspace_id: The workspace it is in (`ws_…`).
+            add: Nodes to create.
+            update: Nodes to change, each named once.
+            connect: Edges to create, between ids or the `ref` of nodes that are created here.
+            disconnect: Edges to remove; without a slot, all edges between the two nodes.
+            remove: The ids of nodes to delete.
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            What was done, and the ids of the new nodes.
+
+        Raises:
+            SubmissionUnknownError: It may have been done, but no answer says so.
+            BadRequestError: A change is not possible; `fields` says which, and nothing was done.
+            FloraError: FLORA refused otherwise, or was never reached; nothing was done.
+            ValueError: There is nothing to change, or an argument cannot be right; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
+
+        Example:
+            >>> from flora_async.models import GraphEdge, NodeAddition
+            >>> done = await flora.workspaces.projects.canvas.apply_changeset(
+            ...     "prj_local",
+            ...     workspace_id="ws_local",
+            ...     add=[
+            ...         NodeAddition(ref="idea", type="text", prompt="a red bicycle"),
+            ...         NodeAddition(ref="photo", type="image"),
+            ...     ],
+            ...     connect=[GraphEdge("idea", "photo")],
+            ... )
+            >>> done.applied.added, done.applied.connected, sorted(done.created)
+            (2, 1, ['idea', 'photo'])
+        """
+        body = {
+            "add": parts("add", add, models.NodeAddition),
+            "update": parts("update", update, models.NodeChange),
+            "connect": parts("connect", connect, models.GraphEdge),
+            "disconnect": parts("disconnect", disconnect, models.GraphEdge),
+            "remove": [{"id": words("remove", node_id)} for node_id in items("remove", remove)],
+        }
+        if not any(body.values()):
+            raise ValueError("A changeset needs at least one of add, update, connect, disconnect and remove")
+        for addition in body["add"]:
+            optional(check_https, "content_url", addition.get("content_url"))
+        workspace, project = segment("workspace_id", workspace_id), segment("project_id", project_id)
+        return await change(
+            self._road,
+            "POST",
+            f"/workspaces/{workspace}/projects/{project}/canvas/changeset",
+            models.AppliedChangeset,
+            body={name: changes for name, changes in body.items() if changes},
+            idempotency_key=idempotency_key,
+        )
+
+    async def retrieve_definition(self, project_id: str, *, workspace_id: str) -> "models.DefinedCanvas":
+        """Read all that is needed to build a canvas again.
+
+        It is FLORA's `GET /workspaces/{workspace_id}/projects/{project_id}/canvas/definition`.
+
+        Args:
+            project_id: The project (`prj_…`).
+            workspace_id: The workspace it is in (`ws_…`).
+
+        Returns:
+            The canvas with its definition, which `replace_definition` takes.
+
+        Raises:
+            NotFoundError: There is no such project for this key.
+            FloraError: Any other error of the request, after all retries.
+            ValueError: An id is blank.
+
+        Example:
+            >>> canvas = await flora.workspaces.projects.canvas.retrieve_definition(
+            ...     "prj_local", workspace_id="ws_local"
+            ... )
+            >>> canvas.definition.nodes
+            ()
+        """
+        return await read(self._road, _definition_path(project_id, workspace_id), models.DefinedCanvas)
+
+    async def replace_definition(
+        self,
+        project_id: str,
+        *,
+        workspace_id: str,
+        definition: "models.CanvasDefinition | Mapping[str, Any]",
+        idempotency_key: str | None = None,
+    ) -> "models.DefinedCanvas":
+        """Put a definition in the place of all that is on a canvas, at once or not at all.
+
+        It is FLORA's `PUT /workspaces/{workspace_id}/projects/{project_id}/canvas/definition`.
+
+        Args:
+            project_id: The project (`prj_…`).
+            workspace_id: The workspace it is in (`ws_…`).
+            definition: The whole of the new canvas. FLORA finds places for nodes without any.
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The canvas as it is now.
+
+        Raises:
+            SubmissionUnknownError: It may have been done, but no answer says so.
+            BadRequestError: The definition is not valid; nothing was done.
+            FloraError: FLORA refused otherwise, or was never reached; nothing was done.
+            ValueError: An id is blank; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
+
+        Example:
+            >>> from flora_async.models import CanvasDefinition, DefinitionNode
+            >>> note = DefinitionNode(id="note", type="textBlock", data={"text": "a red bicycle"})
+            >>> canvas = await flora.workspaces.projects.canvas.replace_definition(
+            ...     "prj_local", workspace_id="ws_local", definition=CanvasDefinition(nodes=(note,))
+            ... )
+            >>> canvas.summary.node_count
+            1
+        """
+        body = {"definition": part("definition", definition, models.CanvasDefinition)}
+        path = _definition_path(project_id, workspace_id)
+        return await change(self._road, "PUT", path, models.DefinedCanvas, body=body, idempotency_key=idempotency_key)
+
+
+def _definition_path(project_id: str, workspace_id: str) -> str:
+    workspace, project = segment("workspace_id", workspace_id), segment("project_id", project_id)
+    return f"/workspaces/{workspace}/projects/{project}/canvas/definition"
+
+
+def _parameters(node: str, given: object) -> dict[str, Any]:
+    parameters = part(f"node_params[{node!r}]", given, models.NodeParameters)
+    optional(check_https, f"node_params[{node!r}]: content_url", parameters.get("content_url"))
+    return parameters

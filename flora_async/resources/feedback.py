@@ -1,0 +1,73 @@
+"""`flora.feedback`: telling FLORA what is missing or wrong."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from flora_async import models
+from flora_async._road import Road
+from flora_async.resources._arguments import items, one_of, optional, words
+from flora_async.resources._operation import change
+
+FeedbackKind = Literal["feature_request", "bug", "technique_request", "missing_capability"]
+
+
+class Feedback:
+    """What people tell FLORA."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+
+    async def record(  # noqa: PLR0913 - FLORA's own fields
+        self,
+        *,
+        kind: FeedbackKind,
+        summary: str,
+        detail: str,
+        attempted_tools: Sequence[str] | None = None,
+        workspace_id: str | None = None,
+        project_id: str | None = None,
+        run_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> "models.FeedbackReceipt":
+        """Tell FLORA something (FLORA's `POST /feedback`).
+
+        Args:
+            kind: `feature_request`, `bug`, `technique_request` or `missing_capability`; the last is for what the API
+                cannot do.
+            summary: One line.
+            detail: The whole story.
+            attempted_tools: What was tried before.
+            workspace_id: The workspace it is about (`ws_…`).
+            project_id: The project it is about (`prj_…`).
+            run_id: The run it is about (`run_…`).
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            SubmissionUnknownError: It may have arrived, but no answer says so.
+            FloraError: FLORA refused, or was never reached.
+            ValueError: `kind` is none of these, or a text is blank; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
+
+        Example:
+            >>> receipt = await flora.feedback.record(
+            ...     kind="feature_request", summary="Cancel runs", detail="There is no way to stop a run."
+            ... )
+            >>> receipt.received_at is None
+            False
+        """
+        tools = optional(items, "attempted_tools", attempted_tools)
+        body = {
+            "kind": one_of("kind", kind, get_args(FeedbackKind)),
+            "summary": words("summary", summary),
+            "detail": words("detail", detail),
+            "attempted_tools": None if tools is None else [words("attempted_tools", tool) for tool in tools],
+            "workspace_id": optional(words, "workspace_id", workspace_id),
+            "project_id": optional(words, "project_id", project_id),
+            "run_id": optional(words, "run_id", run_id),
+        }
+        return await change(
+            self._road, "POST", "/feedback", models.FeedbackReceipt, body=body, idempotency_key=idempotency_key
+        )

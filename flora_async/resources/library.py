@@ -1,0 +1,137 @@
+"""`flora.workspaces.library`: images and texts that people keep."""
+
+from typing import Literal, get_args
+
+from flora_async import models
+from flora_async._road import Road
+from flora_async._urls import check_https, segment
+from flora_async.resources._arguments import one_of, optional, words
+from flora_async.resources._operation import change
+
+ItemKind = Literal["image", "text"]
+
+
+class Library:
+    """What people keep.
+
+    Attributes:
+        folders: The folders they keep it in.
+    """
+
+    def __init__(self, road: Road) -> None:
+        self.folders = LibraryFolders(road)
+
+
+class LibraryFolders:
+    """Folders of saved images and texts."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+
+    async def create(
+        self, workspace_id: str, *, name: str | None = None, idempotency_key: str | None = None
+    ) -> "models.LibraryFolder":
+        """Make a folder (FLORA's `POST /workspaces/{workspace_id}/library/folders`).
+
+        Args:
+            workspace_id: The workspace (`ws_…`).
+            name: What to call it; None = FLORA finds a name.
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The folder.
+
+        Raises:
+            SubmissionUnknownError: The folder may exist, but no answer says so.
+            FloraError: FLORA refused, or was never reached; there is no folder.
+            ValueError: An argument is blank; nothing was sent.
+
+        Example:
+            >>> (await flora.workspaces.library.folders.create("ws_local", name="Clips")).name
+            'Clips'
+        """
+        path = f"/workspaces/{segment('workspace_id', workspace_id)}/library/folders"
+        body = {"name": optional(words, "name", name)}
+        return await change(self._road, "POST", path, models.LibraryFolder, body=body, idempotency_key=idempotency_key)
+
+    async def delete(
+        self, folder_id: str, *, workspace_id: str, idempotency_key: str | None = None
+    ) -> "models.LibraryFolder":
+        """Delete a folder (FLORA's `DELETE /workspaces/{workspace_id}/library/folders/{folder_id}`).
+
+        What is in it stays in the library.
+
+        Args:
+            folder_id: The folder (`libfolder_…`).
+            workspace_id: The workspace it is in (`ws_…`).
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The folder, which is deleted now.
+
+        Raises:
+            SubmissionUnknownError: It may be deleted, but no answer says so.
+            NotFoundError: There is no such folder for this key.
+            FloraError: FLORA refused otherwise, or was never reached.
+            ValueError: An id is blank.
+
+        Example:
+            >>> folder = await flora.workspaces.library.folders.create("ws_local")
+            >>> (await flora.workspaces.library.folders.delete(folder.folder_id, workspace_id="ws_local")).deleted
+            True
+        """
+        workspace, folder = segment("workspace_id", workspace_id), segment("folder_id", folder_id)
+        path = f"/workspaces/{workspace}/library/folders/{folder}"
+        return await change(self._road, "DELETE", path, models.LibraryFolder, idempotency_key=idempotency_key)
+
+    async def add_item(  # noqa: PLR0913 - FLORA's own fields
+        self,
+        folder_id: str,
+        *,
+        workspace_id: str,
+        type: ItemKind | None = None,  # noqa: A002 - FLORA's name
+        source: str | None = None,
+        text: str | None = None,
+        description: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> "models.LibraryItem":
+        """Keep an image or a text (FLORA's `POST /workspaces/{workspace_id}/library/folders/{folder_id}/items`).
+
+        Args:
+            folder_id: The folder (`libfolder_…`).
+            workspace_id: The workspace it is in (`ws_…`).
+            type: `image` or `text`; None = an image.
+            source: The public https URL of the image, which FLORA fetches.
+            text: The text.
+            description: What to write beneath it.
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The item.
+
+        Raises:
+            SubmissionUnknownError: The item may exist, but no answer says so.
+            FloraError: FLORA refused, or was never reached; there is no item.
+            ValueError: An image has no `source`, a text no `text`, or an argument is blank; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
+
+        Example:
+            >>> folder = await flora.workspaces.library.folders.create("ws_local")
+            >>> item = await flora.workspaces.library.folders.add_item(
+            ...     folder.folder_id, workspace_id="ws_local", source="https://example.com/photo.png"
+            ... )
+            >>> item.folder_id == folder.folder_id
+            True
+        """
+        body = {
+            "type": None if type is None else one_of("type", type, get_args(ItemKind)),
+            "source": optional(check_https, "source", source),
+            "text": optional(words, "text", text),
+            "description": optional(words, "description", description),
+        }
+        needed = "text" if type == "text" else "source"
+        if body[needed] is None:
+            raise ValueError(f"{needed} is missing: an image needs its source, a text type='text' and its text")
+        workspace, folder = segment("workspace_id", workspace_id), segment("folder_id", folder_id)
+        path = f"/workspaces/{workspace}/library/folders/{folder}/items"
+        return await change(self._road, "POST", path, models.LibraryItem, body=body, idempotency_key=idempotency_key)

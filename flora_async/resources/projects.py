@@ -1,0 +1,236 @@
+"""`flora.projects`: canvases and what is on them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flora_async import models
+from flora_async._pages import Pager
+from flora_async._road import Road
+from flora_async._urls import segment
+from flora_async.resources._arguments import free_form, optional, words
+from flora_async.resources._operation import change, listed, read
+from flora_async.resources.canvases import ProjectCanvas
+
+
+class Projects:
+    """Projects: make one, find one, look at what is on its canvas.
+
+    Attributes:
+        assets: Putting assets on a canvas.
+        canvas: The canvas as a diagram.
+        actions: Putting actions on a canvas, and running them there.
+    """
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+        self.assets = ProjectAssets(road)
+        self.canvas = ProjectCanvas(road)
+        self.actions = ProjectActions(road)
+
+    async def create(self, *, name: str, workspace_id: str, idempotency_key: str | None = None) -> "models.Project":
+        """Make a project (FLORA's `POST /projects`).
+
+        Args:
+            name: What to call it.
+            workspace_id: The workspace it will belong to (`ws_…`).
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The project.
+
+        Raises:
+            SubmissionUnknownError: The project may exist, but no answer says so.
+            FloraError: FLORA refused, or was never reached; there is no project.
+            ValueError: An argument is blank; nothing was sent.
+
+        Example:
+            >>> project = await flora.projects.create(name="Spring campaign", workspace_id="ws_local")
+            >>> project.name
+            'Spring campaign'
+        """
+        body = {"name": words("name", name), "workspace_id": words("workspace_id", workspace_id)}
+        return await change(self._road, "POST", "/projects", models.Project, body=body, idempotency_key=idempotency_key)
+
+    async def retrieve(self, project_id: str) -> "models.Project":
+        """Read what a project is (FLORA's `GET /projects/{project_id}`).
+
+        Args:
+            project_id: The project (`prj_…`).
+
+        Returns:
+            The project.
+
+        Raises:
+            NotFoundError: There is no such project for this key.
+            FloraError: Any other error of the request, after all retries.
+            ValueError: The id is blank.
+
+        Example:
+            >>> (await flora.projects.retrieve("prj_local")).workspace_id
+            'ws_local'
+        """
+        return await read(self._road, f"/projects/{segment('project_id', project_id)}", models.Project)
+
+    def list(
+        self, *, workspace_id: str, query: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Pager["models.Project"]:
+        """The projects of a workspace, those used last first (FLORA's `GET /projects`).
+
+        Args:
+            workspace_id: The workspace (`ws_…`).
+            query: Only projects that match these words.
+            limit: Items on one page, 1 to 100; None = as FLORA likes.
+            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+
+        Returns:
+            A `Pager`; `async for` goes over all projects, `await` gives the first page, `.pages()` goes over the pages.
+
+        Raises:
+            ValueError: `limit` is out of range, or an argument is blank.
+            TypeError: An argument has the wrong type.
+
+        Example:
+            >>> [project.project_id async for project in flora.projects.list(workspace_id="ws_local")]
+            ['prj_local']
+        """
+        filters = {"workspace_id": words("workspace_id", workspace_id), "query": query}
+        return listed(
+            self._road, "/projects", models.Project, under="projects", filters=filters, limit=limit, cursor=cursor
+        )
+
+    def list_nodes(
+        self, project_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Pager["models.CanvasNode"]:
+        """The media that can be seen on a canvas (FLORA's `GET /projects/{project_id}/nodes`).
+
+        Args:
+            project_id: The project (`prj_…`).
+            limit: Items on one page, 1 to 100; None = as FLORA likes.
+            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+
+        Returns:
+            A `Pager`; `async for` goes over all nodes, `await` gives the first page, `.pages()` goes over the pages.
+
+        Raises:
+            ValueError: `limit` is out of range, or the id is blank.
+
+        Example:
+            >>> async for node in flora.projects.list_nodes("prj_local"):
+            ...     print(node.node_id, node.type)
+        """
+        path = f"/projects/{segment('project_id', project_id)}/nodes"
+        return listed(self._road, path, models.CanvasNode, under="nodes", limit=limit, cursor=cursor)
+
+
+class ProjectAssets:
+    """Assets on a canvas."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+
+    async def attach(self, asset_id: str, *, project_id: str, idempotency_key: str | None = None) -> "models.AssetNode":
+        """Show an asset on a canvas (FLORA's `POST /projects/{project_id}/assets/{asset_id}/attach`).
+
+        Args:
+            asset_id: The asset (`asset_…`); it must be ready.
+            project_id: The project (`prj_…`).
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The node that shows it.
+
+        Raises:
+            SubmissionUnknownError: The node may exist, but no answer says so.
+            FloraError: FLORA refused, or was never reached; there is no node.
+            ValueError: An id is blank.
+
+        Example:
+            >>> asset = await flora.assets.create(source="https://example.com/photo.png", workspace_id="ws_local")
+            >>> node = await flora.projects.assets.attach(asset.asset_id, project_id="prj_local")
+            >>> node.asset_id == asset.asset_id
+            True
+        """
+        project, asset = segment("project_id", project_id), segment("asset_id", asset_id)
+        path = f"/projects/{project}/assets/{asset}/attach"
+        return await change(self._road, "POST", path, models.AssetNode, idempotency_key=idempotency_key)
+
+
+class ProjectActions:
+    """Actions on a canvas."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+
+    async def create(
+        self,
+        project_id: str,
+        *,
+        action_id: str,
+        params: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> "models.ActionNode":
+        """Put an action on a canvas (FLORA's `POST /projects/{project_id}/actions`).
+
+        FLORA does not say that it heeds a key here, so that an attempt in doubt is never sent again.
+
+        Args:
+            project_id: The project (`prj_…`).
+            action_id: The action's slug, such as `rotate-image-browser`.
+            params: Its settings, by the action's own keys; None = as they are by default.
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The node; its `node_id` can be run.
+
+        Raises:
+            SubmissionUnknownError: The node may exist, but no answer says so.
+            FloraError: FLORA refused, or was never reached; there is no node.
+            ValueError: An argument is blank; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
+
+        Example:
+            >>> node = await flora.projects.actions.create("prj_local", action_id="rotate-image-browser")
+            >>> node.action_id
+            'rotate-image-browser'
+        """
+        body = {"action_id": words("action_id", action_id), "params": optional(free_form, "params", params)}
+        path = f"/projects/{segment('project_id', project_id)}/actions"
+        return await change(
+            self._road, "POST", path, models.ActionNode, body=body, idempotency_key=idempotency_key, heeds_key=False
+        )
+
+    async def run(self, node_id: str, *, project_id: str, idempotency_key: str | None = None) -> "models.RunTicket":
+        """Run an action on a canvas (FLORA's `POST /projects/{project_id}/actions/{node_id}/run`).
+
+        This can spend the workspace's credits. FLORA does not say that it heeds a key here, so that an attempt in
+        doubt is never sent again.
+
+        Args:
+            node_id: The action's node.
+            project_id: The project (`prj_…`).
+            idempotency_key: Your own key for this one start; None = a new one.
+
+        Returns:
+            The ticket; pass it to `wait_for_run`.
+
+        Raises:
+            SubmissionUnknownError: A run may exist and be charged, but no answer says so.
+            FloraError: FLORA refused, or was never reached; nothing was started.
+            ValueError: An id is blank; nothing was sent.
+
+        Example:
+            >>> node = await flora.projects.actions.create("prj_local", action_id="rotate-image-browser")
+            >>> ticket = await flora.projects.actions.run(node.node_id, project_id="prj_local")
+            >>> (await flora.wait_for_run(ticket)).is_completed
+            True
+        """
+        path = f"/projects/{segment('project_id', project_id)}/actions/{segment('node_id', node_id)}/run"
+        return await change(
+            self._road,
+            "POST",
+            path,
+            models.RunTicket,
+            idempotency_key=idempotency_key,
+            heeds_key=False,
+            spends=True,
+        )

@@ -1,0 +1,185 @@
+"""`flora.workspaces`: who works together, their projects, folders and library."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from flora_async import models
+from flora_async._pages import Pager
+from flora_async._road import Road
+from flora_async._urls import segment
+from flora_async.resources._arguments import items, words
+from flora_async.resources._operation import change, listed, read
+from flora_async.resources.canvases import WorkspaceCanvas
+from flora_async.resources.library import Library
+
+_MOST_NODES: Final = 50
+
+
+class Workspaces:
+    """Workspaces, and what is in them.
+
+    Attributes:
+        projects: Projects of one workspace.
+        folders: Folders of projects.
+        library: What people keep.
+    """
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+        self.projects = WorkspaceProjects(road)
+        self.folders = WorkspaceFolders(road)
+        self.library = Library(road)
+
+    def list(self) -> Pager["models.Workspace"]:
+        """The workspaces that the key can use (FLORA's `GET /workspaces`), all on one page.
+
+        Returns:
+            A `Pager`; `async for` goes over all workspaces, `await` gives the page.
+
+        Example:
+            >>> [workspace.workspace_id async for workspace in flora.workspaces.list()]
+            ['ws_local']
+        """
+        return listed(self._road, "/workspaces", models.Workspace, under="workspaces")
+
+
+class WorkspaceProjects:
+    """Projects, where a key can reach several workspaces.
+
+    Attributes:
+        canvas: Their canvases in full.
+    """
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+        self.canvas = WorkspaceCanvas(road)
+
+    async def create(self, workspace_id: str, *, name: str, idempotency_key: str | None = None) -> "models.Project":
+        """Make a project in a workspace (FLORA's `POST /workspaces/{workspace_id}/projects`).
+
+        Args:
+            workspace_id: The workspace (`ws_…`).
+            name: What to call it.
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The project.
+
+        Raises:
+            SubmissionUnknownError: The project may exist, but no answer says so.
+            FloraError: FLORA refused, or was never reached; there is no project.
+            ValueError: An argument is blank; nothing was sent.
+
+        Example:
+            >>> (await flora.workspaces.projects.create("ws_local", name="Spring campaign")).workspace_id
+            'ws_local'
+        """
+        path = f"/workspaces/{segment('workspace_id', workspace_id)}/projects"
+        body = {"name": words("name", name)}
+        return await change(self._road, "POST", path, models.Project, body=body, idempotency_key=idempotency_key)
+
+    async def graph(self, project_id: str, *, workspace_id: str) -> "models.ProjectGraph":
+        """Read everything on a canvas (FLORA's `GET /workspaces/{workspace_id}/projects/{project_id}/graph`).
+
+        Args:
+            project_id: The project (`prj_…`).
+            workspace_id: The workspace (`ws_…`).
+
+        Returns:
+            The nodes, with the ids that other operations take, and the edges.
+
+        Raises:
+            NotFoundError: There is no such project for this key.
+            FloraError: Any other error of the request, after all retries.
+            ValueError: An id is blank.
+
+        Example:
+            >>> graph = await flora.workspaces.projects.graph("prj_local", workspace_id="ws_local")
+            >>> [(edge.source, edge.target) for edge in graph.edges]
+            []
+        """
+        workspace, project = segment("workspace_id", workspace_id), segment("project_id", project_id)
+        return await read(self._road, f"/workspaces/{workspace}/projects/{project}/graph", models.ProjectGraph)
+
+    async def run_nodes(
+        self, project_id: str, *, workspace_id: str, node_ids: Sequence[str], idempotency_key: str | None = None
+    ) -> "models.NodeRuns":
+        """Run nodes as they are set on a canvas. This spends the workspace's credits, exactly once.
+
+        It is FLORA's `POST /workspaces/{workspace_id}/projects/{project_id}/nodes/run`. Nodes that depend on each other
+        run in that order. One that cannot run is skipped, and costs nothing; the others run nevertheless.
+
+        Args:
+            project_id: The project (`prj_…`).
+            workspace_id: The workspace that pays (`ws_…`).
+            node_ids: 1 to 50 nodes, by short id or UUID, as `graph` tells them.
+            idempotency_key: Your own key for this one start; None = a new one.
+
+        Returns:
+            One entry for each node; pass those that are started to `wait_for_run`.
+
+        Raises:
+            SubmissionUnknownError: Runs may exist and be charged, but no answer says so.
+            FloraError: FLORA refused, or was never reached; nothing was started.
+            ValueError: There are none or too many nodes, or an id is blank; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
+
+        Example:
+            >>> answer = await flora.workspaces.projects.run_nodes(
+            ...     "prj_local", workspace_id="ws_local", node_ids=["n99"]
+            ... )
+            >>> [(run.is_started, run.reason) for run in answer.runs]
+            [(False, 'node_not_found')]
+        """
+        nodes = [words("node_ids", node_id) for node_id in items("node_ids", node_ids)]
+        if not 1 <= len(nodes) <= _MOST_NODES:
+            raise ValueError(f"node_ids must name 1 to {_MOST_NODES} nodes, not {len(nodes)}: split them up")
+        workspace, project = segment("workspace_id", workspace_id), segment("project_id", project_id)
+        return await change(
+            self._road,
+            "POST",
+            f"/workspaces/{workspace}/projects/{project}/nodes/run",
+            models.NodeRuns,
+            body={"node_ids": nodes},
+            idempotency_key=idempotency_key,
+            spends=True,
+        )
+
+
+class WorkspaceFolders:
+    """Folders of projects."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+
+    async def create_project(
+        self, folder_id: str, *, workspace_id: str, name: str, idempotency_key: str | None = None
+    ) -> "models.Project":
+        """Make a project in a folder (FLORA's `POST /workspaces/{workspace_id}/folders/{folder_id}/projects`).
+
+        Args:
+            folder_id: The folder (`fld_…`).
+            workspace_id: The workspace it is in (`ws_…`).
+            name: What to call the project.
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The project.
+
+        Raises:
+            SubmissionUnknownError: The project may exist, but no answer says so.
+            NotFoundError: There is no such folder for this key.
+            FloraError: FLORA refused otherwise, or was never reached; there is no project.
+            ValueError: An argument is blank; nothing was sent.
+
+        Example:
+            >>> project = await flora.workspaces.folders.create_project(
+            ...     "fld_local", workspace_id="ws_local", name="Spring campaign"
+            ... )
+            >>> project.name
+            'Spring campaign'
+        """
+        workspace, folder = segment("workspace_id", workspace_id), segment("folder_id", folder_id)
+        path = f"/workspaces/{workspace}/folders/{folder}/projects"
+        body = {"name": words("name", name)}
+        return await change(self._road, "POST", path, models.Project, body=body, idempotency_key=idempotency_key)

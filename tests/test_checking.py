@@ -1,0 +1,239 @@
+"""Inputs are checked against the technique before money is spent."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import IMAGE, OpenSession
+
+from flora_async import (
+    BadRequestError,
+    FieldError,
+    FloraSession,
+    InputError,
+    InternalServerError,
+    NotFoundError,
+    RunInput,
+)
+from flora_async._files import read_content
+from flora_async.models import Technique, TechniqueInput
+from flora_async.resources._inputs import Draft
+from flora_async.resources._intake import flaws_of
+from flora_async.testing import FakeFlora, FakeTechnique, Status, VirtualClock
+from flora_async.testing._samples import png
+
+STUDIO = Technique(
+    technique_id="tech_studio",
+    inputs=(
+        TechniqueInput(id="prompt", type="text"),
+        TechniqueInput(id="photo", type="imageUrl"),
+        TechniqueInput(id="person", type="imageUrl", accepts_element=True, optional=True),
+        TechniqueInput(id="clip", type="videoUrl", optional=True),
+        TechniqueInput(id="song", type="audioUrl", optional=True),
+        TechniqueInput(id="contract", type="documentUrl", optional=True),
+        TechniqueInput(id="model3d", type="meshUrl", optional=True),
+    ),
+)
+NEEDED: dict[str, Any] = {"prompt": "a", "photo": "https://example.com/a.png"}
+PNG = read_content(png("x"))
+PDF = read_content(b"%PDF-1.7\n" + bytes(50))
+
+
+def flaws(**values: Any) -> dict[str, str]:
+    drafts = [Draft(name, None, value) for name, value in values.items()]
+    return dict(flaws_of(drafts, STUDIO))
+
+
+def starts(fake: FakeFlora) -> int:
+    return sum(request.operation == "start" for request in fake.requests)
+
+
+def reads(fake: FakeFlora) -> int:
+    return sum(request.operation == "technique" for request in fake.requests)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"person": "element_123"},
+        {"person": PNG},
+        {"photo": PNG},
+        {"photo": "https://example.com/no-ending"},
+        {"photo": "https://example.com/a.unknown?b=.mp4"},
+        {"clip": "https://example.com/a.mp4"},
+        {"song": "https://example.com/a.mp3"},
+        {"contract": PDF},
+        {"prompt": "https://example.com/a.mp4"},
+        {"prompt": ""},
+        {"model3d": "anything at all"},
+        {"model3d": PNG},
+    ],
+    ids=repr,
+)
+def test_what_the_technique_takes_is_taken(values: dict[str, Any]) -> None:
+    assert flaws(**{**NEEDED, **values}) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "words"),
+    [
+        ({"promt": "a"}, "promt", "is unknown: did you mean 'prompt'?"),
+        ({"zzz": "a"}, "zzz", "is unknown: it takes prompt, photo, person, clip, song, contract, model3d"),
+        ({"prompt": PNG}, "prompt", "takes text, not a file: pass what is in it"),
+        ({"photo": "just words"}, "photo", "takes an image (an https URL, or a file as pathlib.Path), not the text"),
+        ({"photo": "http://example.com/a.png"}, "photo", "takes an image (an https URL"),
+        ({"photo": "photos/a.png"}, "photo", "file as pathlib.Path"),
+        ({"photo": "https://example.com/A.MP4?x=1"}, "photo", "takes an image, not a .mp4 file"),
+        ({"photo": PDF}, "photo", "takes an image, not application/pdf"),
+        ({"person": "https://example.com/a.mov"}, "person", "takes an image, not a .mov file"),
+        ({"clip": "https://example.com/a.gif"}, "clip", "takes a video, not a .gif file"),
+        ({"clip": PNG}, "clip", "takes a video, not image/png"),
+        ({"song": "https://example.com/a.pdf"}, "song", "takes a sound, not a .pdf file"),
+        ({"contract": "la la la"}, "contract", "takes a document"),
+    ],
+    ids=repr,
+)
+def test_each_flaw_is_named_with_its_remedy(values: dict[str, Any], name: str, words: str) -> None:
+    found = flaws(**{**NEEDED, **values})
+    assert list(found) == [name]
+    assert words in found[name]
+
+
+def test_what_is_missing_is_named() -> None:
+    assert flaws(person="element_1") == {"prompt": "is missing", "photo": "is missing"}
+
+
+def test_a_type_that_is_said_must_be_the_techniques() -> None:
+    drafts = [Draft("prompt", "imageUrl", "https://example.com/a.png"), Draft("photo", "imageUrl", "element_1")]
+    assert dict(flaws_of(drafts, STUDIO)) == {
+        "prompt": "is of type text, not imageUrl",
+        "photo": "takes an image (an https URL, or a file as pathlib.Path), not the text 'element_1'",
+    }
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{"imput_image": "https://example.com/a.png"}, {"input_image": "words"}, {"input_image": "https://e.com/a.mp4"}],
+    ids=repr,
+)
+async def test_wrong_inputs_are_refused_before_anything_is_spent(
+    fake: FakeFlora, flora: FloraSession, inputs: dict[str, str]
+) -> None:
+    for call in (
+        flora.run("cctv-cam", inputs),
+        flora.techniques.runs.create("cctv-cam", inputs=inputs, check=True),
+    ):
+        with pytest.raises(InputError) as caught:
+            await call
+        assert isinstance(caught.value, ValueError)
+        assert caught.value.technique_id == "cctv-cam"
+        assert all(isinstance(flaw, FieldError) for flaw in caught.value.fields)
+        assert "cctv-cam" in str(caught.value)
+    (result,) = await flora.run_all("cctv-cam", [inputs])
+    assert isinstance(result.error, InputError)
+    assert (starts(fake), fake.runs) == (0, ())
+
+
+async def test_a_misspelt_input_is_told_the_nearest_one(flora: FloraSession) -> None:
+    with pytest.raises(InputError, match=r"'imput_image' is unknown: did you mean 'input_image'\?; 'input_image' is"):
+        await flora.run("cctv-cam", {"imput_image": "https://example.com/a.png"})
+
+
+async def test_each_input_is_sent_under_the_techniques_own_type(fake: FakeFlora, flora: FloraSession) -> None:
+    fake.add_technique(FakeTechnique("film", inputs={"clip": "videoUrl", "title": "text"}))
+    inputs = {"clip": "https://example.com/stream", "title": "https://example.com/a.png"}
+    await flora.run("film", inputs)
+    (sent,) = [request.json["inputs"] for request in fake.requests if request.operation == "start"]
+    assert {item["id"]: item["type"] for item in sent} == {"clip": "videoUrl", "title": "text"}
+
+
+async def test_a_technique_is_read_once_by_many_at_once(fake: FakeFlora, flora: FloraSession) -> None:
+    await asyncio.gather(*(flora.run("cctv-cam", IMAGE) for _ in range(20)))
+    assert (reads(fake), starts(fake)) == (1, 20)
+
+
+async def test_a_technique_is_read_again_after_five_minutes(session_on: OpenSession) -> None:
+    clock = VirtualClock()
+    async with FakeFlora(run_seconds=0) as fake:
+        flora = session_on(fake, clock=clock)
+        for seconds, expected in ((0, 1), (299, 1), (2, 2)):
+            await clock.sleep(seconds)
+            await flora.techniques.runs.create("cctv-cam", inputs=IMAGE, check=True)
+            assert reads(fake) == expected
+
+
+async def test_a_technique_that_was_edited_is_read_again_before_its_inputs_are_refused(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    await flora.run("cctv-cam", IMAGE)
+    fake.add_technique(FakeTechnique("cctv-cam", inputs={"photo": "imageUrl"}))
+    run = await flora.run("cctv-cam", {"photo": "https://example.com/a.png"})
+    assert run.is_completed
+    with pytest.raises(InputError, match="'input_image' is unknown"):
+        await flora.run("cctv-cam", IMAGE)
+
+
+async def test_what_keeps_a_technique_from_being_read_keeps_the_run_from_being_started(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    with pytest.raises(NotFoundError) as missing:
+        await flora.run("no-such-technique", IMAGE)
+    assert "nothing was started" in "".join(missing.value.__notes__)
+    fake.inject(Status(500), on="technique", times=4)
+    with pytest.raises(InternalServerError):
+        await flora.run("cctv-cam", IMAGE)
+    assert starts(fake) == 0
+    assert (await flora.run("cctv-cam", IMAGE)).is_completed
+
+
+async def test_a_batch_starts_rows_unchecked_where_flora_does_not_tell_what_is_taken(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    fake.inject(Status(403), on="technique", times=None)
+    good, bad = await flora.run_all("cctv-cam", [IMAGE, {"imput_image": "https://example.com/a.png"}])
+    assert good.ok
+    assert isinstance(bad.error, BadRequestError)
+    assert reads(fake) == 1
+
+
+async def test_without_the_check_flora_is_the_judge(fake: FakeFlora, flora: FloraSession) -> None:
+    for call in (
+        flora.run("cctv-cam", {"x": "y"}, check=False),
+        flora.techniques.runs.create("cctv-cam", inputs={"x": "y"}),
+    ):
+        with pytest.raises(BadRequestError):
+            await call
+    (result,) = await flora.run_all("cctv-cam", [{"x": "y"}], check=False)
+    assert isinstance(result.error, BadRequestError)
+    assert reads(fake) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        (Path("no/such/file.png"), FileNotFoundError, "no/such/file.png"),
+        (Path(), IsADirectoryError, "is a directory"),
+        (b"", ValueError, "is empty"),
+        (b"plain words", ValueError, "FLORA takes image/jpeg"),
+        (5, TypeError, r"inputs\['input_image'\] must be text, the https URL of a medium, or a file"),
+        (None, TypeError, "must be text"),
+    ],
+    ids=repr,
+)
+async def test_a_file_that_cannot_be_uploaded_is_refused_before_any_request(
+    fake: FakeFlora, flora: FloraSession, value: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        await flora.run("cctv-cam", {"input_image": value})
+    assert fake.requests == []
+    (result,) = await flora.run_all("cctv-cam", [{"input_image": value}])
+    assert isinstance(result.error, error)
+    assert fake.requests == []
+
+
+async def test_a_said_type_is_kept_where_nothing_is_checked(fake: FakeFlora, flora: FloraSession) -> None:
+    await flora.techniques.runs.create("caption", inputs=[RunInput("prompt", "text", "https://example.com/a.png")])
+    (sent,) = [request.json["inputs"] for request in fake.requests if request.operation == "start"]
+    assert sent == [{"id": "prompt", "type": "text", "value": "https://example.com/a.png"}]

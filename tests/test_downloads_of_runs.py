@@ -1,0 +1,384 @@
+"""The outputs of a run on the disk: under names that stay where they belong, with a note of where they come from."""
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from conftest import IMAGE, OpenSession
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flora_async import (
+    DownloadError,
+    FloraSession,
+    OutputType,
+    Run,
+    RunFailedError,
+    RunOutput,
+    RunStatus,
+    TechniqueReference,
+    TechniqueRun,
+    UntrustedURLError,
+)
+from flora_async.downloads import save_outputs
+from flora_async.downloads.names import output_names, safe_name
+from flora_async.testing import Cut, FakeFlora, FakeTechnique, Status
+
+PNG = b"\x89PNG\r\n\x1a\n"
+DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def text(output_id: str, content: str = "words") -> RunOutput:
+    return RunOutput(output_id=output_id, type=OutputType.TEXT, url=content)
+
+
+def completed(*outputs: RunOutput, run_id: str = "run_1", **fields: Any) -> Run:
+    return Run(run_id=run_id, status=RunStatus.COMPLETED, outputs=outputs, **fields)
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    found = (path for path in directory.rglob("*") if path.is_file())
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in found}
+
+
+def asked_for_media(fake: FakeFlora) -> int:
+    return sum(request.operation == "media" for request in fake.requests)
+
+
+@pytest.fixture
+def poster(fake: FakeFlora) -> FakeTechnique:
+    outputs = {"image": "imageUrl", "film": "videoUrl", "words": "text"}
+    return fake.add_technique(FakeTechnique("poster", outputs=outputs, running=0.0))
+
+
+async def test_all_outputs_are_saved_in_their_order_with_a_side_car(
+    fake: FakeFlora, flora: FloraSession, poster: FakeTechnique, tmp_path: Path
+) -> None:
+    run = await flora.run(poster.slug, {"prompt": "a red bicycle"})
+    folder = tmp_path / "new" / "folder"
+    paths = await flora.save_outputs(run, folder)
+    assert [path.name for path in paths] == [f"{run.run_id}-{name}" for name in ("image.png", "film.mp4", "words.txt")]
+    assert paths[0].read_bytes().startswith(PNG)
+    assert paths[2].read_text(encoding="utf-8") == run.outputs[2].text
+    note = json.loads((folder / f"{run.run_id}.json").read_text(encoding="utf-8"))
+    assert note == {
+        "run_id": run.run_id,
+        "technique_id": poster.slug,
+        "inputs": {"prompt": "a red bicycle"},
+        "status": "completed",
+        "charged_cost": run.charged_cost,
+        "created_at": run.created_at and run.created_at.isoformat(),
+        "completed_at": run.completed_at and run.completed_at.isoformat(),
+        "outputs": [
+            {"output_id": "image", "type": "imageUrl", "file": paths[0].name, "url": run.outputs[0].url},
+            {"output_id": "film", "type": "videoUrl", "file": paths[1].name, "url": run.outputs[1].url},
+            {"output_id": "words", "type": "text", "file": paths[2].name},
+        ],
+    }
+    assert len(files(tmp_path)) == 4
+    assert not any("Authorization" in each.headers for each in fake.requests if each.operation == "media")
+
+
+async def test_outputs_are_saved_whole_over_cuts(
+    fake: FakeFlora, flora: FloraSession, poster: FakeTechnique, tmp_path: Path
+) -> None:
+    run = await flora.run(poster.slug, {"prompt": "x"})
+    fake.inject(Cut(after=5), on="media", times=3)
+    first, *_ = await flora.save_outputs(run, tmp_path)
+    assert first.read_bytes().startswith(PNG)
+    assert first.read_bytes().endswith(b"IEND\xaeB`\x82")
+
+
+async def test_what_is_there_is_kept_and_not_asked_for_again(
+    fake: FakeFlora, flora: FloraSession, poster: FakeTechnique, tmp_path: Path
+) -> None:
+    run = await flora.run(poster.slug, {"prompt": "x"})
+    paths = await flora.save_outputs(run, tmp_path)
+    before = files(tmp_path)
+    asked = asked_for_media(fake)
+    paths[1].write_bytes(b"mine")
+    assert await flora.save_outputs(run, tmp_path) == paths
+    assert files(tmp_path) == before | {paths[1].name: b"mine"}
+    assert asked_for_media(fake) == asked
+    assert await flora.save_outputs(run, tmp_path, overwrite=True) == paths
+    assert files(tmp_path) == before
+
+
+async def test_one_output_that_is_lost_does_not_lose_the_others(
+    fake: FakeFlora, flora: FloraSession, poster: FakeTechnique, tmp_path: Path
+) -> None:
+    run = await flora.run(poster.slug, {"prompt": "x"})
+    fake.inject(Status(404), on="media")
+    with pytest.raises(DownloadError, match="404") as caught:
+        await flora.save_outputs(run, tmp_path)
+    lost, *saved = caught.value.__notes__
+    assert re.match(r"Not saved: image at http://.*404", lost)
+    assert saved == [f"Saved {tmp_path / run.run_id}-film.mp4", f"Saved {tmp_path / run.run_id}-words.txt"]
+    assert set(files(tmp_path)) == {f"{run.run_id}-film.mp4", f"{run.run_id}-words.txt"}
+    asked = asked_for_media(fake)
+    await flora.save_outputs(run, tmp_path)
+    assert asked_for_media(fake) == asked + 1
+    assert len(files(tmp_path)) == 4
+
+
+async def test_the_first_of_several_errors_tells_of_all(flora: FloraSession, tmp_path: Path) -> None:
+    bad = [RunOutput(output_id=name, type="imageUrl", url="file:///etc/passwd\nSaved x") for name in "ab"]
+    with pytest.raises(UntrustedURLError) as caught:
+        await flora.save_outputs(completed(*bad, text("c")), tmp_path)
+    assert [note[:14] for note in caught.value.__notes__] == [
+        "Not saved: a a",
+        "Not saved: b a",
+        f"Saved {tmp_path}"[:14],
+    ]
+    assert not any("\n" in note for note in caught.value.__notes__)
+
+
+async def test_a_run_without_outputs_has_its_side_car(flora: FloraSession, tmp_path: Path) -> None:
+    assert await flora.save_outputs(completed(), tmp_path) == ()
+    assert list(files(tmp_path)) == ["run_1.json"]
+
+
+async def test_a_failed_run_is_its_own_error(flora: FloraSession, tmp_path: Path) -> None:
+    run = await flora.run("always-fails", {"prompt": "x"})
+    with pytest.raises(RunFailedError):
+        await flora.save_outputs(run, tmp_path)
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "some new status"])
+async def test_a_run_that_has_not_ended_is_refused(flora: FloraSession, tmp_path: Path, status: str) -> None:
+    with pytest.raises(ValueError, match="wait_for_run"):
+        await flora.save_outputs(Run(run_id="run_1", status=status, outputs=(text("a"),)), tmp_path)
+    assert not files(tmp_path)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "output_id",
+    [
+        "../../x",
+        "/etc/passwd",
+        "..",
+        ".",
+        "",
+        "CON",
+        "com1",
+        "x\0y",
+        "a" * 300,
+        "\\\\host\\share",
+        "C:\\x",
+        "-rf",
+        "\u202egnp.exe",
+        "a\nb",
+    ],
+)
+@pytest.mark.parametrize("template", ["{run_id}-{output_id}", "{output_id}", "sub/{output_id}"])
+async def test_no_id_leads_out_of_the_directory(
+    flora: FloraSession, tmp_path: Path, output_id: str, template: str
+) -> None:
+    inner = tmp_path / "deep" / "inner"
+    run = completed(text(output_id), run_id="../../run")
+    (path,) = await flora.save_outputs(run, inner, name=template)
+    assert set(files(tmp_path)) == {f"deep/inner/{name}" for name in (path.relative_to(inner).as_posix(), "_run.json")}
+    assert path.parent == (inner / "sub" if "sub" in template else inner)
+    assert len(path.name) <= 170
+    assert not DEVICE.fullmatch(path.name)
+
+
+@given(st.text())
+def test_a_safe_name_means_the_same_on_every_system(name: str) -> None:
+    safe = safe_name(name, "output")
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,81}", safe)
+    assert not DEVICE.fullmatch(safe)
+    assert safe_name(safe, "output") == safe or len(safe) > 80
+
+
+@given(st.lists(st.text(alphabet="aAbB/-2", max_size=4), max_size=8))
+def test_no_two_outputs_have_one_name(output_ids: list[str]) -> None:
+    names = output_names("{output_id}", completed(*map(text, output_ids)), None)
+    assert len({name.casefold() for name in names}) == len(output_ids)
+
+
+@pytest.mark.parametrize(
+    ("output_ids", "names"),
+    [
+        ("ooo", ["o", "o-2", "o-3"]),
+        ("oO", ["o", "O-2"]),
+        (["a", "a", "a-2"], ["a", "a-2", "a-2-2"]),
+        (["a/b", "a?b"], ["a_b", "a_b-2"]),
+    ],
+)
+async def test_outputs_of_one_name_get_numbers(
+    flora: FloraSession, tmp_path: Path, output_ids: Iterable[str], names: list[str]
+) -> None:
+    run = completed(*(text(output_id, str(number)) for number, output_id in enumerate(output_ids)))
+    paths = await flora.save_outputs(run, tmp_path, name="{output_id}")
+    assert [path.name for path in paths] == [f"{name}.txt" for name in names]
+    assert [path.read_text() for path in paths] == [str(number) for number in range(len(names))]
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("{technique_id}/{number:03}", "tech_1/001.txt"),
+        ("{{{output_id}}}", "{o}.txt"),
+        ("fixed", "fixed.txt"),
+        ("{output_id}.txt", "o.txt"),
+        ("v1.2-{output_id}", "v1.2-o.txt"),
+    ],
+)
+async def test_names_follow_a_template(flora: FloraSession, tmp_path: Path, template: str, name: str) -> None:
+    run = completed(text("o"), poll_url="https://app.flora.ai/api/v1/techniques/tech_1/runs/run_1")
+    (path,) = await flora.save_outputs(run, tmp_path, name=template)
+    assert path == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("template", "error", "words"),
+    [
+        ("../{output_id}", ValueError, "below the directory"),
+        ("a/../../{output_id}", ValueError, "below the directory"),
+        ("/tmp/{output_id}", ValueError, "below the directory"),  # noqa: S108 - it is refused
+        ("C:{output_id}", ValueError, "below the directory"),
+        ("..\\{output_id}", ValueError, "below the directory"),
+        ("{output_id:.0}", ValueError, "below the directory"),
+        ("{output_id}/", ValueError, "below the directory"),
+        ("", ValueError, "below the directory"),
+        (".", ValueError, "below the directory"),
+        ("a\0b", ValueError, "below the directory"),
+        ("{secret}", ValueError, "'secret'; there is run_id, technique_id, output_id, number"),
+        ("{}", ValueError, "there is run_id"),
+        ("{0}", ValueError, "there is run_id"),
+        ("{run_id.__class__}", ValueError, "there is run_id"),
+        ("{run_id[0]}", ValueError, "there is run_id"),
+        ("{", ValueError, "no template"),
+        ("{number:x!}", ValueError, "cannot be filled in"),
+        ("{output_id:{run_id}}", ValueError, "cannot be filled in"),
+        ("{technique_id}", ValueError, "which the run does not tell"),
+        (5, TypeError, "name must be text"),
+        (None, TypeError, "name must be text"),
+    ],
+)
+async def test_a_template_that_cannot_work_is_refused_before_anything_is_sent(
+    flora: FloraSession, tmp_path: Path, template: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        await flora.save_outputs(completed(text("o")), tmp_path / "inner", name=template)
+    assert not files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"run": "run_1"}, TypeError),
+        ({"directory": 5}, TypeError),
+        ({"directory": ""}, ValueError),
+        ({"max_bytes": 0}, ValueError),
+    ],
+)
+async def test_a_wrong_argument_is_refused(
+    flora: FloraSession, tmp_path: Path, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await save_outputs(flora._media, **{"run": completed(text("o")), "directory": tmp_path, **arguments})
+    assert not files(tmp_path)
+
+
+# The side-car
+
+
+def note_of(directory: Path, name: str = "run_1") -> Any:
+    return json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("run", "technique_id"),
+    [
+        (completed(), None),
+        (completed(poll_url="https://app.flora.ai/api/v1/techniques/a%2Fb/runs/run_1?x=1"), "a/b"),
+        (completed(poll_url="https://app.flora.ai/api/v1/runs/run_1"), None),
+        (
+            TechniqueRun(run_id="run_1", status="completed", technique=TechniqueReference(technique_id="tech_1")),
+            "tech_1",
+        ),
+    ],
+)
+async def test_the_side_car_names_the_technique_where_it_is_known(
+    flora: FloraSession, tmp_path: Path, run: Run, technique_id: str | None
+) -> None:
+    await flora.save_outputs(run, tmp_path)
+    assert note_of(tmp_path)["technique_id"] == technique_id
+    assert note_of(tmp_path)["inputs"] is None
+
+
+async def test_the_side_car_says_what_it_is_told(flora: FloraSession, tmp_path: Path) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    run = completed(text("o", "\ud83d"), charged_cost=0.05, created_at=moment, completed_at=moment)
+    inputs = {"prompt": "Stra\u00dfe \ud83d"}
+    await save_outputs(flora._media, run, tmp_path, technique_id="cctv-cam", inputs=inputs, sidecar_name="sub/{run_id}")
+    assert "Stra\u00dfe".encode() in (tmp_path / "sub" / "run_1.json").read_bytes()
+    note = note_of(tmp_path / "sub")
+    assert (note["technique_id"], note["inputs"], note["charged_cost"]) == ("cctv-cam", inputs, 0.05)
+    assert note["created_at"] == note["completed_at"] == "2026-01-02T03:04:00+00:00"
+    assert note["outputs"] == [{"output_id": "o", "type": "text", "file": "run_1-o.txt"}]
+
+
+@pytest.mark.parametrize("inputs", [{"photo": Path("x.png")}, {"photo": b"x"}, {"number": float("nan")}])
+async def test_inputs_that_are_no_json_are_refused_before_anything_is_saved(
+    flora: FloraSession, tmp_path: Path, inputs: dict[str, Any]
+) -> None:
+    with pytest.raises((TypeError, ValueError), match="JSON"):
+        await save_outputs(flora._media, completed(text("o")), tmp_path, inputs=inputs)
+    assert not files(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../{run_id}", "{output_id}", "{number}", "/x", ""])
+async def test_a_side_car_stays_in_the_directory_too(flora: FloraSession, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="sidecar_name"):
+        await save_outputs(flora._media, completed(text("o")), tmp_path / "inner", sidecar_name=name)
+    assert not files(tmp_path)
+
+
+async def test_a_side_car_is_kept_or_replaced_like_any_file_or_not_written(flora: FloraSession, tmp_path: Path) -> None:
+    run = completed(text("o"), charged_cost=1.0)
+    await flora.save_outputs(run, tmp_path, sidecar=False)
+    assert set(files(tmp_path)) == {"run_1-o.txt"}
+    await flora.save_outputs(run, tmp_path)
+    dearer = evolve(run, charged_cost=2.0)
+    await flora.save_outputs(dearer, tmp_path)
+    assert note_of(tmp_path)["charged_cost"] == 1.0
+    await flora.save_outputs(dearer, tmp_path, overwrite=True)
+    assert note_of(tmp_path)["charged_cost"] == 2.0
+
+
+async def test_an_output_does_not_take_the_place_of_the_side_car(
+    fake: FakeFlora, session_on: OpenSession, tmp_path: Path
+) -> None:
+    url = fake.add_media("data", b"{}", "application/json")
+    output = RunOutput(output_id="o", type="documentUrl", url=url)
+    (path,) = await session_on(fake).save_outputs(completed(output), tmp_path, name="{run_id}", overwrite=True)
+    assert files(tmp_path).keys() == {"run_1.bin", "run_1.json"}
+    assert path.read_bytes() == b"{}"
+    assert note_of(tmp_path)["outputs"][0]["file"] == "run_1.bin"
+
+
+async def test_a_side_car_that_cannot_be_written_is_an_error_and_the_outputs_are_there(
+    flora: FloraSession, tmp_path: Path
+) -> None:
+    (tmp_path / "run_1.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        await flora.save_outputs(completed(text("o")), tmp_path)
+    assert set(files(tmp_path)) == {"run_1-o.txt"}
+
+
+async def test_the_inputs_of_a_start_of_this_session_are_remembered(flora: FloraSession, tmp_path: Path) -> None:
+    run = await flora.run("cctv-cam", IMAGE)
+    await flora.save_outputs(run, tmp_path)
+    note = note_of(tmp_path, run.run_id)
+    assert (note["technique_id"], note["inputs"]) == ("cctv-cam", IMAGE)

@@ -1,0 +1,56 @@
+"""The clock whose sleeps take no time."""
+
+import asyncio
+import math
+
+import pytest
+
+from flora_async.testing import (
+    VirtualClock,
+)
+
+
+async def test_sleep_moves_the_time_and_is_written_down() -> None:
+    clock = VirtualClock(start=1000.0)
+    before = clock.monotonic()
+    for seconds in (2.5, 0, -1):
+        await clock.sleep(seconds)
+    assert (clock.time(), clock.monotonic() - before) == (1002.5, 2.5)
+    assert clock.sleeps == [2.5, 0, -1]
+
+
+async def test_sleeps_at_the_same_time_overlap() -> None:
+    clock = VirtualClock(start=0.0)
+    await asyncio.gather(clock.sleep(3), clock.sleep(5), clock.sleep(4))
+    assert clock.time() == 5.0
+
+
+async def test_a_cancelled_sleep_does_not_move_the_time() -> None:
+    clock = VirtualClock(start=0.0)
+    task = asyncio.create_task(clock.sleep(5))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert (task.cancelled(), clock.time()) == (True, 0.0)
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
+def test_the_time_cannot_be_moved_back_or_to_nowhere(clock: VirtualClock, seconds: float) -> None:
+    with pytest.raises(ValueError, match="forward"):
+        clock.advance(seconds)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf])
+async def test_a_sleep_without_an_end_is_refused(clock: VirtualClock, seconds: float) -> None:
+    with pytest.raises(ValueError, match="cannot sleep"):
+        await clock.sleep(seconds)
+    assert clock.sleeps == []
+
+
+def test_randomness_is_repeatable_or_constant() -> None:
+    one, two, other = VirtualClock(seed=1), VirtualClock(seed=1), VirtualClock(seed=2)
+    drawn = [one.random() for _ in range(5)]
+    assert drawn == [two.random() for _ in range(5)]
+    assert drawn != [other.random() for _ in range(5)]
+    assert all(0 <= number < 1 for number in drawn)
+    assert [VirtualClock(constant=0.25).random() for _ in range(2)] == [0.25, 0.25]

@@ -1,0 +1,283 @@
+"""What goes wrong with the local FLORA when it is told to."""
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from plain_client import Client, Watched, start_body
+
+from flora_async.testing import (
+    Cut,
+    Drop,
+    FakeAction,
+    FakeFlora,
+    FakeModel,
+    FakeTechnique,
+    Fault,
+    ForeignPollUrl,
+    Garbage,
+    Oversize,
+    Redirect,
+    Replace,
+    RetryAfter,
+    Slow,
+    Status,
+    Truncate,
+    VirtualClock,
+)
+
+FOREVER = 3600.0
+
+
+@pytest.fixture
+async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
+    async with FakeFlora(case="snake", run_seconds=10.0, clock=clock) as fake:
+        yield fake
+
+
+async def test_a_status_answers_in_the_envelope_and_does_not_act(client: Client) -> None:
+    client.fake.inject(Status(429, retry_after=2), on="start")
+    response, error = await client.start()
+    assert response.status == 429
+    assert response.headers["Retry-After"] == "2"
+    assert error == {"error": {"code": "rate_limited", "message": "Too Many Requests"}}
+    assert client.fake.runs == ()
+
+
+async def test_a_status_can_act_and_say_anything(client: Client) -> None:
+    date = "Wed, 21 Oct 2026 07:28:00 GMT"
+    client.fake.inject(Status(503, code="busy", message="Later.", retry_after=date, acts=True))
+    client.fake.inject(Status(500, body=b"{"))
+    response, error = await client.start()
+    assert (response.status, response.headers["Retry-After"]) == (503, date)
+    assert error == {"error": {"code": "busy", "message": "Later."}}
+    assert len(client.fake.runs) == 1
+    with pytest.raises(json.JSONDecodeError):
+        await client.start()
+    assert len(client.fake.runs) == 1
+
+
+async def test_retry_after_comes_with_a_normal_answer(client: Client) -> None:
+    _, run = await client.start()
+    client.fake.inject(RetryAfter(0.5), on="poll")
+    response, polled = await client.get(run["poll_url"])
+    assert (response.status, response.headers["Retry-After"]) == (200, "0.5")
+    assert polled == run
+
+
+@pytest.mark.parametrize("acts", [False, True])
+async def test_a_dropped_connection_gives_no_byte(client: Client, *, acts: bool) -> None:
+    client.fake.inject(Drop(acts=acts), on="start")
+    with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
+        await client.start()
+    assert len(client.fake.runs) == acts
+
+
+async def test_a_server_may_act_after_its_connection_has_dropped(client: Client) -> None:
+    late = Watched(Drop(acts=True, late=0.01))
+    client.fake.inject(late, on="start")
+    with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
+        await client.start()
+    await late.served.wait()
+    assert len(client.fake.runs) == 1
+
+
+@pytest.mark.parametrize("acts", [False, True])
+async def test_a_truncated_answer_ends_in_the_middle_of_its_body(client: Client, *, acts: bool) -> None:
+    client.fake.inject(Truncate(acts=acts), on="start")
+    headers = {"Authorization": "Bearer sk_test_local"}
+    url = f"{client.fake.base_url}/techniques/caption/runs"
+    async with client.http.post(url, json=start_body(), headers=headers) as response:
+        assert response.status == (201 if acts else 200)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert len(client.fake.runs) == acts
+
+
+@pytest.mark.parametrize("acts", [False, True])
+async def test_garbage_is_a_body_that_is_not_json(client: Client, *, acts: bool) -> None:
+    client.fake.inject(Garbage(b"<h1>Oops</h1>", status=502, acts=acts), on="start")
+    response, body = await client.start()
+    assert (response.status, response.content_type, body) == (502, "text/html", b"<h1>Oops</h1>")
+    assert len(client.fake.runs) == acts
+
+
+@pytest.mark.parametrize("acts", [False, True])
+@pytest.mark.parametrize("payload", [None, [], "run", {"run_id": 5, "runId": {}}])
+async def test_a_replaced_payload_is_sent_as_it_is(client: Client, payload: Any, *, acts: bool) -> None:
+    client.fake.inject(Replace(payload, acts=acts), on="start")
+    response, body = await client.start()
+    assert (response.status, body) == (200, payload)
+    assert len(client.fake.runs) == acts
+
+
+@pytest.mark.parametrize("case", ["camel", "snake"])
+@pytest.mark.parametrize("poll_urls", [True, False])
+async def test_a_foreign_poll_url_comes_in_an_otherwise_normal_answer(
+    http: aiohttp.ClientSession, case: Any, *, poll_urls: bool
+) -> None:
+    async with FakeFlora(case=case, poll_urls=poll_urls) as fake:
+        client = Client(fake, http)
+        fake.inject(ForeignPollUrl("https://evil.example/run"), times=2)
+        _, run = await client.start()
+        assert {run[name] for name in run.keys() & {"pollUrl", "poll_url"}} == {"https://evil.example/run"}
+        assert "runId" in run or "run_id" in run
+        response, error = await client.get("/runs/run_missing")
+        assert (response.status, "poll_url" in error) == (404, False)
+
+
+async def test_a_redirect_does_not_act(client: Client) -> None:
+    client.fake.inject(Redirect("https://evil.example/"), on="start")
+    client.fake.inject(Redirect(status=307), on="start")
+    response, _ = await client.start(allow_redirects=False)
+    assert (response.status, response.headers["Location"]) == (302, "https://evil.example/")
+    response, _ = await client.start(allow_redirects=False)
+    location = f"{client.fake.base_url}/techniques/caption/runs"
+    assert (response.status, response.headers["Location"]) == (307, location)
+    assert client.fake.runs == ()
+
+
+@pytest.mark.parametrize("where", ["before", "after", "body"])
+async def test_a_slow_answer_is_whole_in_the_end(client: Client, where: Any) -> None:
+    client.fake.inject(Slow(0.01, where=where), on="start")
+    response, run = await client.start()
+    assert (response.status, run["run_id"]) == (201, client.fake.runs[0].run_id)
+
+
+async def test_a_slow_body_begins_at_once(client: Client) -> None:
+    client.fake.inject(Slow(FOREVER, where="body"), on="start")
+    url = f"{client.fake.base_url}/techniques/caption/runs"
+    headers = {"Authorization": "Bearer sk_test_local"}
+    async with client.http.post(url, json=start_body(), headers=headers) as response:
+        assert (response.status, await response.content.readany() != b"") == (201, True)
+        assert len(client.fake.runs) == 1
+
+
+async def test_a_slow_server_acts_even_when_the_client_has_gone_away(client: Client) -> None:
+    slow = Watched(Slow(0.02))
+    client.fake.inject(slow, on="start")
+    task = asyncio.create_task(client.start())
+    await slow.arrived.wait()
+    assert client.fake.runs == ()
+    task.cancel()
+    await asyncio.wait([task])
+    await slow.served.wait()
+    assert len(client.fake.runs) == 1
+
+
+@pytest.mark.parametrize("fault", [Drop(acts=True), Truncate(), Slow(0.01, where="body"), Oversize(10**6), None])
+async def test_nothing_is_logged_when_the_client_has_gone_before_the_answer(
+    client: Client, caplog: pytest.LogCaptureFixture, fault: Fault | None
+) -> None:
+    late = Watched(fault, when_client_has_left=True)
+    client.fake.inject(late)
+    task = asyncio.create_task(client.start())
+    await late.arrived.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    await late.served.wait()
+    assert len(client.fake.runs) == 1
+    assert caplog.records == []
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_request_leaves_no_trace(
+    fake: FakeFlora, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", int(fake.origin.rpartition(":")[2]))
+    writer.write(b"POST /api/v1/techniques/caption/runs HTTP/1.1\r\nHost: local\r\nContent-Length: 9\r\n\r\n{")
+    await writer.drain()
+    await client.get("/technique-runs")
+    writer.close()
+    await writer.wait_closed()
+    await client.get("/technique-runs")
+    assert [request.operation for request in fake.requests] == ["history", "history"]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("acts", [False, True])
+@pytest.mark.parametrize("announce", [False, True])
+@pytest.mark.parametrize("size", [2, 3, 200_000])
+async def test_an_oversized_body_is_valid_json_of_exactly_that_size(
+    client: Client, size: int, *, announce: bool, acts: bool
+) -> None:
+    client.fake.inject(Oversize(size, announce=announce, acts=acts), on="start")
+    response, body = await client.start()
+    assert len(json.dumps(body)) == size
+    assert response.headers.get("Content-Length") == (str(size) if announce else None)
+    assert len(client.fake.runs) == acts
+
+
+async def test_a_client_may_leave_an_oversized_body_unread(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.fake.inject(Oversize(10**9))
+    async with client.http.get(client.fake.origin) as response:
+        assert await response.content.readany()
+    assert (await client.get("/technique-runs"))[0].status == 200
+    assert caplog.records == []
+
+
+async def test_faults_come_in_order_on_their_operation_and_then_are_over(client: Client) -> None:
+    fake = client.fake
+    fake.inject(Status(500), on="poll", times=2, after=1)
+    fake.inject(Status(502), on="poll", after=1)
+    fake.inject(Status(503), on="history", times=None)
+    statuses = [(await client.get("/runs/run_1"))[0].status for _ in range(6)]
+    # The second fault sees the polls that the first one leaves: it lets the first pass and takes the fourth.
+    assert statuses == [404, 500, 500, 502, 404, 404]
+    assert [(await client.get("/technique-runs"))[0].status for _ in range(3)] == [503, 503, 503]
+    fake.heal()
+    assert (await client.get("/technique-runs"))[0].status == 200
+
+
+@pytest.mark.parametrize("options", [{"on": "polls"}, {"times": 0}, {"after": -1}])
+def test_a_fault_for_no_request_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        FakeFlora().inject(Drop(acts=True), **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "error"),
+    [
+        (Status, {"status": 200}, ValueError),
+        (Garbage, {"status": 600}, ValueError),
+        (Redirect, {"status": 200}, ValueError),
+        (Replace, {"payload": {1, 2}}, TypeError),
+        (Slow, {"seconds": math.nan}, ValueError),
+        (Slow, {"seconds": math.inf}, ValueError),
+        (Slow, {"seconds": -1}, ValueError),
+        (Slow, {"seconds": True}, TypeError),
+        (Slow, {"seconds": 1, "where": "never"}, ValueError),
+        (Oversize, {"size": 1}, ValueError),
+        (Cut, {"after": -1}, ValueError),
+        (Drop, {"acts": False, "reads": -1}, ValueError),
+        (Drop, {"acts": True, "reads": 1}, ValueError),
+        (FakeTechnique, {"slug": ""}, ValueError),
+        (FakeTechnique, {"slug": "t", "inputs": {"prompt": "word"}}, ValueError),
+        (FakeTechnique, {"slug": "t", "optional_inputs": {"prompt": "word"}}, ValueError),
+        (FakeTechnique, {"slug": "t", "running": math.nan}, ValueError),
+        (FakeTechnique, {"slug": "t", "pending": "1"}, TypeError),
+        (FakeTechnique, {"slug": "t", "run_cost": -1}, ValueError),
+        (FakeTechnique, {"slug": "t", "run_cost": math.nan}, ValueError),
+        (FakeTechnique, {"slug": "t", "estimated_seconds": math.inf}, ValueError),
+        (FakeModel, {"model_id": "", "type": "image"}, ValueError),
+        (FakeModel, {"model_id": "m", "type": "imageUrl"}, ValueError),
+        (FakeAction, {"action_id": "a", "inputs": {"image": "imageUrl"}, "outputs": {}}, ValueError),
+        (FakeAction, {"action_id": "", "inputs": {}, "outputs": {}}, ValueError),
+        (FakeFlora, {"workspaces": ["local"]}, ValueError),
+        (FakeFlora, {"asset_ready_after": -1}, ValueError),
+        (FakeFlora, {"webhook_scale": -1}, ValueError),
+        (FakeFlora, {"webhook_timeout": "10"}, TypeError),
+        (FakeFlora, {"case": "kebab"}, ValueError),
+        (FakeFlora, {"idempotency": "never"}, ValueError),
+        (VirtualClock, {"start": math.nan}, ValueError),
+        (VirtualClock, {"constant": 1.0}, ValueError),
+    ],
+)
+def test_a_senseless_setting_is_refused_where_it_is_written(
+    make: Any, options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        make(**options)

@@ -1,0 +1,477 @@
+"""All operations, over real sockets: what each asks FLORA, and what becomes of the answer."""
+
+import inspect
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping
+from operator import attrgetter
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from aiohttp import web
+from conftest import SWIFT_POLL, SWIFT_RETRY
+from multidict import CIMultiDictProxy
+from operations_table import ODD, OPERATIONS, RUN, TICKET, Operation
+
+from flora_async import (
+    DecodeError,
+    FloraSession,
+    NotFoundError,
+    Page,
+    Pager,
+    RetryPolicy,
+    SubmissionUnknownError,
+    models,
+)
+
+# Made of several operations, and so no operation itself.
+COMPOSED = {"assets.upload"}
+CHANGES = [operation for operation in OPERATIONS if operation.changes]
+READS = [operation for operation in OPERATIONS if not operation.changes]
+LISTS = [operation for operation in OPERATIONS if isinstance(operation.result, list)]
+STARTS = [operation for operation in CHANGES if operation.kind == "start" and "techniques" not in operation.name]
+BY_NAME = {operation.name: operation for operation in OPERATIONS}
+# Below these names stands somebody's data; below the second ones, by somebody's keys, what FLORA has names for.
+FREE_FORM = {"params", "form_fields", "data", "style", "node_inputs", "node_outputs", "layer_editor_documents"}
+FREE_FORM |= {"default", "default_value"}
+BY_FREE_KEYS = {"created", "properties"}
+DROPPED = object()
+
+
+class Arrival(NamedTuple):
+    """A request as it came over the wire."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+
+class Stub:
+    """A server that notes what arrives, and answers what it is told to."""
+
+    base_url = ""
+
+    def __init__(self) -> None:
+        self.arrived: list[Arrival] = []
+        self.answers: deque[object] = deque()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        path = request.raw_path.partition("?")[0].removeprefix("/v1")
+        self.arrived.append(Arrival(request.method, path, dict(request.query), request.headers, await request.read()))
+        answer = self.answers.popleft()
+        if answer is DROPPED:
+            assert request.transport is not None
+            request.transport.close()
+        if isinstance(answer, int):
+            return web.json_response({"error": {"code": "x", "message": "y"}}, status=answer)
+        return web.json_response(answer if answer is not DROPPED else None)
+
+
+class Counts:
+    """Notes what the counts of traffic are told."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def sends(self, kind: str) -> None:
+        self.kinds.append(kind)
+
+    def is_limited(self, pause: float) -> None:
+        raise AssertionError(pause)
+
+
+@pytest.fixture
+async def stub() -> AsyncIterator[Stub]:
+    stub, app = Stub(), web.Application()
+    app.router.add_route("*", "/v1/{tail:.*}", stub.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    stub.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    yield stub
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def flora(stub: Stub) -> AsyncIterator[FloraSession]:
+    async with FloraSession("sk_test_1", base_url=stub.base_url, retry=SWIFT_RETRY, poll=SWIFT_POLL) as flora:
+        yield flora
+
+
+def spelled(value: Any, case: str) -> Any:
+    """FLORA's answer, as it spells it; data of somebody else stays as it is."""
+    if case == "snake" or not isinstance(value, dict | list):
+        return value
+    if isinstance(value, list):
+        return [spelled(item, case) for item in value]
+    return {camel(name): respelled(name, item, case) for name, item in value.items()}
+
+
+def respelled(name: str, value: Any, case: str) -> Any:
+    if name in FREE_FORM and isinstance(value, dict):
+        return value
+    if name in BY_FREE_KEYS:
+        return {key: spelled(item, case) for key, item in value.items()}
+    return spelled(value, case)
+
+
+def camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.title() for part in tail)
+
+
+async def call(flora: FloraSession, operation: Operation, *ids: str, **arguments: Any) -> Any:
+    """What an operation gives: a model, or the items of a list."""
+    answer = attrgetter(operation.name)(flora)(*(ids or operation.ids), **{**operation.needed, **arguments})
+    return [item async for item in answer] if isinstance(answer, Pager) else await answer
+
+
+def public_operations(thing: object, prefix: str) -> Iterator[str]:
+    for name in dir(thing):
+        if not name.startswith("_"):
+            value = getattr(thing, name)
+            yield from [prefix + name] if inspect.ismethod(value) else public_operations(value, f"{prefix}{name}.")
+
+
+every = pytest.mark.parametrize("operation", OPERATIONS, ids=attrgetter("name"))
+every_change = pytest.mark.parametrize("operation", CHANGES, ids=attrgetter("name"))
+every_read = pytest.mark.parametrize("operation", READS, ids=attrgetter("name"))
+
+
+def test_a_session_has_every_operation_of_flora_and_no_other() -> None:
+    flora = FloraSession("sk_test_1")
+    nouns = [name for name in dir(flora) if type(getattr(flora, name)).__module__.startswith("flora_async.resources")]
+    found = {name for noun in nouns if noun[0] != "_" for name in public_operations(getattr(flora, noun), f"{noun}.")}
+    assert found - COMPOSED == BY_NAME.keys()
+    assert len(OPERATIONS) == len(BY_NAME) == 40
+
+
+@pytest.mark.parametrize("case", ["snake", "camel"])
+@every
+async def test_all_that_is_given_is_sent_and_the_answer_is_read(
+    stub: Stub, flora: FloraSession, operation: Operation, case: str
+) -> None:
+    stub.answers.append(spelled(operation.answer, case))
+    key = {"idempotency_key": "row-57"} if operation.changes else {}
+    result = await call(flora, operation, **operation.optional, **key)
+    (request,) = stub.arrived
+    assert (request.method, request.path, request.query) == (operation.method, operation.path, operation.query)
+    assert (json.loads(request.body) if request.body else None) == operation.body
+    assert request.headers.get("Idempotency-Key") == key.get("idempotency_key")
+    assert result == operation.result
+    assert repr(result) == repr(operation.result)  # 25 and 25.0 are equal, and so are a str and its enum member
+
+
+@every
+async def test_what_is_left_out_is_not_sent(stub: Stub, flora: FloraSession, operation: Operation) -> None:
+    stub.answers.append(operation.answer)
+    await call(flora, operation)
+    (request,) = stub.arrived
+    assert request.query.keys() == operation.query.keys() - operation.optional.keys()
+    if operation.body is None:
+        assert not request.body
+    else:
+        body = json.loads(request.body)
+        assert body.pop("idempotency_key", None) in {None, request.headers["Idempotency-Key"]}
+        left = operation.body.keys() - operation.optional.keys() - {"idempotency_key"}
+        assert body == {**{name: operation.body[name] for name in left}, **operation.always}
+
+
+@every_change
+async def test_each_change_has_a_key_of_its_own(stub: Stub, flora: FloraSession, operation: Operation) -> None:
+    stub.answers.extend([operation.answer] * 2)
+    for _ in range(2):
+        await call(flora, operation)
+    first, second = (request.headers["Idempotency-Key"] for request in stub.arrived)
+    assert first != second
+    assert len(first) == 36
+
+
+@every_change
+async def test_a_change_in_doubt_is_sent_again_with_its_key_only_where_flora_heeds_it(
+    stub: Stub, flora: FloraSession, operation: Operation
+) -> None:
+    stub.answers.extend([DROPPED, operation.answer])
+    if operation.heeds_key:
+        assert await call(flora, operation) == operation.result
+        assert stub.arrived[0].headers["Idempotency-Key"] == stub.arrived[1].headers["Idempotency-Key"]
+    else:
+        with pytest.raises(SubmissionUnknownError) as caught:
+            await call(flora, operation)
+        assert caught.value.idempotency_key == stub.arrived[0].headers["Idempotency-Key"]
+        assert len(stub.arrived) == 1
+
+
+@every_change
+async def test_what_costs_money_is_not_sent_again_unless_flora_has_settled_it(stub: Stub, operation: Operation) -> None:
+    stub.answers.extend([DROPPED, operation.answer])
+    policy = RetryPolicy(initial=0.001, maximum=0.01, settle=None)
+    async with FloraSession("sk_test_1", base_url=stub.base_url, retry=policy) as flora:
+        if operation.heeds_key and operation.kind != "start":
+            assert await call(flora, operation) == operation.result
+        else:
+            with pytest.raises(SubmissionUnknownError):
+                await call(flora, operation)
+            assert len(stub.arrived) == 1
+
+
+@every_change
+async def test_a_refused_change_is_an_error_that_says_why(
+    stub: Stub, flora: FloraSession, operation: Operation
+) -> None:
+    stub.answers.append(404)
+    with pytest.raises(NotFoundError):
+        await call(flora, operation)
+
+
+@every_read
+async def test_a_read_is_sent_again_until_it_is_answered(stub: Stub, flora: FloraSession, operation: Operation) -> None:
+    stub.answers.extend([DROPPED, 503, operation.answer])
+    assert await call(flora, operation) == operation.result
+    assert not [request for request in stub.arrived if "Idempotency-Key" in request.headers]
+
+
+@every
+async def test_the_counts_of_traffic_know_what_is_sent(stub: Stub, flora: FloraSession, operation: Operation) -> None:
+    counts = Counts()
+    flora._road._traffic = counts
+    stub.answers.append(operation.answer)
+    await call(flora, operation)
+    assert counts.kinds == [operation.kind]
+
+
+# --- ids ---
+
+
+def path_ids(operation: Operation) -> dict[int | str, str]:
+    """The arguments that stand in the path: positions and names, with what the table gives them."""
+    named: dict[int | str, str] = {
+        name: value for name, value in operation.needed.items() if value in operation.path.split("/")
+    }
+    places: dict[int | str, str] = dict(enumerate(operation.ids))
+    return places | named
+
+
+IN_PATHS = [(operation, place) for operation in OPERATIONS for place in path_ids(operation)]
+every_id = pytest.mark.parametrize(
+    ("operation", "place"), IN_PATHS, ids=[f"{operation.name}-{place}" for operation, place in IN_PATHS]
+)
+
+
+def with_id(operation: Operation, place: int | str, value: Any) -> Operation:
+    if isinstance(place, int):
+        return operation._replace(ids=(value,))
+    return operation._replace(needed={**operation.needed, place: value})
+
+
+@pytest.mark.parametrize("value", ["a/b", "..", "größe ?#%2e", "a\\b"])
+@every_id
+async def test_an_id_is_one_segment_of_the_path_whatever_it_holds(
+    stub: Stub, flora: FloraSession, operation: Operation, place: int | str, value: str
+) -> None:
+    stub.answers.append(404)
+    with pytest.raises(NotFoundError):
+        await call(flora, with_id(operation, place, value))
+    sent = value.replace(".", "%2E") if value == ".." else quote(value, safe="")
+    given = path_ids(operation)[place]
+    assert stub.arrived[0].path == "/".join(sent if part == given else part for part in operation.path.split("/"))
+
+
+@pytest.mark.parametrize("value", ["", " \t", None, 5])
+@every_id
+async def test_an_id_that_names_nothing_is_refused_before_anything_is_sent(
+    stub: Stub, flora: FloraSession, operation: Operation, place: int | str, value: Any
+) -> None:
+    with pytest.raises(ValueError if isinstance(value, str) else TypeError, match="_id must"):
+        await call(flora, with_id(operation, place, value))
+    assert not stub.arrived
+
+
+# --- other arguments ---
+
+TEXTS = [
+    (operation, name)
+    for operation in OPERATIONS
+    for name, value in {**operation.needed, **operation.optional}.items()
+    if isinstance(value, str) and name not in path_ids(operation) and name != "cursor"
+]
+AN_ID = {"workspace_id": "ws_1"}
+BAD_ARGUMENTS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
+    ("assets.create", {"source": "http://example.com/a.png"}, ValueError, "https"),
+    ("assets.create", {"source": "photo.png"}, ValueError, "source"),
+    ("assets.create", {"source": "https://me:secret@example.com/"}, ValueError, "user information"),
+    ("actions.run", {"inputs": []}, ValueError, "inputs must not be empty"),
+    ("actions.run", {"inputs": {"type": "text"}}, TypeError, "inputs must be a sequence"),
+    ("actions.run", {"inputs": "text"}, TypeError, "inputs must be a sequence"),
+    ("actions.run", {"inputs": ["text"]}, TypeError, r"inputs\[0\] must be of type ActionInput or a mapping"),
+    ("actions.run", {"inputs": [{5: "x"}]}, TypeError, r"inputs\[0\] must have text for keys"),
+    ("actions.run", {"params": {"a": float("nan")}}, ValueError, "JSON"),
+    ("actions.run", {"params": {"a": object()}}, TypeError, "JSON"),
+    ("models.list", {"type": "t2i"}, ValueError, "image, video, audio, text"),
+    ("generations.create", {"type": "t2i"}, ValueError, "image, video, audio, text"),
+    ("generations.create", {"params": [1]}, TypeError, "params must be a mapping"),
+    ("generations.create", {"params": {5: "x"}}, TypeError, "text for keys, not 5"),
+    ("generations.create", {"callback_url": "http://example.com"}, ValueError, "callback_url"),
+    ("generations.create", {"idempotency_key": "a b"}, ValueError, "idempotency_key"),
+    ("generations.create", {"idempotency_key": ""}, ValueError, "idempotency_key"),
+    ("runs.start_generation", {"callback_url": 5}, TypeError, "callback_url"),
+    ("runs.start_technique", {"inputs": ["a"]}, TypeError, "inputs must be a mapping"),
+    ("feedback.record", {"kind": "praise"}, ValueError, "feature_request, bug"),
+    ("feedback.record", {"attempted_tools": "upload"}, TypeError, "attempted_tools must be a sequence"),
+    ("feedback.record", {"attempted_tools": [""]}, ValueError, "attempted_tools"),
+    ("workspaces.projects.run_nodes", {"node_ids": []}, ValueError, "1 to 50 nodes, not 0"),
+    ("workspaces.projects.run_nodes", {"node_ids": ["n"] * 51}, ValueError, "1 to 50 nodes, not 51"),
+    ("workspaces.projects.run_nodes", {"node_ids": "n1"}, TypeError, "node_ids must be a sequence"),
+    ("workspaces.projects.run_nodes", {"node_ids": ["n1", " "]}, ValueError, "node_ids"),
+    ("workspaces.projects.run_nodes", {"node_ids": ["n1", 5]}, TypeError, "node_ids"),
+    ("workspaces.projects.canvas.apply_changeset", {"remove": []}, ValueError, "at least one of add"),
+    ("workspaces.projects.canvas.apply_changeset", {"remove": "n1"}, TypeError, "remove must be a sequence"),
+    ("workspaces.projects.canvas.apply_changeset", {"remove": [""]}, ValueError, "remove"),
+    ("workspaces.projects.canvas.apply_changeset", {"connect": [("a", "b")]}, TypeError, r"connect\[0\] must be of"),
+    (
+        "workspaces.projects.canvas.apply_changeset",
+        {"add": [models.NodeAddition(ref="a", type="image", content_url="http://example.com/a.png")]},
+        ValueError,
+        "content_url",
+    ),
+    ("workspaces.projects.canvas.replace_definition", {"definition": "x"}, TypeError, "CanvasDefinition or a mapping"),
+    ("workspaces.library.folders.add_item", {"type": "video"}, ValueError, "image, text"),
+    ("workspaces.library.folders.add_item", {"source": None}, ValueError, "source is missing"),
+    ("workspaces.library.folders.add_item", {"type": "text"}, ValueError, "text is missing"),
+    ("workspaces.library.folders.add_item", {"source": "http://example.com/a.png"}, ValueError, "https"),
+    ("projects.canvas.update", {"node_params": {"a": "x"}}, TypeError, "NodeParameters or a mapping"),
+    ("projects.canvas.update", {"node_params": {"a": {"content_url": "x"}}}, ValueError, "'a'.*content_url"),
+    ("projects.canvas.update", {"node_params": models.NodeParameters(prompt="p")}, TypeError, "must be a mapping"),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_ARGUMENTS, ids=lambda bad: f"{bad[0]}-{bad[1]!r:.50}")
+async def test_a_bad_argument_is_refused_before_anything_is_sent(
+    stub: Stub, flora: FloraSession, bad: tuple[str, dict[str, Any], type[Exception], str]
+) -> None:
+    name, arguments, kind, words = bad
+    with pytest.raises(kind, match=words):
+        await call(flora, BY_NAME[name], **arguments)
+    assert not stub.arrived
+
+
+@pytest.mark.parametrize(("operation", "name"), TEXTS, ids=[f"{operation.name}-{name}" for operation, name in TEXTS])
+async def test_a_text_that_says_nothing_is_refused_before_anything_is_sent(
+    stub: Stub, flora: FloraSession, operation: Operation, name: str
+) -> None:
+    for nothing, kind in ((" ", ValueError), ("", ValueError), (5, (TypeError, ValueError))):
+        with pytest.raises(kind, match=name):
+            await call(flora, operation, **{name: nothing})
+    assert not stub.arrived
+
+
+# --- lists ---
+
+
+@pytest.mark.parametrize("limit", [0, 101, -1, True, "5", 2.0])
+@pytest.mark.parametrize("operation", [o for o in LISTS if "limit" in o.optional], ids=attrgetter("name"))
+async def test_a_limit_that_no_page_has_is_refused_before_anything_is_sent(
+    stub: Stub, flora: FloraSession, operation: Operation, limit: Any
+) -> None:
+    with pytest.raises(ValueError, match="limit must be a whole number from 1 to 100"):
+        await call(flora, operation, limit=limit)
+    assert not stub.arrived
+
+
+@pytest.mark.parametrize("operation", [o for o in LISTS if "cursor" in o.optional], ids=attrgetter("name"))
+async def test_a_list_goes_on_with_the_same_question_until_no_page_is_left(
+    stub: Stub, flora: FloraSession, operation: Operation
+) -> None:
+    stub.answers.extend([{**operation.answer, "meta": {"next_cursor": "c/2"}}, operation.answer])
+    assert await call(flora, operation, **operation.optional) == operation.result * 2
+    first, second = stub.arrived
+    assert second.query == {**first.query, "cursor": "c/2"}
+
+
+@pytest.mark.parametrize("operation", LISTS, ids=attrgetter("name"))
+async def test_awaiting_a_list_gives_its_first_page(stub: Stub, flora: FloraSession, operation: Operation) -> None:
+    stub.answers.append(operation.answer)
+    page = await attrgetter(operation.name)(flora)(*operation.ids, **operation.needed)
+    assert page == Page(items=tuple(operation.result))
+
+
+# --- what runs ---
+
+
+def without(answer: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    if "runs" in answer:
+        return {**answer, "runs": [without(run, *names) for run in answer["runs"]]}
+    return {name: value for name, value in answer.items() if name not in names}
+
+
+@pytest.mark.parametrize("operation", STARTS, ids=attrgetter("name"))
+async def test_whatever_was_started_can_be_waited_for(stub: Stub, flora: FloraSession, operation: Operation) -> None:
+    stub.answers.extend([without(operation.answer, "poll_url", "estimated_seconds"), RUN])
+    started = await call(flora, operation)
+    ticket = started.runs[0] if isinstance(started, models.NodeRuns) else started
+    assert ticket.poll_url is None
+    assert (await flora.wait_for_run(ticket)).is_completed
+    assert (stub.arrived[-1].method, stub.arrived[-1].path) == ("GET", "/runs/run_1")
+
+
+async def test_a_ticket_is_followed_by_its_poll_url(stub: Stub, flora: FloraSession) -> None:
+    stub.answers.extend([{**TICKET, "poll_url": f"{stub.base_url}/somewhere/else", "estimated_seconds": 0.01}, RUN])
+    await flora.wait_for_run(await call(flora, BY_NAME["generations.create"]))
+    assert stub.arrived[-1].path == "/somewhere/else"
+
+
+async def test_a_node_that_was_skipped_has_nothing_to_wait_for(stub: Stub, flora: FloraSession) -> None:
+    stub.answers.append(BY_NAME["workspaces.projects.run_nodes"].answer)
+    answer = await call(flora, BY_NAME["workspaces.projects.run_nodes"])
+    assert [run.is_started for run in answer.runs] == [True, False]
+    with pytest.raises(ValueError, match="was not started"):
+        await flora.wait_for_run(answer.runs[1])
+
+
+@pytest.mark.parametrize("answer", [{}, {"run_id": None}, {"run_id": ""}, {"run_id": 5}, {"runs": None}, []])
+@pytest.mark.parametrize("operation", STARTS, ids=attrgetter("name"))
+async def test_a_paid_answer_that_names_no_run_is_in_doubt(
+    stub: Stub, flora: FloraSession, operation: Operation, answer: object
+) -> None:
+    stub.answers.extend([answer] * 4)
+    with pytest.raises(SubmissionUnknownError) as caught:
+        await call(flora, operation)
+    assert isinstance(caught.value.__cause__, DecodeError)
+
+
+async def test_a_run_that_was_not_asked_for_is_refused(stub: Stub, flora: FloraSession) -> None:
+    stub.answers.append({**RUN, "run_id": "run_2"})
+    with pytest.raises(DecodeError, match="another run"):
+        await flora.generations.retrieve("run_1")
+
+
+async def test_a_run_is_told_where_it_can_be_asked_for_again(stub: Stub, flora: FloraSession) -> None:
+    stub.answers.append(without(RUN, "poll_url"))
+    assert (await flora.generations.retrieve("run_1")).poll_url == f"{stub.base_url}/runs/run_1"
+
+
+# --- the rest ---
+
+
+async def test_an_asset_can_be_reserved(stub: Stub, flora: FloraSession) -> None:
+    stub.answers.append(BY_NAME["assets.create"].answer)
+    await flora.assets.create(source="signed-url", workspace_id="ws_1")
+    assert json.loads(stub.arrived[0].body) == {"source": "signed-url", "workspace_id": "ws_1"}
+
+
+async def test_a_text_can_be_kept_without_a_source(stub: Stub, flora: FloraSession) -> None:
+    stub.answers.append(BY_NAME["workspaces.library.folders.add_item"].answer)
+    await flora.workspaces.library.folders.add_item("libfolder_1", **AN_ID, type="text", text="A text.")
+    assert json.loads(stub.arrived[0].body) == {"type": "text", "text": "A text."}
+
+
+async def test_a_definition_that_was_read_can_be_sent_back(stub: Stub, flora: FloraSession) -> None:
+    read = BY_NAME["workspaces.projects.canvas.retrieve_definition"].answer
+    unknown = {"nodes": [{**read["definition"]["nodes"][1], "new_field": ODD}], "new_part": ODD}
+    stub.answers.extend([{**read, "definition": {**read["definition"], **unknown}}, read])
+    canvas = await flora.workspaces.projects.canvas.retrieve_definition("prj_1", **AN_ID)
+    await flora.workspaces.projects.canvas.replace_definition("prj_1", **AN_ID, definition=canvas.definition)
+    assert json.loads(stub.arrived[1].body)["definition"] == {**read["definition"], **unknown}
