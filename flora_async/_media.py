@@ -4,7 +4,7 @@ FLORA names these hosts in its answers, so each URL is checked before anything g
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import urljoin
@@ -98,10 +98,11 @@ class MediaRoad:
         ):
             return
         body = b""
-        async for chunk in incoming.chunks():
-            body += chunk
-            if len(body) > _MOST_OF_AN_ERROR:
-                break
+        async with aclosing(incoming.chunks()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > _MOST_OF_AN_ERROR:
+                    break
         raise_for_status(Response(incoming.status, incoming.headers, body), self._clock.time())
 
 

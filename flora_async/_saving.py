@@ -101,7 +101,7 @@ class Saving:
         """
         from flora_async.downloads import save_outputs  # noqa: PLC0415 - loaded with the first file
 
-        start = self._starts.of(run.run_id)
+        start = self._starts.of(getattr(run, "run_id", ""))
         return await save_outputs(
             self._media,
             run,

@@ -100,12 +100,14 @@ class Incoming:
         """
         while True:
             try:
-                chunk = await self._content.readany()
+                # Not `readany`, which makes one piece of all that has come: for a large file that is another copy.
+                chunk, is_over = await self._content.readchunk()
             except _FAULTS as error:
                 raise _failure(self._request, error, self._idle, sent=True) from error
-            if not chunk:
+            if chunk:
+                yield chunk
+            elif not is_over:
                 return
-            yield chunk
 
 
 class Transport:
@@ -210,9 +212,11 @@ class Transport:
                     answer = answer.replace(self._authorization.rpartition(" ")[2].encode(), b"***")
                 return Response(response.status, response.headers, answer)
         except _FAULTS as error:
-            if isinstance(body, FormBody) and body.flaw is not None:
-                raise body.flaw from body.flaw.__cause__
-            raise _failure(request, error, timeout, sent=_sent(error, body), request_id=request_id) from error
+            flaw = body.flaw if isinstance(body, FormBody) else None
+            if flaw is None:
+                raise _failure(request, error, timeout, sent=_sent(error, body), request_id=request_id) from error
+        # Out here, since the flaw is the cause of that error already: no chain of causes may go in a circle.
+        raise flaw
 
     @asynccontextmanager
     async def stream(self, request: Request, *, idle: float | None) -> AsyncGenerator[Incoming, None]:

@@ -303,7 +303,7 @@ def instances(kind: type[AttrsInstance]) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.data(), st.sampled_from(["snake", "camel"]))
 def test_to_dict_and_json_and_decode_give_the_same_model(
     kind: type[AttrsInstance], data: st.DataObject, case: Case
@@ -336,7 +336,7 @@ def hostile(kind: type[AttrsInstance]) -> st.SearchStrategy[bytes]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(st.data())
 def test_whatever_is_sent_is_read_or_refused_with_a_short_decode_error(
     kind: type[AttrsInstance], data: st.DataObject

@@ -28,6 +28,7 @@ from flora_async import (
     UntrustedURLError,
 )
 from flora_async.downloads.disk import in_thread
+from flora_async.downloads.transfer import _PIECE as MOST_IN_MEMORY
 from flora_async.models import Asset
 from flora_async.testing import Cut, FakeFlora
 
@@ -797,9 +798,9 @@ async def test_redirects_come_to_an_end(session: FloraSession, open_host: OpenHo
 
 @contextmanager
 def a_small_disk() -> Iterator[None]:
-    """No file gets longer than 5 MB."""
+    """No file gets longer than 1 MB."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
     try:
         yield
     finally:
@@ -834,13 +835,28 @@ async def test_a_disk_that_is_full_ends_the_download_and_keeps_nothing(
 async def test_what_ends_a_download_is_told_and_not_what_the_disk_does_afterwards(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
+    first_came, over = asyncio.Event(), asyncio.Event()
+
+    async def in_two(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = 2 * MOST_IN_MEMORY
+        await response.prepare(request)
+        await response.write(bytes(MOST_IN_MEMORY))
+        await first_came.wait()
+        await response.write(b"more")
+        await over.wait()
+        return response
+
     def stop(received: int, _: int | None) -> None:
-        if received > 11_000_000:  # what cannot be written is on its way to the disk
+        if received == MOST_IN_MEMORY:
+            first_came.set()
+        if received > MOST_IN_MEMORY:  # what the disk does not take is on its way there
             raise KeyError("enough")
 
-    host = await open_host(honest(bytes(20_000_000)))
+    host = await open_host(in_two)
     with a_small_disk(), pytest.raises(KeyError, match="enough"):
         await session.download(host.url, tmp_path / "photo.png", progress=stop)
+    over.set()
     assert not names(tmp_path)
 
 
@@ -908,7 +924,7 @@ async def test_a_cancelled_download_leaves_nothing(
     assert len(host.requests) == 1
 
 
-async def test_file_work_is_seen_to_its_end_however_often_it_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+def test_file_work_is_seen_to_its_end_however_often_it_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     began, may_end = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -916,20 +932,22 @@ async def test_file_work_is_seen_to_its_end_however_often_it_is_cancelled(caplog
         may_end.wait()
         raise OSError("nobody asks any more")
 
-    waiting = asyncio.create_task(in_thread(work))
-    try:
-        while not began.is_set():
-            await asyncio.sleep(0.001)
-        for _ in range(3):
-            waiting.cancel()
-            await asyncio.sleep(0)
-        assert not waiting.done()
-    finally:
-        may_end.set()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    del waiting
-    gc.collect()  # when asyncio reports errors that nobody looked at
+    async def cancel_it() -> None:
+        waiting = asyncio.create_task(in_thread(work))
+        try:
+            while not began.is_set():
+                await asyncio.sleep(0.001)
+            for _ in range(3):
+                waiting.cancel()
+                await asyncio.sleep(0)
+            assert not waiting.done()
+        finally:
+            may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(cancel_it())
+    gc.collect()  # when asyncio tells of errors that nobody has looked at
     assert not caplog.records
 
 
