@@ -24,7 +24,7 @@ Progress = Callable[[int, int | None], object]
 """Called with the bytes that have come and the bytes that there are; None = the host does not say."""
 
 # Going into a thread costs more than writing a MiB does. And new memory for each piece costs more than to copy it does.
-_PIECE: Final = 2 * 1024 * 1024
+_PIECE: Final = 4 * 1024 * 1024
 # A number that is longer than this is no size of a file.
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
 _LENGTH: Final = re.compile(r"\d{1,18}")
