@@ -46,8 +46,8 @@ class Alarm:
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, or return at once when the run is heard to have ended; that is heeded once."""
-        rung = None if self._is_heeded else self._rung
-        if rung is None:
+        rung = self._rung
+        if rung is None or self._is_heeded:
             await self._clock.sleep(seconds)
             return
         async with asyncio.TaskGroup() as group:
