@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 
 from aiohttp import MultipartWriter
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesPayload, Payload
+from aiohttp.payload import Payload
 from attrs import field, frozen
 
 from flora_async.errors import UploadError
@@ -39,28 +39,27 @@ class Form:
     progress: Callable[[int], object] | None = None
 
 
-class JsonBody(BytesPayload):
+class JsonBody(Payload):
     """A body that remembers whether any of it was handed to the network: without a body nothing is started."""
 
     def __init__(self, body: bytes, on_sent: Callable[[], None] | None) -> None:
         super().__init__(body, content_type=_JSON)
         self.written = False
+        self._body = body
+        self._size = len(body)
         self._on_sent = on_sent
 
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The body as text."""
+        return self._body.decode(encoding, errors)
+
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it, and note that it was."""
-        self._note()
-        await super().write(writer)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write it, and note that it was."""
-        self._note()
-        await super().write_with_length(writer, content_length)
-
-    def _note(self) -> None:
+        """Write it, piece by piece if it is large, and note that it was."""
         self.written = True
         if self._on_sent is not None:
             self._on_sent()
+        for start in range(0, len(self._body), _CHUNK):
+            await writer.write(self._body[start : start + _CHUNK])
 
 
 class FormBody(MultipartWriter):
@@ -116,7 +115,7 @@ class _FilePart(Payload):
         """Read the file and write it."""
         form, sent = self._form, 0
         with self._noting("The file could not be read", OSError):
-            file = await asyncio.to_thread(form.open)
+            file = await _opened(form.open)
         try:
             while sent < form.size:
                 with self._noting("The file could not be read", OSError, ValueError):
@@ -144,3 +143,18 @@ class _FilePart(Payload):
                 flaw.__cause__ = error
             self._on_flaw(flaw)
             raise
+
+
+async def _opened(open_file: Callable[[], BinaryIO]) -> BinaryIO:
+    """Open a file in a thread. Cancelled meanwhile, the thread opens it all the same: then it is closed again."""
+    opening = asyncio.get_running_loop().run_in_executor(None, open_file)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opening: "asyncio.Future[BinaryIO]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -64,7 +64,10 @@ class MediaRoad:
         request = self._transport.media_request(method, self._endpoints.media(url), body=form)
 
         async def attempt() -> None:
-            raise_for_status(await self._transport.send(request, timeout=self._idle), self._clock.time())
+            response = await self._transport.send(request, timeout=self._idle)
+            if response.status in _REDIRECTS:
+                raise UntrustedURLError(response.headers.get("location", ""), "a storage host must not redirect a file")
+            raise_for_status(response, self._clock.time())
 
         await self.retry(attempt, f"{method} {request.path}")
 

@@ -7,6 +7,7 @@ then only its path and query are put behind the origin that we know. So no two p
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
+from socket import inet_aton, inet_ntoa
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -90,8 +91,9 @@ def is_loopback(host: str) -> bool:
 
 def _is_public(host: str) -> bool:
     try:
-        return ip_address(host).is_global
-    except ValueError:
+        address = host if ":" in host else inet_ntoa(inet_aton(host))  # which also reads 127.1, 0x7f.1 and 2130706433
+        return ip_address(address).is_global
+    except (OSError, ValueError):
         return host != "localhost" and not host.endswith((".localhost", ".local", ".internal"))
 
 
@@ -244,5 +246,5 @@ def check_https(name: str, url: object) -> str:
         raise TypeError(f"{name} must be a URL as text, not {url!r}")
     origin = _origin_or_error(name, url)
     if origin.scheme != "https":
-        raise ValueError(f"{name} {url!r} must start with https://: FLORA calls no other")
+        raise ValueError(f"{name} {url!r} must start with https://: FLORA follows no other")
     return url

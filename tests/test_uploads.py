@@ -1,6 +1,7 @@
 """Files on their way to FLORA: whole, once, without the key where it must not go, whatever the network does."""
 
 import asyncio
+import gc
 import io
 import os
 import tracemalloc
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 from conftest import OpenSession
 
-from flora_async import ConflictError, FloraSession, RetryPolicy, UntrustedURLError, UploadError
+from flora_async import FloraSession, PermissionDeniedError, RetryPolicy, UntrustedURLError, UploadError
 from flora_async._files import CONTENT_TYPES
 from flora_async.models import Asset
-from flora_async.testing import Drop, FakeFlora, Garbage, Replace, Slow, Status, Truncate
+from flora_async.testing import Drop, FakeFlora, Garbage, Redirect, Replace, Slow, Status, Truncate
 from flora_async.testing._samples import png
 
 PNG = png("a photo")
@@ -69,6 +70,34 @@ async def test_what_is_larger_than_four_megabytes_is_stored_at_the_storage_host(
     assert (kept.content, kept.name, kept.project_id) == (body, "big.png", "prj_local")
     assert asset.is_ready
     assert uploads(fake) == (size > 4 * 1024**2)
+
+
+async def test_create_takes_a_small_file_too_under_a_key_of_ones_own(fake: FakeFlora, flora: FloraSession) -> None:
+    options: Any = {"workspace_id": HOME, "folder": "in", "idempotency_key": "photo-1"}
+    asset = await flora.assets.create(file=SMALL, **options)
+    assert await flora.assets.create(file=SMALL, **options) == asset
+    (kept,) = fake.assets
+    assert (kept.asset_id, kept.content) == (asset.asset_id, SMALL)
+    assert {request.headers["Idempotency-Key"] for request in fake.requests} == {"photo-1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "one of two: source .* or file"),
+        ({"source": "https://example.com/a.png", "file": SMALL}, "one of two"),
+        ({"file": SMALL + bytes(5 * 1024**2)}, "more than 4 MB: use assets.upload"),
+        ({"file": b""}, "is empty"),
+        ({"file": SMALL, "idempotency_key": "a b"}, "idempotency_key"),
+    ],
+    ids=["nothing", "both", "large", "empty", "bad key"],
+)
+async def test_create_refuses_what_is_not_one_source_or_one_small_file(
+    fake: FakeFlora, flora: FloraSession, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        await flora.assets.create(workspace_id=HOME, **given)
+    assert fake.requests == []
 
 
 async def test_the_key_does_not_go_to_the_storage_host(fake: FakeFlora, flora: FloraSession, large: Path) -> None:
@@ -162,11 +191,46 @@ async def test_an_asset_that_failed_is_sent_once_more(fake: FakeFlora, flora: Fl
     assert uploads(fake) == 4
 
 
+async def test_a_refusal_that_flora_does_not_know_of_is_met_with_another_asset(
+    fake: FakeFlora, flora: FloraSession, large: Path
+) -> None:
+    fake.inject(Status(403), on="upload")
+    asset = await flora.assets.upload(large, workspace_id=HOME)
+    assert asset.is_ready
+    assert [kept.status for kept in fake.assets] == ["pending_upload", "ready"]
+
+
+async def test_an_upload_whose_end_nobody_confirms_is_no_start_in_doubt(
+    fake: FakeFlora, flora: FloraSession, large: Path
+) -> None:
+    fake.inject(Status(500), on="assets.complete", times=None)
+    with pytest.raises(UploadError, match="Nothing was spent: upload again"):
+        await flora.assets.upload(large, workspace_id=HOME)
+
+
+async def test_a_storage_host_that_redirects_is_not_followed(fake: FakeFlora, flora: FloraSession, large: Path) -> None:
+    fake.inject(Redirect("https://evil.example/"), on="upload", times=None)
+    with pytest.raises(UntrustedURLError, match="must not redirect"):
+        await flora.assets.upload(large, workspace_id=HOME)
+    assert uploads(fake) == 1
+
+
+@pytest.mark.parametrize("moment", range(0, 60, 3))
+async def test_a_cancelled_upload_leaves_no_file_open(flora: FloraSession, large: Path, moment: int) -> None:
+    upload = asyncio.create_task(flora.assets.upload(large, workspace_id=HOME))
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    upload.cancel()
+    await asyncio.wait([upload])
+    await asyncio.to_thread(lambda: None)  # whatever a thread had begun is over
+    gc.collect()  # an open file would be reported now, and every warning is an error
+
+
 async def test_a_storage_host_that_refuses_twice_is_believed(fake: FakeFlora, flora: FloraSession, large: Path) -> None:
     fake.inject(Status(403), on="upload", times=None)
-    with pytest.raises(UploadError, match=r"refused twice: 403 .*; then 409 ") as caught:
+    with pytest.raises(UploadError, match="refused twice: 403 ") as caught:
         await flora.assets.upload(large, workspace_id=HOME)
-    assert isinstance(caught.value.__cause__, ConflictError)
+    assert isinstance(caught.value.__cause__, PermissionDeniedError)
 
 
 async def test_an_asset_that_never_gets_ready_is_not_waited_for_for_ever(session_on: OpenSession) -> None:
@@ -251,6 +315,8 @@ async def test_no_file_name_can_break_the_form(fake: FakeFlora, flora: FloraSess
         (SMALL, {"workspace_id": 5}, TypeError, "workspace_id must be text"),
         (SMALL, {"timeout": -1}, ValueError, "timeout"),
         (5, {}, TypeError, "must be a path, bytes or a file"),
+        ("", {}, ValueError, "must not be empty"),
+        (SMALL, {"progress": 5}, TypeError, "plain function of two numbers"),
     ],
     ids=repr,
 )

@@ -1,15 +1,23 @@
 """FLORA's own operations on assets, of which uploading is made."""
 
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from flora_async import models
+from flora_async._bodies import Form
+from flora_async._codec import decode
+from flora_async._files import Content, FileSource, read_content
 from flora_async._pages import Pager
 from flora_async._road import Road
 from flora_async._urls import check_https, segment
+from flora_async._wire import check_idempotency_key
 from flora_async.resources._arguments import optional, words
 from flora_async.resources._operation import change, listed, read
 
 SIGNED_URL: Final = "signed-url"
+LARGEST_DIRECT: Final = 4 * 1024 * 1024
 
 
 class AssetOperations:
@@ -21,7 +29,8 @@ class AssetOperations:
     async def create(  # noqa: PLR0913 - FLORA's own fields
         self,
         *,
-        source: str,
+        source: str | None = None,
+        file: FileSource | None = None,
         workspace_id: str,
         content_type: str | None = None,
         file_name: str | None = None,
@@ -29,11 +38,14 @@ class AssetOperations:
         project_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> "models.Asset":
-        """Make an asset of a URL, or reserve one for bytes to be handed in (FLORA's `POST /assets`).
+        """Make an asset of a URL or a file, or reserve one for bytes to be handed in (FLORA's `POST /assets`).
+
+        `upload` takes files of any size, whichever way they have to go, and waits until they can be used.
 
         Args:
             source: A public https URL of a file of up to 50 MB, which FLORA fetches; or `signed-url`: then the asset's
                 `upload` says where the bytes belong, and `complete` comes after them.
+            file: Instead, a file of up to 4 MB: a path, bytes, or a file open for reading bytes.
             workspace_id: The workspace it will belong to (`ws_…`).
             content_type: The type of the file, such as `image/png`.
             file_name: What to call the file.
@@ -47,22 +59,32 @@ class AssetOperations:
         Raises:
             SubmissionUnknownError: The asset may exist, but no answer says so.
             FloraError: FLORA refused, or was never reached; there is no asset.
-            ValueError: `source` is neither, or an argument is blank; nothing was sent.
+            ValueError: There is neither one source nor one file, the file is too large or of a type that FLORA does not
+                take, or an argument is blank; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
+            OSError: The file cannot be read; nothing was sent.
 
         Example:
             >>> asset = await flora.assets.create(source="https://example.com/photo.png", workspace_id="ws_local")
             >>> asset.is_ready
             True
         """
-        body = {
-            "source": source if source == SIGNED_URL else check_https("source", source),
+        if (source is None) is (file is None):
+            raise ValueError("assets.create takes one of two: source (an https URL, or 'signed-url'), or file")
+        given = {
             "workspace_id": words("workspace_id", workspace_id),
             "content_type": optional(words, "content_type", content_type),
             "file_name": optional(words, "file_name", file_name),
             "folder": optional(words, "folder", folder),
             "project_id": optional(words, "project_id", project_id),
         }
+        if file is not None:
+            content = await asyncio.to_thread(read_content, file, content_type=content_type, file_name=file_name)
+            if content.size > LARGEST_DIRECT:
+                raise ValueError(f"{content.name!r:.60} has {content.size:,} bytes, more than 4 MB: use assets.upload")
+            form = form_of(content, {**given, "content_type": content.content_type, "file_name": content.name})
+            return await create_directly(self._road, form, idempotency_key)
+        body = {"source": source if source == SIGNED_URL else check_https("source", source), **given}
         return await change(self._road, "POST", "/assets", models.Asset, body=body, idempotency_key=idempotency_key)
 
     async def complete(self, asset_id: str, *, idempotency_key: str | None = None) -> "models.Asset":
@@ -166,3 +188,32 @@ class AssetOperations:
             'url'
         """
         return await read(self._road, f"/assets/{segment('asset_id', asset_id)}", models.Asset)
+
+
+def form_of(
+    content: Content,
+    fields: Mapping[str, str | None],
+    file_field: str = "file",
+    told: Callable[[int], object] | None = None,
+) -> Form:
+    """A form with a file in it; fields that are None are left out."""
+    return Form(
+        fields={name: text for name, text in fields.items() if text is not None},
+        file_field=file_field,
+        file_name=content.name,
+        content_type=content.content_type,
+        size=content.size,
+        open=content.open,
+        progress=told,
+    )
+
+
+async def create_directly(road: Road, form: Form, idempotency_key: str | None = None) -> "models.Asset":
+    """Make an asset by one request with the whole file in it: it costs nothing, so it may be repeated at will.
+
+    Raises:
+        FloraError: Any error of the request, after all retries.
+    """
+    key = str(uuid.uuid4()) if idempotency_key is None else check_idempotency_key(idempotency_key)
+    request = road.request("POST", "/assets", body=form, idempotency_key=key)
+    return await road.fetch(request, lambda answer: decode(answer.body, models.Asset, request_id=answer.request_id))

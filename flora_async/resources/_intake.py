@@ -86,8 +86,8 @@ class Intake:
 
 
 def flaws_of(drafts: Sequence[Draft], technique: Technique | None) -> list[FieldError]:
-    """What is wrong with inputs for a technique; nothing where the technique is not known."""
-    if technique is None:
+    """What is wrong with inputs for a technique; nothing where FLORA does not tell what it takes."""
+    if technique is None or not technique.inputs:
         return []
     known = {item.id: item for item in technique.inputs}
     flaws = []

@@ -4,27 +4,25 @@ FLORA's page "Create an asset" has the three ways; an upload costs nothing, so w
 """
 
 import asyncio
-import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final
 
-from flora_async._bodies import Form
 from flora_async._clock import Clock
-from flora_async._codec import decode
 from flora_async._files import Content, FileSource, read_content
 from flora_async._media import MediaRoad
 from flora_async._retry import PollSchedule
 from flora_async._road import Road
 from flora_async._urls import check_https
-from flora_async._wire import Response, is_transient
+from flora_async._wire import is_transient
 from flora_async.config import PollPolicy, check_number
 from flora_async.errors import APIStatusError, FloraError, IdempotencyError, SubmissionUnknownError, UploadError
 from flora_async.models import Asset, AssetStatus
-from flora_async.resources._assets import SIGNED_URL, AssetOperations
+from flora_async.resources._assets import LARGEST_DIRECT, SIGNED_URL, AssetOperations, create_directly, form_of
 from flora_async.resources._workspace import HomeWorkspace
 
 UploadSource = str | FileSource
@@ -33,7 +31,6 @@ UploadSource = str | FileSource
 Progress = Callable[[int, int], object]
 """Called with the bytes that are sent and the bytes that there are."""
 
-_LARGEST_DIRECT: Final = 4 * 1024 * 1024
 _ATTEMPTS: Final = 3
 _MOST_REMEMBERED: Final = 10_000
 _IN_DOUBT: Final = (SubmissionUnknownError, IdempotencyError)
@@ -86,7 +83,11 @@ class Uploads:
         """Bring a file to FLORA and wait until it can be used; `Assets.upload` documents it."""
         if timeout is not None:
             check_number("timeout", timeout)
-        options = {"folder": folder, "project_id": project_id}
+        if progress is not None and (not callable(progress) or iscoroutinefunction(progress)):
+            raise TypeError(f"progress must be a plain function of two numbers, not {progress!r:.60}")
+        if source == "":
+            raise ValueError("source must not be empty: pass an https URL, or the path of a file")
+        options: dict[str, Any] = {"folder": folder, "project_id": project_id}
         if isinstance(source, str) and "://" in source:
             check_https("source", source)
             home = await self._home.choose(workspace_id)
@@ -125,19 +126,17 @@ class Uploads:
         self,
         content: Content,
         home: str,
-        options: dict[str, str | None],
+        options: dict[str, Any],
         progress: Progress | None,
         timeout: float | None,  # noqa: ASYNC109 - as above
     ) -> Asset:
         told = None if progress is None else lambda sent: progress(sent, content.size)
         named = {**options, "content_type": content.content_type, "file_name": content.name}
-        if content.size <= _LARGEST_DIRECT:
-            fields = {"workspace_id": home, **{name: text for name, text in named.items() if text is not None}}
-            form = _form(content, fields, "file", told)
-            return await self._ready(await _begun_anew(lambda: self._create_with(form)), timeout)
-        asset = await _begun_anew(
-            partial(self._assets.create, source=SIGNED_URL, workspace_id=home, **named),
-        )
+        if content.size <= LARGEST_DIRECT:
+            form = form_of(content, {"workspace_id": home, **named}, told=told)
+            return await self._ready(await _begun_anew(partial(create_directly, self._road, form)), timeout)
+        reserve = partial(self._assets.create, source=SIGNED_URL, workspace_id=home, **named)
+        asset = await _begun_anew(reserve)
         try:
             return await self._store(asset, content, told, timeout)
         except (APIStatusError, UploadError) as error:
@@ -145,16 +144,11 @@ class Uploads:
                 raise
             first = error
         try:
-            asset = await _begun_anew(partial(self._assets.retry, asset.asset_id))
+            asset = await self._renewed(asset, reserve)
             return await self._store(asset, content, told, timeout)
         except APIStatusError as error:
             why = f"{first}; then {error}" if error.status != getattr(first, "status", None) else str(error)
             raise UploadError(f"{content.name!r:.60} was refused twice: {why}", asset) from error
-
-    async def _create_with(self, form: Form) -> Asset:
-        """One request with the whole file in it."""
-        request = self._road.request("POST", "/assets", body=form, idempotency_key=str(uuid.uuid4()))
-        return await self._road.fetch(request, _read_asset)
 
     async def _store(
         self,
@@ -167,9 +161,18 @@ class Uploads:
         place = asset.upload
         if place is None or place.method.upper() not in _METHODS:
             raise UploadError(f"FLORA named no place to upload {asset.asset_id!r:.60} to", asset)
-        form = _form(content, place.form_fields, place.file_field, told)
+        form = form_of(content, place.form_fields, place.file_field, told)
         await self._media.store(place.method.upper(), place.url, form)
         return await self._ready(await self._completed(asset.asset_id), timeout)
+
+    async def _renewed(self, asset: Asset, reserve: Callable[[], Awaitable[Asset]]) -> Asset:
+        """Another place for the file: of the same asset, or of another while FLORA does not know that it has failed."""
+        try:
+            return await _begun_anew(partial(self._assets.retry, asset.asset_id))
+        except APIStatusError as error:
+            if is_transient(error):
+                raise
+            return await _begun_anew(reserve)
 
     async def _completed(self, asset_id: str) -> Asset:
         """The asset once FLORA knows that its file is there, also where the answer to that got lost."""
@@ -180,7 +183,10 @@ class Uploads:
                 asset = await self._assets.retrieve(asset_id)
                 if asset.status != AssetStatus.PENDING_UPLOAD:
                     return asset
-        return await self._assets.complete(asset_id)
+        try:
+            return await self._assets.complete(asset_id)
+        except SubmissionUnknownError as error:
+            raise UploadError("FLORA's answers did not arrive. Nothing was spent: upload again") from error
 
     async def _ready(self, asset: Asset, timeout: float | None) -> Asset:  # noqa: ASYNC109 - on the session's clock
         """The asset once it can be used."""
@@ -219,19 +225,3 @@ def _is_worth_another_place(error: FloraError) -> bool:
     if isinstance(error, UploadError):
         return error.asset is not None and error.asset.is_failed
     return not is_transient(error)
-
-
-def _form(content: Content, fields: Any, file_field: str, told: Callable[[int], object] | None) -> Form:  # noqa: ANN401 - texts by name
-    return Form(
-        fields=fields,
-        file_field=file_field,
-        file_name=content.name,
-        content_type=content.content_type,
-        size=content.size,
-        open=content.open,
-        progress=told,
-    )
-
-
-def _read_asset(response: Response) -> Asset:
-    return decode(response.body, Asset, request_id=response.request_id)
