@@ -4,6 +4,7 @@ import asyncio
 import gc
 import gzip
 import random
+import re
 import resource
 import threading
 import tracemalloc
@@ -278,7 +279,10 @@ async def test_an_output_and_an_asset_name_their_files(
 ) -> None:
     host = await open_host(honest())
     output = RunOutput(output_id="../image 1", type=OutputType.IMAGE, url=host.url)
-    assert (await session.download(output, tmp_path)).name == "_image_1.png"
+    first = await session.download(output, tmp_path)
+    assert re.fullmatch(r"_image_1-[0-9a-f]{8}\.png", first.name)
+    later = RunOutput(output_id=output.output_id, type=OutputType.IMAGE, url=f"{host.url}?of=another-run")
+    assert (await session.download(later, tmp_path)).name != first.name
     asset = Asset(asset_id="asset_1", status="ready", url=host.url, name="My photo.JPEG")
     assert (await session.download(asset, tmp_path)).name == "My_photo.png"
     unnamed = Asset(asset_id="asset_1", status="ready", url=host.url)
@@ -295,14 +299,14 @@ async def test_a_text_is_written_as_it_is(session: FloraSession, tmp_path: Path)
     seen: list[tuple[int, int | None]] = []
     output = RunOutput(output_id="caption", type=OutputType.TEXT, url=text)
     path = await session.download(output, tmp_path, progress=lambda *numbers: seen.append(numbers))
-    assert path.name == "caption.txt"
+    assert re.fullmatch(r"caption-[0-9a-f]{8}\.txt", path.name)
     content = path.read_bytes()
     assert content == text.encode(errors="backslashreplace")
     assert seen == [(len(content), len(content))]
     assert (await session.download(output, tmp_path / "own.md")).name == "own.md"
     with pytest.raises(DownloadError, match="max_bytes"):
         await session.download(output, tmp_path / "short", max_bytes=5)
-    assert names(tmp_path) == ["caption.txt", "own.md"]
+    assert names(tmp_path) == [path.name, "own.md"]
 
 
 async def test_without_a_session_a_file_is_saved_all_the_same(open_host: OpenHost, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from flora_async import (
 )
 from flora_async.downloads import save_outputs
 from flora_async.downloads.names import output_names, safe_name
-from flora_async.testing import Cut, FakeFlora, FakeTechnique, Status
+from flora_async.testing import Cut, FakeFlora, FakeTechnique, Garbage, Status
 
 PNG = b"\x89PNG\r\n\x1a\n"
 DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -382,3 +382,32 @@ async def test_the_inputs_of_a_start_of_this_session_are_remembered(flora: Flora
     await flora.save_outputs(run, tmp_path)
     note = note_of(tmp_path, run.run_id)
     assert (note["technique_id"], note["inputs"]) == ("cctv-cam", IMAGE)
+
+
+async def test_a_file_of_another_run_is_neither_covered_nor_taken_for_this_ones(
+    fake: FakeFlora, flora: FloraSession, tmp_path: Path
+) -> None:
+    first, second = [await flora.run("cctv-cam", IMAGE) for _ in range(2)]
+    (path,) = await flora.save_outputs(first, tmp_path, name="{technique_id}-{number}")
+    content = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"not known to be of .* a name with \{run_id\}"):
+        await flora.save_outputs(second, tmp_path, name="{technique_id}-{number}")
+    assert path.read_bytes() == content
+    assert not (tmp_path / f"{second.run_id}.json").exists()
+    assert await flora.save_outputs(first, tmp_path, name="{technique_id}-{number}") == (path,)
+    (path,) = await flora.save_outputs(second, tmp_path, name="{technique_id}-{number}", overwrite=True)
+    assert path.read_bytes() != content
+    assert len(fake.runs) == 2
+
+
+async def test_a_page_that_comes_instead_of_an_image_is_not_saved_as_one(
+    fake: FakeFlora, flora: FloraSession, tmp_path: Path
+) -> None:
+    run = await flora.run("cctv-cam", IMAGE)
+    fake.inject(Garbage(), on="media")
+    (path,) = await flora.save_outputs(run, tmp_path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    fake.inject(Garbage(), on="media", times=None)
+    with pytest.raises(DownloadError, match="text/html came instead of the file"):
+        await flora.save_outputs(run, tmp_path / "again")
+    assert not list((tmp_path / "again").glob("*"))

@@ -1,5 +1,6 @@
 """Where results go: one file, or all outputs of a run with a note of where they came from."""
 
+import hashlib
 import inspect
 import json
 import os
@@ -25,9 +26,10 @@ from flora_async.downloads.names import (
 )
 from flora_async.downloads.transfer import Progress, Transfer
 from flora_async.errors import DownloadError, FloraError
-from flora_async.models import Asset, Run, RunOutput, TechniqueRun
+from flora_async.models import Asset, OutputType, Run, RunOutput, TechniqueRun
 
 _LARGEST_FILE: Final = 2 * 1024**3
+_MEDIA: Final = frozenset({OutputType.IMAGE, OutputType.VIDEO, OutputType.AUDIO})
 _TECHNIQUE_IN_URL: Final = re.compile(r"/techniques/([^/?#]+)/runs/")
 
 
@@ -123,11 +125,17 @@ async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a ru
     names = output_names(name, run, technique_id)
     note = folder / f"{run_name('sidecar_name', sidecar_name, run, technique_id)}.json"
     about = _about(run, technique_id, inputs)
+    is_own = "{run_id" in name
     saved: list[Path | Exception] = []
     for output, called in zip(run.outputs, names, strict=True):
         place = Place(folder / called, is_whole=False, reserved=note)
         try:
-            path = None if overwrite or output.text is not None else await in_thread(_find, place)
+            path = None if overwrite else await in_thread(_find, place, output)
+            if path is not None and not is_own and not await in_thread(_claims, note, run.run_id, path, folder):
+                raise FileExistsError(
+                    f"{str(path)!r:.120} is there and not known to be of {run.run_id!r:.60}: say overwrite=True, or a "
+                    "name with {run_id}"
+                )
             path = path or await _save(
                 media, output, output.url, place, overwrite=overwrite, max_bytes=max_bytes, progress=None
             )
@@ -153,7 +161,9 @@ def _check_limits(max_bytes: object, progress: object) -> None:
 def _url_and_name(source: object) -> tuple[str, str]:
     """Where a file is, and what to call it where nobody says."""
     if isinstance(source, RunOutput):
-        return source.url, safe_name(source.output_id, "output")
+        # Outputs of all runs of a technique have the same id, so what tells them apart is part of the name.
+        mark = hashlib.sha256(source.url.encode(errors="surrogatepass")).hexdigest()[:8]
+        return source.url, f"{safe_name(source.output_id, 'output')}-{mark}"
     if isinstance(source, Asset):
         if not source.url:
             raise ValueError(
@@ -176,7 +186,15 @@ async def _save(  # noqa: PLR0913 - as download
     progress: Progress | None,
 ) -> Path:
     if not isinstance(source, RunOutput) or source.text is None:
-        transfer = Transfer(media, url, place, overwrite=overwrite, max_bytes=max_bytes, progress=progress)
+        transfer = Transfer(
+            media,
+            url,
+            place,
+            overwrite=overwrite,
+            max_bytes=max_bytes,
+            progress=progress,
+            is_medium=isinstance(source, RunOutput) and source.type in _MEDIA,
+        )
         return await transfer.run()
     content = source.text.encode(errors="backslashreplace")  # half of a character that FLORA cut in two
     if max_bytes is not None and len(content) > max_bytes:
@@ -187,9 +205,20 @@ async def _save(  # noqa: PLR0913 - as download
     return path
 
 
-def _find(place: Place) -> Path | None:
+def _find(place: Place, output: RunOutput) -> Path | None:
     """The file of an output that was saved before, whichever ending it got."""
-    return next((path for path in map(place.named, KNOWN_ENDINGS) if path.is_file()), None)
+    endings = KNOWN_ENDINGS if output.text is None else (TEXT_ENDING,)
+    return next((path for path in map(place.named, endings) if path.is_file()), None)
+
+
+def _claims(note: Path, run_id: str, path: Path, folder: Path) -> bool:
+    """Whether a side-car says that a file holds an output of this run."""
+    try:
+        about = json.loads(note.read_bytes())
+        files = {entry["file"] for entry in about["outputs"]}
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return about.get("run_id") == run_id and path.relative_to(folder).as_posix() in files
 
 
 def _check_completed(run: object) -> None:

@@ -28,6 +28,8 @@ _PIECE: Final = 4 * 1024 * 1024
 # A number that is longer than this is no size of a file.
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
 _LENGTH: Final = re.compile(r"\d{1,18}")
+# What proxies and portals send with 200 in place of a file.
+_PAGES: Final = frozenset({"text/html", "application/xhtml+xml", "application/json"})
 _STRONG_TAG: Final = re.compile(r'"[!#-~]{0,200}"')
 _DATE: Final = re.compile(r"[ -~]{1,64}")
 
@@ -84,6 +86,7 @@ class Transfer:
         overwrite: Whether it may replace a file that is there already.
         max_bytes: The most bytes it may have; None = no limit.
         progress: Told of each piece that comes; None = nobody.
+        is_medium: Whether it is an image, a video or a sound, so that a page which comes instead is not it.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a download
@@ -95,6 +98,7 @@ class Transfer:
         overwrite: bool,
         max_bytes: int | None,
         progress: Progress | None,
+        is_medium: bool = False,
     ) -> None:
         self._media = media
         self._url = url
@@ -102,6 +106,7 @@ class Transfer:
         self._overwrite = overwrite
         self._max_bytes = max_bytes
         self._progress = progress
+        self._is_medium = is_medium
         self._part: Part | None = None
         self._body = Body(0, None, None, None)
         self._received = 0
@@ -158,6 +163,9 @@ class Transfer:
             body = body_of(incoming.status, incoming.headers)
             if body is None or (body.start > 0 and not self._goes_on(body)):
                 return None
+            kind = incoming.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if self._is_medium and kind in _PAGES:
+                raise APIConnectionError(f"{kind} came instead of the file, as from a proxy")
             self._check(body.total or 0, None)
             part = self._part
             if part is None:
