@@ -18,6 +18,16 @@ class Wake(Protocol):
         ...
 
 
+def check_wake(wake: object) -> None:
+    """Refuse what cannot hear of runs, before anything is sent or spent.
+
+    Raises:
+        TypeError: It has no `expect`.
+    """
+    if wake is not None and not callable(getattr(wake, "expect", None)):
+        raise TypeError(f"wake must be a WebhookReceiver, or have its method expect, not {wake!r:.60}")
+
+
 class Alarm:
     """Sleeps between looks, and ends a sleep as soon as the run is heard to have ended.
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from types import EllipsisType
 from typing import Any, Final, Protocol, cast
 
-from flora_async._alarm import Alarm, Wake
+from flora_async._alarm import Alarm, Wake, check_wake
 from flora_async._clock import Clock
 from flora_async._retry import PollSchedule
 from flora_async._road import Look, RunReference
@@ -91,6 +91,7 @@ async def watch_run(
     """
     policy = session.poll if poll is None else poll
     limit = time_limit(policy, timeout)
+    check_wake(wake)
     seen = run if isinstance(run, Run) else None
     if seen is not None and seen.is_terminal:
         yield seen

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any
 
-from flora_async._alarm import Wake
+from flora_async._alarm import Wake, check_wake
 from flora_async._batching import Batching
 from flora_async._clock import Clock
 from flora_async._lifetime import Lifetime
@@ -204,6 +204,9 @@ class FloraSession(Lifetime, Resources, Batching, Saving):
         """
         limit = time_limit(self._poll if poll is None else poll, timeout)  # checked before anything is spent
         check_listener(on_update)
+        check_wake(wake)
+        if wake is not None and callback_url is None:
+            raise ValueError("wake needs callback_url: without it FLORA delivers nothing that could wake anybody")
         started = await self.techniques.runs.create(
             technique_id,
             inputs=inputs,

@@ -116,8 +116,19 @@ async def test_nothing_of_a_failed_run_is_saved(fake: FakeFlora, flora: FloraSes
     (result,) = await flora.run_all("always-fails", [{"prompt": "x"}], save_to=tmp_path / "out")
     assert not result.ok
     assert result.files == ()
-    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "out").iterdir()) == []
     assert len(fake.runs) == 1
+
+
+@pytest.mark.parametrize("save_to", ["taken", "taken/below", "", 5])
+async def test_a_place_where_nothing_can_be_saved_is_refused_before_anything_is_spent(
+    fake: FakeFlora, flora: FloraSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_to: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("taken").write_text("a file", encoding="utf-8")
+    with pytest.raises((OSError, ValueError, TypeError)):
+        await flora.run_all("cctv-cam", [IMAGE], save_to=save_to)
+    assert fake.requests == []
 
 
 @pytest.mark.parametrize("key", ["../../etc/passwd", "a/b", "a\\b", "C:", "ключ", ".", "x" * 500, " "])

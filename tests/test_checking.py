@@ -20,8 +20,9 @@ from flora_async._files import read_content
 from flora_async.models import Technique, TechniqueInput
 from flora_async.resources._inputs import Draft
 from flora_async.resources._intake import flaws_of
-from flora_async.testing import FakeFlora, FakeTechnique, Status, VirtualClock
+from flora_async.testing import FakeFlora, FakeTechnique, Replace, Status, VirtualClock
 from flora_async.testing._samples import png
+from flora_async.webhooks import WebhookReceiver
 
 STUDIO = Technique(
     technique_id="tech_studio",
@@ -196,6 +197,30 @@ async def test_a_batch_starts_rows_unchecked_where_flora_does_not_tell_what_is_t
     assert good.ok
     assert isinstance(bad.error, BadRequestError)
     assert reads(fake) == 1
+
+
+async def test_where_flora_does_not_say_what_is_taken_anything_is_tried(fake: FakeFlora, flora: FloraSession) -> None:
+    fake.inject(Replace({"technique_id": "tech_caption", "name": "Caption"}), on="technique", times=None)
+    assert (await flora.run("caption", {"prompt": "a red bicycle"})).is_completed
+
+
+async def test_what_cannot_wake_is_refused_before_anything_is_spent(fake: FakeFlora, flora: FloraSession) -> None:
+    wrong: Any = 5
+    with pytest.raises(TypeError, match="wake must be a WebhookReceiver"):
+        await flora.run("caption", {"prompt": "x"}, callback_url="https://example.com/hook", wake=wrong)
+    with pytest.raises(TypeError, match="wake must be"):
+        await flora.wait_for_run("run_1", wake=wrong)
+    with pytest.raises(ValueError, match="wake needs callback_url"):
+        await flora.run("caption", {"prompt": "x"}, wake=WebhookReceiver("whsec_test"))
+    with pytest.raises(TypeError, match="on_progress must be callable"):
+        await flora.run_all("caption", [{"prompt": "x"}], on_progress=wrong)
+    assert fake.requests == []
+
+
+async def test_a_text_of_any_length_is_sent_without_a_warning(fake: FakeFlora, flora: FloraSession) -> None:
+    prompt = "x" * 3_000_000
+    run = await flora.techniques.runs.create("caption", inputs={"prompt": prompt})
+    assert [started.inputs["prompt"] for started in fake.runs if started.run_id == run.run_id] == [prompt]
 
 
 async def test_without_the_check_flora_is_the_judge(fake: FakeFlora, flora: FloraSession) -> None:

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from flora_async.batch.budget import Budget
 from flora_async.batch.plan import RunRequest
 from flora_async.errors import RunFailedError, SkippedError
-from flora_async.models import Run
+from flora_async.models import Run, RunOutput
 
 _WIDTH: Final = 1.02
 _SHORTEST: Final = 0.001
@@ -45,6 +45,11 @@ class BatchResult:
     def ok(self) -> bool:
         """Whether the run has completed, and was saved where that was asked for."""
         return self.error is None
+
+    @property
+    def outputs(self) -> tuple[RunOutput, ...]:
+        """The outputs of the run; none where there is no run."""
+        return self.run.outputs if self.run else ()
 
     @property
     def skipped(self) -> bool:

@@ -19,7 +19,7 @@ from flora_async.batch.journal import Entry, Journal, Memory
 from flora_async.batch.limit import Limiter
 from flora_async.batch.plan import Planned, Row, Rows, RunRequest, each, key_of, plan, request_of
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
-from flora_async.batch.saving import saver
+from flora_async.batch.saving import folder_of, saver
 from flora_async.batch.toll import Toll
 from flora_async.batch.watcher import Source, Techniques, Watch, watcher_of
 from flora_async.config import PollPolicy, check_number
@@ -88,6 +88,8 @@ class Batch:
             raise ValueError(f"watch must be 'auto', 'list' or 'each', not {watch!r}")
         if name is not None:
             check_idempotency_key(name, "name")
+        if on_progress is not None and not callable(on_progress):
+            raise TypeError(f"on_progress must be callable with a BatchSummary, not {on_progress!r:.60}")
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
             raise TypeError(f"rows must be an iterable of rows, not {rows!r:.60}")
         self._technique_id = technique_id
@@ -108,7 +110,8 @@ class Batch:
         self._intake = intake.finding(self._techniques.find)
         self._check = check
         self._workspace_id = workspace_id
-        self._save: Save | None = None if save_to is None else saver(media, save_to)
+        self._folder = None if save_to is None else folder_of(save_to)
+        self._save: Save | None = None if self._folder is None else saver(media, self._folder)
         self._source = Source(self._road, poll, clock)
         self._journal: Journal = Memory(name)
         self._group = asyncio.TaskGroup()
@@ -125,15 +128,18 @@ class Batch:
         self._state = "new"
 
     async def __aenter__(self) -> Self:
-        """Open the journal.
+        """Open the journal, and make the directory for outputs.
 
         Raises:
+            OSError: Outputs cannot be saved where they are to be.
             JournalError: The journal is in use, damaged, or of another batch.
             ImportError: A journal was asked for without aiosqlite.
             RuntimeError: The batch was entered before.
         """
         if self._state != "new":
             raise RuntimeError("A batch runs once: make another one, with the same journal to go on")
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         self._state = "open"
         self._began = self._clock.monotonic()
         if self._journal_path is not None:

@@ -16,13 +16,22 @@ _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST: Final = 60
 
 
-def saver(media: MediaRoad, directory: str | os.PathLike[str]) -> Save:
-    """One who saves outputs into a directory as `<row key>-<run id>-<output id>`, with a side-car for each run.
+def folder_of(save_to: object) -> Path:
+    """The directory that a batch saves to.
 
     Raises:
-        TypeError: `directory` is no path.
+        TypeError: It is no path.
+        ValueError: It is empty.
     """
-    folder = Path(directory)
+    if not isinstance(save_to, str | os.PathLike):
+        raise TypeError(f"save_to must be the path of a directory, not {save_to!r:.60}")
+    if not os.fspath(save_to):
+        raise ValueError("save_to must not be empty: '.' is the current directory")
+    return Path(save_to)
+
+
+def saver(media: MediaRoad, folder: Path) -> Save:
+    """One who saves outputs into a directory as `<row key>-<run id>-<output id>`, with a side-car for each run."""
 
     async def save(row: Planned, run: Run) -> tuple[Path, ...]:
         name = f"{name_of(row.key)}-{{run_id}}"
