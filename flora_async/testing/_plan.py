@@ -32,7 +32,16 @@ class FaultPlan:
         self._planned: list[_Planned] = []
 
     def add(self, fault: Fault, *, on: str, times: int | None, after: int) -> None:
-        """Queue a fault behind the others."""
+        """Queue a fault behind the others.
+
+        Raises:
+            TypeError: The fault is none.
+            ValueError: `on` is no target.
+        """
+        if not callable(getattr(fault, "serve", None)):
+            raise TypeError(f"a fault is needed, such as Drop(acts=True), not {fault!r:.60}")
+        if on not in TARGETS:
+            raise ValueError(f"on must be an operation or one of any, asset, media, …, not {on!r:.60}")
         self._planned.append(_Planned(fault, on, times, after))
 
     def clear(self) -> None:
