@@ -105,9 +105,9 @@ def read_content(source: object, *, content_type: str | None = None, file_name: 
         name, size, opened = _of_open_file(source)
     else:
         raise TypeError(f"a file must be a path, bytes or a file open for reading bytes, not {source!r:.60}")
-    shown = name or f"the {type(source).__name__}"
+    shown = f"{name!r:.80}" if name else f"the {type(source).__name__}"
     if size == 0:
-        raise ValueError(f"{shown!r:.80} is empty: there is nothing to upload")
+        raise ValueError(f"{shown} is empty: there is nothing to upload")
     with opened() as file:
         head = file.read(_HEAD)
     kind = _content_type(shown, head, file_name or name, content_type)
@@ -173,7 +173,7 @@ def _content_type(shown: str, head: bytes, name: str, given: str | None) -> str:
             return known
     what = f"looks like {found[0]}" if found[0] else "has no type that can be told"
     raise ValueError(
-        f"{shown!r:.80} {what}; FLORA takes {', '.join(CONTENT_TYPES)}. Convert it, or say what it is: content_type=…"
+        f"{shown} {what}; FLORA takes {', '.join(CONTENT_TYPES)}. Convert it, or say what it is: content_type=…"
     )
 
 

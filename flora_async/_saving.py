@@ -72,6 +72,7 @@ class Saving:
         overwrite: bool = False,
         max_bytes: int | None = _LARGEST_FILE,
         sidecar: bool = True,
+        technique_id: str | None = None,
     ) -> tuple[Path, ...]:
         """Save all outputs of a run, and beside them a JSON file that says what they are.
 
@@ -83,6 +84,7 @@ class Saving:
             max_bytes: The most that is fetched for one output; None = no limit. Default 2 GiB.
             sidecar: Write `<run id>.json` with run, technique, inputs, cost and files. Inputs are known of the last
                 thousand runs that this session started. Default True.
+            technique_id: What the run is a run of; None = as this session, or the run itself, knows it.
 
         Returns:
             The paths, in the order of the outputs.
@@ -110,7 +112,7 @@ class Saving:
             overwrite=overwrite,
             max_bytes=max_bytes,
             sidecar=sidecar,
-            technique_id=start.technique_id if start else None,
+            technique_id=start.technique_id if start and technique_id is None else technique_id,
             inputs=start.inputs if start else None,
         )
 

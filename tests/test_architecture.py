@@ -241,7 +241,8 @@ FILTERS = "workspace_id: str | None=None, project_id: str | None=None, technique
             SESSION.save_outputs,
             (
                 "self, run: Run, directory: str | os.PathLike[str], *, name: str='{run_id}-{output_id}', "
-                "overwrite: bool=False, max_bytes: int | None=_LARGEST_FILE, sidecar: bool=True -> tuple[Path, ...]"
+                "overwrite: bool=False, max_bytes: int | None=_LARGEST_FILE, sidecar: bool=True, "
+                "technique_id: str | None=None -> tuple[Path, ...]"
             ),
         ),
         (
