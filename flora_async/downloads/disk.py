@@ -12,6 +12,8 @@ ResultT = TypeVar("ResultT")
 ParamsT = ParamSpec("ParamsT")
 
 _LONGEST_STEM: Final = 40
+# Measured on Linux: a file written in steps of 4 MiB took up to four times as long as one written in small steps.
+_AT_ONCE: Final = 128 * 1024
 
 
 def begin(work: Callable[ParamsT, ResultT], *args: ParamsT.args, **kwargs: ParamsT.kwargs) -> "asyncio.Future[ResultT]":
@@ -74,7 +76,9 @@ class Part:
         if self._file.tell() != at:
             self._file.seek(at)
             self._file.truncate()
-        self._file.writelines(pieces)
+        for piece in pieces:
+            for start in range(0, len(piece), _AT_ONCE):
+                self._file.write(piece[start : start + _AT_ONCE])
 
     def keep(self) -> None:
         """Move it to its place, unless a file has come there meanwhile."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int | None], object]
 """Called with the bytes that have come and the bytes that there are; None = the host does not say."""
 
-# Going into a thread costs more than writing a MiB does. And new memory for each piece costs more than to copy it does.
+# Going into a thread costs more than writing a MiB does.
 _PIECE: Final = 4 * 1024 * 1024
 # A number that is longer than this is no size of a file.
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
@@ -197,8 +197,7 @@ class Transfer:
 
     async def _receive(self, incoming: Incoming, part: Part) -> None:
         """Write what comes, one piece while the next is on its way."""
-        room = _PIECE if self._body.end is None else min(_PIECE, self._body.end - self._received)
-        piece, spare = memoryview(bytearray(room)), memoryview(bytearray(room))
+        pieces: list[bytes] = []
         size = 0
         cut: APIConnectionError | None = None
         async with aclosing(incoming.chunks()) as chunks:
@@ -207,29 +206,22 @@ class Transfer:
                     chunk = await anext(chunks, b"")
                 except APIConnectionError as error:
                     chunk, cut = b"", error  # what has come before need not come again
-                come = self._received + size + len(chunk)
-                self._check(come, self._body.end)
+                size += len(chunk)
+                self._check(self._received + size, self._body.end)
+                if chunk:
+                    pieces.append(chunk)
+                    if self._progress is not None:
+                        self._progress(self._received + size, self._body.total)
+                if size >= _PIECE or not chunk:
+                    await self._settle()
+                    self._writing = begin(part.write, self._received, pieces)
+                    self._received += size
+                    pieces, size = [], 0
                 if not chunk:
                     break
-                if self._progress is not None:
-                    self._progress(come, self._body.total)
-                while chunk:
-                    taken = chunk[: room - size]
-                    piece[size : size + len(taken)] = taken
-                    chunk, size = chunk[len(taken) :], size + len(taken)
-                    if size == room:
-                        await self._write(part, piece)
-                        piece, spare, size = spare, piece, 0
-        await self._write(part, piece[:size])
         await self._settle()
         if cut is not None:
             raise cut
-
-    async def _write(self, part: Part, piece: memoryview) -> None:
-        """Begin to write what has come, once what came before is written."""
-        await self._settle()
-        self._writing = begin(part.write, self._received, (piece,))
-        self._received += len(piece)
 
     async def _settle(self) -> None:
         """See that all which has been received is written."""
