@@ -125,7 +125,7 @@ async def test_closing_does_not_wait_for_kept_alive_connections() -> None:
 def test_every_public_name_is_there_and_no_other() -> None:
     assert all(getattr(testing, name).__name__ == name for name in testing.__all__)
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
-        _ = testing.missing  # type: ignore[attr-defined]
+        _ = testing.missing  # type: ignore[attr-defined]  # which is the point
 
 
 def test_loading_the_plugin_does_not_load_the_server() -> None:

@@ -125,7 +125,7 @@ def test_what_cannot_be_read_as_bytes_is_refused(build: Callable[[], Any], error
 
 def test_a_type_that_is_no_text_is_refused() -> None:
     with pytest.raises(TypeError, match="content_type must be text"):
-        read_content(PNG, content_type=5)  # type: ignore[arg-type]
+        read_content(PNG, content_type=5)  # type: ignore[arg-type]  # which is the point
 
 
 def test_an_open_file_is_read_from_where_it_stands_and_stays_open(tmp_path: Path) -> None:

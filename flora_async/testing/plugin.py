@@ -13,7 +13,7 @@ try:
     from pytest_asyncio import fixture
 except ImportError:
     # anyio's plugin drives plain fixtures; the two differ only in options that are not used here.
-    fixture = pytest.fixture  # type: ignore[assignment]
+    fixture = pytest.fixture  # type: ignore[assignment]  # see above
 
 if TYPE_CHECKING:
     from flora_async import FloraSession
