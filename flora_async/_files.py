@@ -79,6 +79,12 @@ class Content:
         return found.hexdigest()
 
 
+def input_type_by_ending(ending: str) -> str | None:
+    """The type of an input whose file ends so, such as `imageUrl` for `.png`; None where that does not tell."""
+    kind = _ENDINGS.get(ending)
+    return None if kind is None else CONTENT_TYPES[kind][0]
+
+
 def is_file_source(value: object) -> bool:
     """Whether a value stands for a file rather than for itself."""
     return isinstance(value, os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read")

@@ -74,7 +74,7 @@ class FloraSession(Lifetime, Resources, Batching, Saving):
     ) -> None:
         # First of all, so that no frame of ours holds the key in a form that shows, whatever fails below.
         key, api_key = conceal(api_key), None
-        self._endpoints, self._transport, self._road, self._media, self._clock = wire(
+        self._endpoints, self._transport, road, media, clock = wire(
             key,
             base_url=base_url,
             timeout=timeout,
@@ -87,9 +87,8 @@ class FloraSession(Lifetime, Resources, Batching, Saving):
             allow_http=allow_http,
             clock=clock,
         )
-        self._poll = poll
         home = os.environ.get("FLORA_WORKSPACE_ID") or None if workspace_id is None else workspace_id
-        super().__init__(self._road, self._media, workspace_id=home, poll=poll, clock=self._clock)
+        super().__init__(road, media, workspace_id=home, poll=poll, clock=clock)
 
     @property
     def poll(self) -> PollPolicy:

@@ -3,18 +3,18 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from flora_async import models
 from flora_async._bodies import Form
-from flora_async._codec import decode
 from flora_async._files import Content, FileSource, read_content
 from flora_async._pages import Pager
 from flora_async._road import Road
 from flora_async._urls import check_https, segment
 from flora_async._wire import check_idempotency_key
 from flora_async.resources._arguments import optional, words
-from flora_async.resources._operation import change, listed, read
+from flora_async.resources._operation import change, listed, model_of, read
 
 SIGNED_URL: Final = "signed-url"
 LARGEST_DIRECT: Final = 4 * 1024 * 1024
@@ -216,4 +216,4 @@ async def create_directly(road: Road, form: Form, idempotency_key: str | None = 
     """
     key = str(uuid.uuid4()) if idempotency_key is None else check_idempotency_key(idempotency_key)
     request = road.request("POST", "/assets", body=form, idempotency_key=key)
-    return await road.fetch(request, lambda answer: decode(answer.body, models.Asset, request_id=answer.request_id))
+    return await road.fetch(request, partial(model_of, models.Asset))

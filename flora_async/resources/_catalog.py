@@ -1,15 +1,14 @@
 """What techniques are: read once, and remembered for a while."""
 
-import asyncio
 from collections import OrderedDict
 from typing import Final
 
 from flora_async._clock import Clock
-from flora_async._codec import decode
 from flora_async._road import Road
 from flora_async._urls import segment
-from flora_async._wire import Response
 from flora_async.models import Technique
+from flora_async.resources._operation import read
+from flora_async.resources._turns import Turns
 
 _LIFETIME: Final = 300.0  # seconds; people edit their techniques while programs run
 _MOST: Final = 256
@@ -22,8 +21,8 @@ async def read_technique(road: Road, technique_id: str) -> Technique:
         FloraError: Any error of the request, after all retries.
         ValueError: The id is blank.
     """
-    request = road.request("GET", f"/techniques/{segment('technique_id', technique_id)}", kind="technique")
-    return await road.fetch(request, _read)
+    path = f"/techniques/{segment('technique_id', technique_id)}"
+    return await read(road, path, Technique, counted_as="technique")
 
 
 class Catalog:
@@ -38,7 +37,7 @@ class Catalog:
         self._road = road
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Technique]] = OrderedDict()
-        self._asking: dict[str, asyncio.Lock] = {}
+        self._turns = Turns()
 
     async def find(self, technique_id: str, *, since: float | None = None) -> Technique:
         """A technique as FLORA described it a short time ago.
@@ -51,22 +50,13 @@ class Catalog:
             FloraError: Any error of the request, after all retries.
             ValueError: The id is blank.
         """
-        lock = self._asking.setdefault(technique_id, asyncio.Lock())
-        try:
-            async with lock:
-                oldest = self._clock.monotonic() - _LIFETIME if since is None else since
-                asked, technique = self._known.get(technique_id, (None, None))
-                if technique is None or asked is None or asked < oldest:
-                    asked = self._clock.monotonic()
-                    technique = await read_technique(self._road, technique_id)
-                    self._known[technique_id] = asked, technique
-                    if len(self._known) > _MOST:
-                        self._known.popitem(last=False)
-                return technique
-        finally:
-            if not lock.locked():
-                self._asking.pop(technique_id, None)
-
-
-def _read(response: Response) -> Technique:
-    return decode(response.body, Technique, request_id=response.request_id)
+        async with self._turns.of(technique_id):
+            oldest = self._clock.monotonic() - _LIFETIME if since is None else since
+            asked, technique = self._known.get(technique_id, (None, None))
+            if technique is None or asked is None or asked < oldest:
+                asked = self._clock.monotonic()
+                technique = await read_technique(self._road, technique_id)
+                self._known[technique_id] = asked, technique
+                if len(self._known) > _MOST:
+                    self._known.popitem(last=False)
+            return technique

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from flora_async._files import CONTENT_TYPES, Content
+from flora_async._files import Content, input_type_by_ending
 from flora_async._urls import check_https
 from flora_async.errors import FieldError, FloraError, InputError
 from flora_async.models import RunInput, Technique, TechniqueInput
@@ -15,7 +15,6 @@ Find = Callable[..., Awaitable[Technique | None]]
 """Finds a technique by its slug or id: `Catalog.find`, or one who gives None where FLORA does not tell."""
 
 _MEDIA: Final = {"imageUrl": "an image", "videoUrl": "a video", "audioUrl": "a sound", "documentUrl": "a document"}
-_BY_ENDING: Final = {ending: kind for kind, ending in CONTENT_TYPES.values()} | {".jpeg": "imageUrl"}
 
 
 class FileKeeper(Protocol):
@@ -127,7 +126,7 @@ def _wrong_url(value: str, kind: str) -> str | None:
     if not _is_url(value):
         return f"takes {_MEDIA[kind]} (an https URL, or a file as pathlib.Path), not the text {value!r:.40}"
     ending = PurePosixPath(urlsplit(value).path).suffix.lower()
-    return None if _BY_ENDING.get(ending, kind) == kind else f"takes {_MEDIA[kind]}, not a {ending} file"
+    return None if input_type_by_ending(ending) in {None, kind} else f"takes {_MEDIA[kind]}, not a {ending} file"
 
 
 def _is_url(value: str) -> bool:

@@ -20,13 +20,13 @@ ModelT = TypeVar("ModelT")
 ChangeMethod = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 
-async def read(road: Road, path: str, kind: type[ModelT]) -> ModelT:
+async def read(road: Road, path: str, kind: type[ModelT], *, counted_as: str = "other") -> ModelT:
     """Ask FLORA for something that nothing changes by.
 
     Raises:
         FloraError: Any error of the request, after all retries.
     """
-    return await road.fetch(road.request("GET", path), partial(_model, kind))
+    return await road.fetch(road.request("GET", path, kind=counted_as), partial(model_of, kind))
 
 
 def listed(  # noqa: PLR0913 - the parts of a list
@@ -104,7 +104,7 @@ async def change(  # noqa: PLR0913 - the parts of a change
     content = None if method == "DELETE" else _dump(body or {})
     counted_as = "start" if spends else "other"
     request = road.request(method, path, body=content, idempotency_key=key, kind=counted_as)
-    return await road.submit(request, partial(_model, kind), idempotency_key=key, resend=heeds_key, spends=spends)
+    return await road.submit(request, partial(model_of, kind), idempotency_key=key, resend=heeds_key, spends=spends)
 
 
 def _dump(body: Mapping[str, Any]) -> bytes:
@@ -115,7 +115,12 @@ def _dump(body: Mapping[str, Any]) -> bytes:
         raise type(error)(f"The arguments cannot be written as JSON: {error}") from None
 
 
-def _model(kind: type[ModelT], response: Response) -> ModelT:
+def model_of(kind: type[ModelT], response: Response) -> ModelT:
+    """What an answer tells.
+
+    Raises:
+        DecodeError: It cannot be read.
+    """
     return decode(response.body, kind, request_id=response.request_id)
 
 

@@ -2,14 +2,15 @@
 
 import json
 import uuid
+from functools import partial
 from typing import Any, Literal, TypeVar, get_args
 
 from attrs import evolve, field, frozen
 
-from flora_async._codec import decode, to_dict
-from flora_async._road import Road
+from flora_async._codec import to_dict
+from flora_async._road import Road, decode_run
 from flora_async._urls import check_https, segment
-from flora_async._wire import Response, check_idempotency_key
+from flora_async._wire import check_idempotency_key
 from flora_async.models import Run, RunInput
 
 Mode = Literal["async", "stream"]
@@ -63,7 +64,9 @@ async def start_run(road: Road, options: StartOptions, inputs: tuple[RunInput, .
     body["idempotency_key"] = key
     path = f"/techniques/{segment('technique_id', options.technique_id)}/runs"
     request = road.request("POST", path, kind="start", body=json.dumps(body).encode(), idempotency_key=key)
-    run = await road.submit(request, _read_run, idempotency_key=key, technique_id=options.technique_id)
+    run = await road.submit(
+        request, partial(decode_run, run_id=None), idempotency_key=key, technique_id=options.technique_id
+    )
     return with_poll_url(road, run, options.technique_id)
 
 
@@ -77,7 +80,3 @@ def with_poll_url(road: Road, run: RunT, technique_id: str | None) -> RunT:
     except ValueError:  # a strange id is no reason to lose a run that was paid for
         return run
     return evolve(run, poll_url=road.url(f"{path}/runs/{run_segment}"))
-
-
-def _read_run(response: Response) -> Run:
-    return decode(response.body, Run, request_id=response.request_id)

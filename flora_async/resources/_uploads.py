@@ -23,6 +23,7 @@ from flora_async.config import PollPolicy, check_number
 from flora_async.errors import APIStatusError, FloraError, IdempotencyError, SubmissionUnknownError, UploadError
 from flora_async.models import Asset, AssetStatus
 from flora_async.resources._assets import LARGEST_DIRECT, SIGNED_URL, AssetOperations, create_directly, form_of
+from flora_async.resources._turns import Turns
 from flora_async.resources._workspace import HomeWorkspace
 
 UploadSource = str | FileSource
@@ -66,7 +67,7 @@ class Uploads:
         self._poll = poll
         self._clock = clock
         self._urls: OrderedDict[tuple[str, str, str], str] = OrderedDict()
-        self._uploading: dict[tuple[str, str, str], asyncio.Lock] = {}
+        self._turns = Turns()
 
     async def upload(  # noqa: PLR0913 - as FLORA's operation
         self,
@@ -108,19 +109,14 @@ class Uploads:
         """
         home = await self._home.choose(workspace_id)
         key = (await asyncio.to_thread(content.digest), content.content_type, home)
-        lock = self._uploading.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:  # whoever comes second finds it done, or, where the first was cancelled, does it
-                url = self._urls.get(key)
-                if url is None:
-                    asset = await self._send(content, home, {}, None, self._poll.timeout)
-                    url = self._urls[key] = str(asset.url)
-                    if len(self._urls) > _MOST_REMEMBERED:
-                        self._urls.popitem(last=False)
-                return url
-        finally:
-            if not lock.locked():
-                self._uploading.pop(key, None)
+        async with self._turns.of(key):
+            url = self._urls.get(key)
+            if url is None:
+                asset = await self._send(content, home, {}, None, self._poll.timeout)
+                url = self._urls[key] = str(asset.url)
+                if len(self._urls) > _MOST_REMEMBERED:
+                    self._urls.popitem(last=False)
+            return url
 
     async def _send(
         self,
