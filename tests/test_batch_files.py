@@ -10,7 +10,7 @@ from conftest import IMAGE, OpenSession
 from flora_async import DownloadError, FloraSession, RunRequest, SubmissionUnknownError
 from flora_async.batch.saving import name_of
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, Status
-from flora_async.testing._samples import png
+from flora_async.testing._state.sample_files import png
 
 
 def photos(tmp_path: Path, count: int) -> list[Path]:

@@ -155,7 +155,7 @@ def test_the_docstrings_that_users_meet_first_have_examples() -> None:
         "flora_async.resources.runs.TechniqueRuns.create",
         "flora_async.polling.wait_for_run",
         "flora_async.polling.watch_run",
-        "flora_async.testing._server.FakeFlora",
+        "flora_async.testing._server.server.FakeFlora",
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flora_async._files import CONTENT_TYPES, read_content
-from flora_async.testing._samples import png
+from flora_async.testing._state.sample_files import png
 
 PNG = png("a file")
 MP4 = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41" + bytes(50)

@@ -15,7 +15,7 @@ from flora_async import FloraSession, PermissionDeniedError, RetryPolicy, Untrus
 from flora_async._files import CONTENT_TYPES
 from flora_async.models import Asset
 from flora_async.testing import Drop, FakeFlora, Garbage, Redirect, Replace, Slow, Status, Truncate
-from flora_async.testing._samples import png
+from flora_async.testing._state.sample_files import png
 
 PNG = png("a photo")
 MP4 = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41"

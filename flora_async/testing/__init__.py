@@ -4,11 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flora_async.testing._cuts import Cut, Drop, Oversize, Slow, Truncate
-    from flora_async.testing._deliveries import FakeDelivery
-    from flora_async.testing._fake_asset import FakeAsset
-    from flora_async.testing._faults import (
-        Fault,
+    from flora_async.testing._faults.connections import Cut, Drop, Oversize, Slow, Truncate
+    from flora_async.testing._faults.queue import Fault
+    from flora_async.testing._faults.responses import (
         ForeignPollUrl,
         Garbage,
         Headers,
@@ -17,32 +15,36 @@ if TYPE_CHECKING:
         RetryAfter,
         Status,
     )
-    from flora_async.testing._models import FakeAction, FakeModel
-    from flora_async.testing._requests import RecordedRequest
-    from flora_async.testing._runs import FakeRun
-    from flora_async.testing._server import FakeFlora
-    from flora_async.testing._techniques import FakeTechnique
+    from flora_async.testing._server.deliveries import FakeDelivery
+    from flora_async.testing._server.server import FakeFlora
+    from flora_async.testing._state.asset import FakeAsset
+    from flora_async.testing._state.models import FakeAction, FakeModel
+    from flora_async.testing._state.runs import FakeRun
+    from flora_async.testing._state.techniques import FakeTechnique
+    from flora_async.testing._wire.requests import RecordedRequest
     from flora_async.testing.clock import VirtualClock
 else:
-    _ROOMS = {
-        **dict.fromkeys(("Cut", "Drop", "Oversize", "Slow", "Truncate"), "_cuts"),
-        "FakeAction": "_models",
-        "FakeAsset": "_fake_asset",
-        "FakeDelivery": "_deliveries",
-        "FakeFlora": "_server",
-        "FakeModel": "_models",
-        "FakeRun": "_runs",
-        "FakeTechnique": "_techniques",
-        "RecordedRequest": "_requests",
+    _MODULES = {
+        **dict.fromkeys(("Cut", "Drop", "Oversize", "Slow", "Truncate"), "_faults.connections"),
+        **dict.fromkeys(("ForeignPollUrl", "Garbage", "Headers"), "_faults.responses"),
+        **dict.fromkeys(("Redirect", "Replace", "RetryAfter", "Status"), "_faults.responses"),
+        "FakeAction": "_state.models",
+        "FakeAsset": "_state.asset",
+        "FakeDelivery": "_server.deliveries",
+        "FakeFlora": "_server.server",
+        "FakeModel": "_state.models",
+        "FakeRun": "_state.runs",
+        "FakeTechnique": "_state.techniques",
+        "Fault": "_faults.queue",
+        "RecordedRequest": "_wire.requests",
         "VirtualClock": "clock",
     }
 
     def __getattr__(name: str) -> object:
-        # The pytest plugin lives in this package, so every pytest run of every user imports it: the server must
-        # not come along until somebody asks for it.
-        if name not in __all__:
+        # The server needs aiohttp.web, which costs a noticeable part of a second to import.
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value: object = getattr(import_module(f"{__name__}.{_ROOMS.get(name, '_faults')}"), name)
+        value: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
         globals()[name] = value
         return value
 

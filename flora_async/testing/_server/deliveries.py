@@ -1,0 +1,205 @@
+"""Webhooks of the local FLORA: one event for each run that ends, delivered until somebody takes it."""
+
+import asyncio
+import json
+import math
+import uuid
+from collections.abc import Coroutine, Iterable
+from itertools import chain
+from typing import Any, Final
+
+import aiohttp
+import attrs
+
+from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async.testing._checks import checked_seconds
+from flora_async.testing._state.runs import FakeRun, milliseconds
+from flora_async.webhooks import sign
+
+API_VERSION: Final = "2026-06-11"
+
+# How often a clock that is not the machine's is looked at: nobody can wait on it without moving it.
+_LOOK_SECONDS = 0.005
+
+
+@attrs.frozen(kw_only=True)
+class FakeDelivery:
+    """One attempt of the local FLORA to deliver a webhook.
+
+    Attributes:
+        run_id: The run that has ended.
+        event_id: The id of the event, the same at each attempt.
+        url: The callback URL as it was asked for.
+        body: The bytes of the event, the same at each attempt.
+        status: The status it was answered with; `None` if there was no answer.
+        error: Why there was none.
+    """
+
+    run_id: str
+    event_id: str
+    url: str
+    body: bytes = attrs.field(repr=False)
+    status: int | None = None
+    error: str | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether it needs no further attempt: it was answered with any 2xx."""
+        return self.status is not None and self.status // 100 == 2  # noqa: PLR2004 - the class of success
+
+
+@attrs.frozen
+class _Event:
+    """What is to be delivered, and where to."""
+
+    run_id: str
+    event_id: str
+    type: str
+    url: str
+    body: bytes
+
+    def attempt(self, **outcome: Any) -> FakeDelivery:  # noqa: ANN401 - fields of an attempt
+        return FakeDelivery(run_id=self.run_id, event_id=self.event_id, url=self.url, body=self.body, **outcome)
+
+
+class Deliveries:
+    """The webhooks of one local FLORA. Nothing is under way until a run has a callback URL.
+
+    Args:
+        secret: What they are signed with.
+        pauses: Seconds between one attempt and the next.
+        timeout: Seconds for one attempt.
+        clock: What tells the time at which runs end and events are signed.
+
+    Attributes:
+        log: The attempts, in order.
+        losing: How many of the events to come are lost.
+        addresses: Where URLs with these beginnings lead.
+    """
+
+    def __init__(self, *, secret: str, pauses: Iterable[float], timeout: float, clock: Clock) -> None:
+        self.log: list[FakeDelivery] = []
+        self.losing = 0
+        self.addresses: dict[str, str] = {}
+        self._secret = secret
+        self._pauses = tuple(checked_seconds("webhook_retries", pause) for pause in pauses)
+        self._timeout = aiohttp.ClientTimeout(total=checked_seconds("webhook_timeout", timeout))
+        self._clock = clock
+        self._open: dict[str, FakeRun] = {}
+        self._finished: dict[str, asyncio.Future[None]] = {}
+        self._events: dict[str, _Event] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._http: aiohttp.ClientSession | None = None
+
+    def expect(self, run: FakeRun) -> None:
+        """Deliver the event of a run once it has ended, if that was asked for."""
+        if run.callback_url is not None:
+            self._open[run.run_id] = run
+            self._begin(self._follow(run))
+
+    def has_finished(self, run_id: str) -> None:
+        """A run was ended by hand."""
+        if finished := self._finished.get(run_id):
+            finished.set_result(None)
+
+    def start(self) -> None:
+        """Begin, with what was not delivered when the server was closed."""
+        self._http = aiohttp.ClientSession(timeout=self._timeout)
+        for run in self._open.values():
+            self._begin(self._follow(run))
+
+    async def stop(self) -> None:
+        """End whatever is under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        http, self._http = self._http, None
+        if http is not None:
+            await http.close()
+
+    async def again(self, run_id: str) -> FakeDelivery:
+        """Deliver an event that there was already.
+
+        Raises:
+            LookupError: There was none of this run.
+        """
+        event = self._events.get(run_id)
+        if event is None:
+            raise LookupError(f"run {run_id!r} has had no event yet")
+        return await self._attempt(event)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _follow(self, run: FakeRun) -> None:
+        await self._until_ended(run)
+        event = self._events[run.run_id] = self._events.get(run.run_id) or _event_of(run)
+        if self.losing:
+            self.losing -= 1
+            self.log.append(event.attempt(error="lost"))
+        else:
+            await self._deliver(event)
+        del self._open[run.run_id], self._finished[run.run_id]
+
+    async def _until_ended(self, run: FakeRun) -> None:
+        finished = self._finished[run.run_id] = asyncio.get_running_loop().create_future()
+        while (left := run.ends - self._clock.time()) > 0:
+            patience = left if self._clock is SYSTEM_CLOCK else _LOOK_SECONDS
+            await asyncio.wait([finished], timeout=None if math.isinf(patience) else patience)
+
+    async def _deliver(self, event: _Event) -> None:
+        for pause in chain((0.0,), self._pauses):
+            await asyncio.sleep(pause)
+            if (await self._attempt(event)).is_taken:
+                return
+
+    async def _attempt(self, event: _Event) -> FakeDelivery:
+        try:
+            delivery = event.attempt(status=await self._post(event))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            delivery = event.attempt(error=f"{type(error).__name__}: {error}")
+        self.log.append(delivery)
+        return delivery
+
+    async def _post(self, event: _Event) -> int:
+        if self._http is None:
+            raise RuntimeError("this FakeFlora is closed: enter it with `async with`")
+        headers = {
+            "Content-Type": "application/json",
+            "Flora-Signature": sign(event.body, self._secret, timestamp=int(self._clock.time())),
+            "Flora-Webhook-Id": event.event_id,
+            "Flora-Event": event.type,
+        }
+        url = self._resolved(event.url)
+        async with self._http.post(url, data=event.body, headers=headers, allow_redirects=False) as response:
+            return response.status
+
+    def _resolved(self, url: str) -> str:
+        """The local URL for a public one; the longest beginning that is known decides."""
+        for prefix in sorted(self.addresses, key=len, reverse=True):
+            if url.startswith(prefix):
+                return self.addresses[prefix] + url.removeprefix(prefix)
+        raise OSError(f"{url} cannot be resolved: say where it leads with FakeFlora.resolve")
+
+
+def _event_of(run: FakeRun) -> _Event:
+    status, event_id = run.status_at(run.ends), f"whd_{uuid.uuid4().hex}"
+    data = {
+        "run_id": run.run_id,
+        "run_type": run.kind,
+        "workspace_id": run.workspace_id,
+        "status": status,
+        "error_code": run.error_code,
+        "error_message": run.error_message,
+    }
+    payload = {
+        "id": event_id,
+        "type": f"run.{status}",
+        "api_version": API_VERSION,
+        "created_at": milliseconds(run.ends),
+        "data": {name: value for name, value in data.items() if value is not None},
+    }
+    return _Event(run.run_id, event_id, f"run.{status}", run.callback_url or "", json.dumps(payload).encode())

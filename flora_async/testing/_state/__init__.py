@@ -1,0 +1,1 @@
+"""What the local FLORA holds: its catalogue, projects, runs, assets and canvases."""

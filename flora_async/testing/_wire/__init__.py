@@ -1,0 +1,1 @@
+"""Requests and answers of the local FLORA: operations, validation, keys and idempotency."""

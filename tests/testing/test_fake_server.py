@@ -1,0 +1,145 @@
+"""The local FLORA as a server: what it records, how it opens and closes, the package it is in."""
+
+import asyncio
+import json
+import runpy
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from plain_client import Client, Watched, start_body
+
+from flora_async import pytest_plugin, testing
+from flora_async.testing import FakeFlora, Slow, VirtualClock
+
+FOREVER = 3600.0
+
+
+@pytest.fixture
+async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
+    async with FakeFlora(case="snake", run_seconds=10.0, clock=clock) as fake:
+        yield fake
+
+
+async def test_requests_are_recorded_as_they_came(client: Client) -> None:
+    await client.start(json=start_body(), headers={"X-Test": "1"})
+    await client.get("/runs/run_1")
+    await client.get("/technique-runs", params={"limit": 5})
+    await client.get(f"{client.fake.storage_origin}/media/run_1/output_1.png")
+    await client.send("DELETE", "/runs/run_1", data=b"not json")
+    start, _, history, _, other = client.fake.requests
+    assert [request.operation for request in client.fake.requests] == [
+        "start",
+        "poll",
+        "history",
+        "media",
+        "other",
+    ]
+    assert (start.method, start.path) == ("POST", "/api/v1/techniques/caption/runs")
+    assert start.headers["x-test"] == "1"
+    assert start.json == json.loads(start.body) == start_body()
+    assert history.query["limit"] == "5"
+    assert (other.method, other.body, other.json) == ("DELETE", b"not json", None)
+
+
+def test_an_unstarted_server_has_no_address_and_says_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        _ = FakeFlora().base_url
+
+
+async def test_a_running_server_cannot_be_entered_again(fake: FakeFlora) -> None:
+    with pytest.raises(RuntimeError, match="running already"):
+        await fake.__aenter__()
+
+
+async def test_a_taken_port_is_an_error_that_leaves_nothing_open(fake: FakeFlora) -> None:
+    port = int(fake.origin.rpartition(":")[2])
+    second = FakeFlora(port=port)
+    for _ in range(2):
+        with pytest.raises(OSError, match="address already in use"):
+            await second.__aenter__()
+    await second.__aexit__(None, None, None)
+
+
+async def test_a_taken_port_of_the_storage_host_is_an_error_that_leaves_nothing_open() -> None:
+    fake = FakeFlora()
+    async with fake:
+        port = int(fake.storage_origin.rpartition(":")[2])
+    thief = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", port)
+    async with thief:
+        with pytest.raises(OSError, match="address already in use"):
+            await fake.__aenter__()
+    async with fake:
+        assert fake.storage_origin.endswith(f":{port}")
+
+
+async def test_a_closed_server_refuses_connections_and_comes_back_with_its_runs(
+    http: aiohttp.ClientSession,
+) -> None:
+    fake = FakeFlora(case="snake")
+    client = Client(fake, http)
+    async with fake:
+        _, run = await client.start()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await client.get(run["poll_url"])
+    async with fake:
+        response, again = await client.get(run["poll_url"])
+        assert (response.status, again["run_id"]) == (200, run["run_id"])
+
+
+@pytest.mark.parametrize("where", ["before", "after", "body"])
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_closing_ends_slow_handlers_whether_their_client_waits_or_has_left(
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, where: Any, *, leaves: bool
+) -> None:
+    before = asyncio.all_tasks()
+    async with FakeFlora() as fake:
+        slow = Watched(Slow(FOREVER, where=where))
+        fake.inject(slow)
+        task = asyncio.create_task(Client(fake, http).start())
+        await slow.arrived.wait()
+        if leaves:
+            task.cancel()
+            await asyncio.wait([task])
+    await asyncio.wait([task])
+    assert len(fake.runs) == (where != "before")
+    assert asyncio.all_tasks() == before
+    assert caplog.records == []
+    if not leaves:
+        assert isinstance(task.exception(), aiohttp.ClientError)
+
+
+async def test_closing_does_not_wait_for_kept_alive_connections() -> None:
+    async with aiohttp.ClientSession() as http, FakeFlora() as fake:
+        await Client(fake, http).get("/technique-runs")
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert all(getattr(testing, name).__name__ == name for name in testing.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        _ = testing.missing  # type: ignore[attr-defined]  # which is the point
+
+
+def test_loading_the_plugin_does_not_load_the_server() -> None:
+    code = "import sys, flora_async.pytest_plugin; sys.exit('aiohttp.web' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)  # noqa: S603  our own interpreter
+
+
+def test_the_plugin_loads_without_pytest_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytest_asyncio", None)
+    names = runpy.run_path(pytest_plugin.__file__)
+    assert names["fixture"] is pytest.fixture
+
+
+async def test_the_fake_flora_fixture_is_a_started_server(fake_flora: FakeFlora, http: aiohttp.ClientSession) -> None:
+    response, _ = await Client(fake_flora, http).start()
+    assert response.status == 201
+
+
+async def test_the_flora_session_fixture_runs_a_technique_on_it(flora_session: Any, fake_flora: FakeFlora) -> None:
+    run = await flora_session.run("caption", {"prompt": "a cat"})
+    assert (run.is_completed, run.outputs[0].text) == (True, "Caption: a cat")
+    assert [run.run_id] == [run.run_id for run in fake_flora.runs]
