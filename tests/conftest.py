@@ -1,6 +1,7 @@
 """What every test shares: a FLORA on loopback, and sessions that wait in milliseconds."""
 
-from collections.abc import AsyncIterator, Callable
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -22,6 +23,16 @@ OpenSession = Callable[..., FloraSession]
 def _no_key_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLORA_API_KEY", raising=False)
     monkeypatch.delenv("FLORA_BASE_URL", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _sigint_interrupts() -> Iterator[None]:
+    """Restore SIGINT where the suite inherited it ignored, as a background job of a script does; children inherit it."""
+    inherited = signal.getsignal(signal.SIGINT)
+    if inherited is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
 
 
 @pytest.fixture

@@ -309,7 +309,10 @@ METHODS = {
 FUNCTIONS = {name: thing for name, thing in PUBLIC.items() if inspect.isfunction(thing)}
 
 
-@pytest.mark.parametrize("thing", [*CLASSES, *METHODS.values(), *FUNCTIONS.values()], ids=repr)
+SPEAKING = {kind.__name__: kind for kind in CLASSES} | METHODS | FUNCTIONS
+
+
+@pytest.mark.parametrize("thing", SPEAKING.values(), ids=SPEAKING)
 def test_all_that_is_public_says_what_it_is_for(thing: object) -> None:
     # Inherited docstrings and those that attrs or Enum make up are none.
     own_words = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__

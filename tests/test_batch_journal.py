@@ -214,7 +214,7 @@ async def test_two_batches_on_one_journal_at_once_are_refused(flora: FloraSessio
 @pytest.mark.parametrize(
     "content",
     [b"", b"not a database", b"SQLite format 3\x00" + b"\x00" * 500, os.urandom(5000), "foreign", "damaged"],
-    ids=lambda content: repr(content)[:24],
+    ids=["empty", "text", "header alone", "noise", "foreign", "damaged"],
 )
 async def test_a_foreign_or_damaged_file_is_refused_and_left_as_it_is(
     fake: FakeFlora, flora: FloraSession, journal: Path, content: Any

@@ -348,7 +348,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize("bad", BAD_ARGUMENTS, ids=lambda bad: f"{bad[0]}-{bad[1]!r:.50}")
+@pytest.mark.parametrize("bad", BAD_ARGUMENTS, ids=lambda bad: f"{bad[0]}-{next(iter(bad[1]))}-{bad[3]}")
 async def test_a_bad_argument_is_refused_before_anything_is_sent(
     stub: Stub, flora: FloraSession, bad: tuple[str, dict[str, Any], type[Exception], str]
 ) -> None:
