@@ -27,7 +27,7 @@ def _no_key_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _sigint_interrupts() -> Iterator[None]:
-    """Restore SIGINT where the suite inherited it ignored, as a background job of a script does; children inherit it."""
+    """Restore SIGINT, and so in child processes, where the suite inherited it ignored from a script."""
     inherited = signal.getsignal(signal.SIGINT)
     if inherited is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
