@@ -8,11 +8,9 @@ Example:
     'Caption: a red bicycle'
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flora_async._codec import to_dict
-from flora_async._pages import Pager
-from flora_async._saving import download
+from flora_async._lazy import lazy_names
 from flora_async._version import __version__
 from flora_async.config import PollPolicy, RetryPolicy
 from flora_async.errors import (
@@ -57,14 +55,17 @@ from flora_async.models import (
     TechniqueReference,
     TechniqueRun,
 )
+from flora_async.models._codec import to_dict
 from flora_async.polling import OnUpdate, RunReference, Wake, wait_for_run, watch_run
 from flora_async.resources import Inputs, InputValue
+from flora_async.resources._pager import Pager
 from flora_async.session import FloraSession
 
 if TYPE_CHECKING:
     from flora_async.batch import Batch, BatchResult, BatchSummary, RunRequest
-
-_OF_THE_BATCH = {"Batch", "BatchResult", "BatchSummary", "RunRequest"}
+    from flora_async.media import download
+else:
+    __getattr__ = lazy_names(__name__, {"batch": "Batch BatchResult BatchSummary RunRequest", "media": "download"})
 
 __all__ = [
     "APIConnectionError",
@@ -124,12 +125,3 @@ __all__ = [
     "wait_for_run",
     "watch_run",
 ]
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - as the type checker's imports above say
-    """Load the batch when it is first asked for: a program that starts single runs does not wait for it."""
-    if name not in _OF_THE_BATCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from flora_async import batch  # noqa: PLC0415 - see above
-
-    return getattr(batch, name)

@@ -3,26 +3,17 @@
 Both are frozen and checked when built, so that a mistake fails where it is written. All times are in seconds.
 """
 
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 
+from flora_async._checks import check_number
+
 __all__ = ["PollPolicy", "RetryPolicy"]
 
-
-def check_number(name: str, value: object, *, least: float = 0.0, exclusive: bool = False) -> None:
-    """Refuse what is no finite number of at least `least`; bool and NaN are no numbers here."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, not {value!r}")
-    try:
-        finite = math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
-        finite = False
-    if not finite or value < least or (exclusive and value == least):
-        bound = "more than" if exclusive else "at least"
-        raise ValueError(f"{name} must be a finite number of {bound} {least:g}, not {value!r:.60}")
+MAX_FILE_SIZE: Final = 2 * 1024**3
+"""The most bytes that a download fetches, unless a call says otherwise: 2 GiB."""
 
 
 def _number(

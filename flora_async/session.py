@@ -3,25 +3,40 @@
 import json
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from types import EllipsisType
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from types import EllipsisType, TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
-from flora_async._alarm import Wake, check_wake
-from flora_async._batching import Batching
+from flora_async import batch, media, resources
+from flora_async._checks import check_workspace_id
 from flora_async._clock import Clock
-from flora_async._lifetime import Lifetime
-from flora_async._road import Look
-from flora_async._saving import Saving
-from flora_async._transport import ClientSession, TraceConfig
-from flora_async._urls import ParameterValue
-from flora_async._wiring import conceal, wire
-from flora_async.config import PollPolicy, RetryPolicy
-from flora_async.models import Run
-from flora_async.polling import OnUpdate, RunReference, check_listener, notify, time_limit, wait_for_run, watch_run
-from flora_async.resources import Inputs, Resources, raw_request
+from flora_async._http.setup import conceal, set_up
+from flora_async._http.transport import ClientSession, TraceConfig
+from flora_async._http.urls import ParameterValue
+from flora_async.config import MAX_FILE_SIZE, PollPolicy, RetryPolicy
+from flora_async.models import Run, RunOutput
+from flora_async.polling import (
+    OnUpdate,
+    Poller,
+    RunReference,
+    Wake,
+    check_listener,
+    check_wake,
+    notify,
+    time_limit,
+    wait,
+    watch,
+)
+from flora_async.resources import Inputs
+
+if TYPE_CHECKING:
+    from flora_async.batch import Batch, BatchOptions, BatchResult, Rows
+    from flora_async.media import Progress
+    from flora_async.models import Asset
 
 
-class FloraSession(Lifetime, Resources, Batching, Saving):
+class FloraSession:
     """A session with FLORA. Use it with `async with`, or call `await close()` when done.
 
     Connections are opened on first use, inside the event loop that runs then. A closed session can be entered again,
@@ -43,6 +58,9 @@ class FloraSession(Lifetime, Resources, Batching, Saving):
         workspace_id: Where files are uploaded to (`ws_…`); None = the environment variable `FLORA_WORKSPACE_ID`, or
             else the only workspace there is.
         clock: Time, sleep and randomness, for tests; None = the real ones. `flora_async.testing` has a virtual one.
+
+    Attributes:
+        techniques: Techniques and their runs.
 
     Raises:
         ValueError: The key is missing or malformed, or another argument cannot be right.
@@ -74,7 +92,7 @@ class FloraSession(Lifetime, Resources, Batching, Saving):
     ) -> None:
         # First of all, so that no frame of ours holds the key in a form that shows, whatever fails below.
         key, api_key = conceal(api_key), None
-        self._endpoints, self._transport, road, media, clock = wire(
+        self._endpoints, self._transport, self._client, self._storage, self._clock = set_up(
             key,
             base_url=base_url,
             timeout=timeout,
@@ -88,33 +106,102 @@ class FloraSession(Lifetime, Resources, Batching, Saving):
             clock=clock,
         )
         home = os.environ.get("FLORA_WORKSPACE_ID") or None if workspace_id is None else workspace_id
-        super().__init__(road, media, workspace_id=home, poll=poll, clock=clock)
+        self._workspace_id = None if home is None else check_workspace_id(home)
+        self._poll = poll
+        self._poller = Poller(self._client, poll, self._clock)
+        self._starts = resources.Starts()
+        techniques = resources.TechniqueCache(self._client, self._clock)
+        self._preparer = resources.InputPreparer(techniques.find, lambda: self._uploads, self._clock.monotonic)
+        runs = resources.TechniqueRuns(self._client, self._preparer, self._starts.note)
+        self.techniques = resources.Techniques(self._client, runs)
+        self._entered = False
 
-    @property
-    def poll(self) -> PollPolicy:
-        """How runs are watched, unless a call says otherwise."""
-        return self._poll
+    def __repr__(self) -> str:
+        transport = getattr(self, "_transport", None)
+        if transport is None:  # a crash reporter may ask while the constructor refuses its arguments
+            return "<FloraSession not built>"
+        state = "closed" if transport.closed else "open"
+        return f"<FloraSession {state} base_url={self._endpoints.base_url!r}>"
 
-    @property
-    def clock(self) -> Clock:
-        """Time, sleep and randomness of everything that waits in this session."""
-        return self._clock
-
-    def look_for(self, run: RunReference) -> Look:
-        """Prepare looking at a run: the piece of a session that `wait_for_run` and `watch_run` use.
-
-        Args:
-            run: A `Run`, anything with `run_id` and `poll_url`, a poll URL, or a `run_…` id.
-
-        Returns:
-            A coroutine function that makes one look.
+    async def __aenter__(self) -> Self:
+        """Open the session, also one that was closed before.
 
         Raises:
-            UntrustedURLError: The poll URL is not at FLORA's origin.
-            ValueError: `run` names no run.
-            TypeError: `run` is nothing that could.
+            RuntimeError: It is entered already.
         """
-        return self._road.look_for(run)
+        if self._entered:
+            raise RuntimeError("This FloraSession is entered already: pass it on, or make another one")
+        self._entered = True
+        self._transport.reopen()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the session."""
+        await self.close()
+
+    def __enter__(self) -> NoReturn:
+        """Explain why plain `with` does not work, by a `TypeError`."""
+        raise TypeError("A FloraSession closes network connections when it ends: use `async with`, not `with`")
+
+    # `with` looks for both methods before it calls the first, so that the explanation above can be given.
+    __exit__ = None
+
+    async def close(self) -> None:
+        """Close the connections of an own session. Runs go on at FLORA. Closing twice does nothing."""
+        self._entered = False
+        await self._transport.close()
+
+    @cached_property
+    def _uploads(self) -> resources.Uploads:
+
+        home = resources.DefaultWorkspace(self._client, self._workspace_id)
+        operations = resources.AssetOperations(self._client)
+        return resources.Uploads(self._client, self._storage, operations, home, poll=self._poll, clock=self._clock)
+
+    @cached_property
+    def assets(self) -> resources.Assets:
+        """The files that people bring to FLORA."""
+        return resources.Assets(self._client, self._uploads)
+
+    @cached_property
+    def actions(self) -> resources.Actions:
+        """Actions that FLORA has ready made."""
+        return resources.Actions(self._client)
+
+    @cached_property
+    def feedback(self) -> resources.Feedback:
+        """What people tell FLORA's makers."""
+        return resources.Feedback(self._client)
+
+    @cached_property
+    def generations(self) -> resources.Generations:
+        """Generations by a model, without a technique."""
+        return resources.Generations(self._client)
+
+    @cached_property
+    def models(self) -> resources.Models:
+        """The models that generate."""
+        return resources.Models(self._client)
+
+    @cached_property
+    def projects(self) -> resources.Projects:
+        """Projects and their canvases."""
+        return resources.Projects(self._client)
+
+    @cached_property
+    def runs(self) -> resources.Runs:
+        """FLORA's deprecated twins of `generations.create` and `techniques.runs.create`."""
+        return resources.Runs(self._client)
+
+    @cached_property
+    def workspaces(self) -> resources.Workspaces:
+        """Workspaces, their projects, folders and libraries."""
+        return resources.Workspaces(self._client)
 
     async def wait_for_run(  # noqa: PLR0913 - as flora_async.wait_for_run
         self,
@@ -133,8 +220,14 @@ class FloraSession(Lifetime, Resources, Batching, Saving):
             >>> (await flora.wait_for_run(run)).outputs[0].text
             'Caption: a red bicycle'
         """
-        return await wait_for_run(
-            self, run, poll=poll, timeout=timeout, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
+        return await wait(
+            self._poller,
+            run,
+            poll=poll,
+            timeout=timeout,
+            on_update=on_update,
+            raise_on_failure=raise_on_failure,
+            wake=wake,
         )
 
     def watch_run(
@@ -154,7 +247,7 @@ class FloraSession(Lifetime, Resources, Batching, Saving):
             >>> last.is_completed
             True
         """
-        return watch_run(self, run, poll=poll, timeout=timeout, wake=wake)
+        return watch(self._poller, run, poll=poll, timeout=timeout, wake=wake)
 
     async def run(  # noqa: PLR0913 - what create and wait_for_run take
         self,
@@ -257,7 +350,176 @@ class FloraSession(Lifetime, Resources, Batching, Saving):
             ['meta', 'techniqueRuns']
         """
         body = None if json is None else _dump(json)
-        return await raw_request(self._road, method, path, params=params, body=body, idempotency_key=idempotency_key)
+        return await resources.request_json(
+            self._client, method, path, params=params, body=body, idempotency_key=idempotency_key
+        )
+
+    def batch(  # noqa: D417 - each option has its own line
+        self, technique_id: str, rows: "Rows", **options: "Unpack[BatchOptions]"
+    ) -> "Batch":
+        """Run many rows through one technique; see `Batch` for how it behaves.
+
+        Args:
+            technique_id: The technique's slug or id (`tech_…`).
+            rows: Any iterable or async iterable, finite or not; each row is a mapping of inputs, a sequence of
+                `RunInput` or a `RunRequest`. They are taken one by one, as there is room for them.
+            concurrency: The most runs at once. A 429 halves it for a while. Default 16.
+            max_cost: What the batch may spend in USD, earlier processes with the same journal included; None = no
+                limit. No run is started that could pass it, going by FLORA's own prices.
+            journal: A file in which the batch writes down what it does, so that it can be started again after a crash
+                and every row is still done once; None = none. Needs `flora-async[batch]`.
+            name: What the batch is called: idempotency keys derive from it. None = what the journal says, or a name
+                that no other batch has.
+            run_attempts: How many runs a row may have, where one fails with `model_timeout`, `internal_error` or
+                `provider_error`. Each is charged. Default 1.
+            watch: `each` follows every run by its own poll URL, `list` all together by the history, `auto` together
+                from five runs on. Default `auto`.
+            check: Read each technique once in five minutes and refuse rows that it does not take. Default True. Where
+                FLORA does not tell what a technique takes, rows are started unchecked.
+            workspace_id: Where files among the inputs are uploaded to; None = the session's workspace.
+            save_to: A directory into which the outputs of completed runs are saved, as
+                `<row key>-<run id>-<output id>`, with a JSON side-car for each run; None = nothing is saved.
+            poll: How runs are watched; left out = by the session's policy.
+            on_progress: Called with `batch.summary` for each result; a coroutine is awaited.
+
+        Returns:
+            The batch, for `async with` and then `async for`.
+
+        Raises:
+            ValueError: An argument cannot be right.
+            TypeError: An argument has the wrong type.
+
+        Example:
+            >>> rows = [{"prompt": "a red bicycle"}, {"prompt": "a blue boat"}]
+            >>> async with flora.batch("caption", rows, max_cost=1.00) as batch:
+            ...     texts = {result.key: result.run.outputs[0].text async for result in batch if result.ok}
+            >>> texts["1"], batch.summary.completed, batch.summary.cost
+            ('Caption: a blue boat', 2, 0.02)
+        """
+        options.setdefault("poll", self._poll)
+        return batch.Batch(
+            self._client, self._clock, technique_id, rows, preparer=self._preparer, storage=self._storage, **options
+        )
+
+    async def run_all(
+        self,
+        technique_id: str,
+        rows: "Rows",
+        *,
+        raise_on_failure: bool = False,
+        **options: "Unpack[BatchOptions]",
+    ) -> "list[BatchResult]":
+        """Run many rows through one technique and return all results, in the order of the rows.
+
+        Args:
+            technique_id: The technique's slug or id (`tech_…`).
+            rows: As `batch` takes them; they have to end.
+            raise_on_failure: Raise once all is finished, rather than return results with errors in them.
+            **options: As `batch` takes them.
+
+        Returns:
+            One result for each row. Nothing is raised for rows that failed or were skipped: look at `result.ok`.
+
+        Raises:
+            ExceptionGroup: `raise_on_failure` is set, and rows have errors: all of them.
+            JournalError: The journal cannot be used.
+
+        Example:
+            >>> results = await flora.run_all("caption", [{"prompt": "a red bicycle"}, {"wrong": 5}])
+            >>> [result.ok for result in results]
+            [True, False]
+        """
+        return await batch.run_all(self.batch(technique_id, rows, **options), raise_on_failure=raise_on_failure)
+
+    async def download(
+        self,
+        source: "RunOutput | Asset | str",
+        destination: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        max_bytes: int | None = MAX_FILE_SIZE,
+        progress: "Progress | None" = None,
+    ) -> Path:
+        """Save one output, asset or URL as a file, whole or not at all; a dropped connection is resumed.
+
+        The key does not go to the host of the file. A text output is written as it is.
+
+        Args:
+            source: An output of a run, an asset, or the URL of either.
+            destination: The file, or an existing directory. A name without an ending gets one by the content's type.
+            overwrite: Replace a file that exists, rather than keep it and fetch nothing. Default False.
+            max_bytes: The most that is fetched; None = no limit. Default 2 GiB.
+            progress: Called with the bytes received and, where the host says so, the bytes there are.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            DownloadError: It could not be fetched whole, after all retries, or is too large; nothing of it is kept.
+            UntrustedURLError: Its URL is not https, or of no public host.
+            OSError: It cannot be written.
+            ValueError: An argument cannot be right.
+
+        Example:
+            >>> run = await flora.run("cctv-cam", {"input_image": "https://example.com/photo.png"})
+            >>> path = await flora.download(run.outputs[0], "cctv")
+            >>> path.name
+            'cctv.png'
+        """
+        return await media.save_file(
+            self._storage, source, destination, overwrite=overwrite, max_bytes=max_bytes, progress=progress
+        )
+
+    async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a run
+        self,
+        run: Run,
+        directory: str | os.PathLike[str],
+        *,
+        name: str = "{run_id}-{output_id}",
+        overwrite: bool = False,
+        max_bytes: int | None = MAX_FILE_SIZE,
+        sidecar: bool = True,
+        technique_id: str | None = None,
+    ) -> tuple[Path, ...]:
+        """Save all outputs of a run, and beside them a JSON file that says what they are.
+
+        Args:
+            run: A completed run.
+            directory: Where to; it is created if need be, and never left, whatever the server calls its outputs.
+            name: How to call each file, without its ending, from `run_id`, `output_id`, `number` and `technique_id`.
+            overwrite: Replace files that exist, rather than keep them. Default False.
+            max_bytes: The most that is fetched for one output; None = no limit. Default 2 GiB.
+            sidecar: Write `<run id>.json` with run, technique, inputs, cost and files. Inputs are known of the last
+                thousand runs that this session started. Default True.
+            technique_id: What the run is a run of; None = as this session, or the run itself, knows it.
+
+        Returns:
+            The paths, in the order of the outputs.
+
+        Raises:
+            RunFailedError: The run has failed, so it has no outputs.
+            DownloadError: An output could not be fetched whole; the others are saved.
+            OSError: A file cannot be written.
+            ValueError: The run has not ended, or an argument cannot be right.
+
+        Example:
+            >>> run = await flora.run("cctv-cam", {"input_image": "https://example.com/photo.png"})
+            >>> (path,) = await flora.save_outputs(run, "results", name="{technique_id}-{number}")
+            >>> path.name
+            'cctv-cam-1.png'
+        """
+        start = self._starts.of(getattr(run, "run_id", ""))
+        return await media.save_outputs(
+            self._storage,
+            run,
+            directory,
+            name=name,
+            overwrite=overwrite,
+            max_bytes=max_bytes,
+            sidecar=sidecar,
+            technique_id=start.technique_id if start and technique_id is None else technique_id,
+            inputs=start.inputs if start else None,
+        )
 
 
 def _dump(value: object) -> bytes:

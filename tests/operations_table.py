@@ -188,7 +188,7 @@ A_PROJECT = m.Project(**{**PROJECT, "created_at": NOON, "last_modified": NOON})
 ACTION: dict[str, Any] = {
     "action_id": "rotate-image-browser",
     "name": "Rotate",
-    "description": "Turns it.",
+    "description": "KeyedLocks it.",
     "language": "javascript",
     "charged_cost": 0,
     "inputs": [{"name": "image", "type": "image", "multiple": {"min": 1, "max": 4}, "dynamic": True, "optional": True}],
@@ -210,7 +210,7 @@ ACTION: dict[str, Any] = {
 AN_ACTION = m.Action(
     action_id="rotate-image-browser",
     name="Rotate",
-    description="Turns it.",
+    description="KeyedLocks it.",
     language="javascript",
     charged_cost=0.0,
     inputs=(

@@ -33,7 +33,7 @@ from flora_async import (
 )
 from flora_async.batch import Row
 from flora_async.batch.budget import Budget, Sum
-from flora_async.batch.limit import Limiter
+from flora_async.batch.concurrency import Limiter
 from flora_async.batch.results import Durations
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, Status, VirtualClock
 

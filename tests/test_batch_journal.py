@@ -21,7 +21,7 @@ from flora_async import (
     RunRequest,
     SubmissionUnknownError,
 )
-from flora_async.batch.watcher import Watch
+from flora_async.batch.watchers import Watch
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, RecordedRequest, Status
 
 ROWS = [RunRequest({"prompt": f"row {number}"}, key=f"key-{number}") for number in range(12)]

@@ -16,10 +16,9 @@ from flora_async import (
     NotFoundError,
     RunInput,
 )
-from flora_async._files import read_content
+from flora_async.media.content import read_content
 from flora_async.models import Technique, TechniqueInput
-from flora_async.resources._inputs import Draft
-from flora_async.resources._intake import flaws_of
+from flora_async.resources._prepare import Draft, flaws_of
 from flora_async.testing import FakeFlora, FakeTechnique, Replace, Status, VirtualClock
 from flora_async.testing._state.sample_files import png
 from flora_async.webhooks import WebhookReceiver

@@ -26,7 +26,7 @@ from flora_async import (
     TechniqueRun,
     models,
 )
-from flora_async._codec import Case, decode, decode_page, to_body, to_dict
+from flora_async.models._codec import Case, decode, decode_page, to_body, to_dict
 
 # The answer on FLORA's page "Get a technique run".
 EXAMPLE = b"""{

@@ -9,7 +9,7 @@ from attrs import asdict, evolve
 from attrs.exceptions import FrozenInstanceError
 
 from flora_async import PollPolicy, RetryPolicy
-from flora_async.config import check_number
+from flora_async._checks import check_number
 
 Policy = PollPolicy | RetryPolicy
 

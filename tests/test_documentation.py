@@ -153,8 +153,8 @@ def test_the_docstrings_that_users_meet_first_have_examples() -> None:
         "flora_async.session.FloraSession",
         "flora_async.session.FloraSession.run",
         "flora_async.resources.runs.TechniqueRuns.create",
-        "flora_async.polling.wait_for_run",
-        "flora_async.polling.watch_run",
+        "flora_async.polling._waiting.wait_for_run",
+        "flora_async.polling._waiting.watch_run",
         "flora_async.testing._server.server.FakeFlora",
     }
 

@@ -28,8 +28,8 @@ from flora_async import (
     RunOutput,
     UntrustedURLError,
 )
-from flora_async.downloads.disk import in_thread
-from flora_async.downloads.transfer import _PIECE as MOST_IN_MEMORY
+from flora_async.media.disk import in_thread
+from flora_async.media.transfer import _PIECE as MOST_IN_MEMORY
 from flora_async.models import Asset
 from flora_async.testing import Cut, FakeFlora
 

@@ -25,8 +25,8 @@ from flora_async import (
     TechniqueRun,
     UntrustedURLError,
 )
-from flora_async.downloads import save_outputs
-from flora_async.downloads.names import output_names, safe_name
+from flora_async.media import save_outputs
+from flora_async.media.names import output_names, safe_name
 from flora_async.testing import Cut, FakeFlora, FakeTechnique, Garbage, Status
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -286,7 +286,7 @@ async def test_a_wrong_argument_is_refused(
     flora: FloraSession, tmp_path: Path, arguments: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        await save_outputs(flora._media, **{"run": completed(text("o")), "directory": tmp_path, **arguments})
+        await save_outputs(flora._storage, **{"run": completed(text("o")), "directory": tmp_path, **arguments})
     assert not files(tmp_path)
 
 
@@ -321,7 +321,9 @@ async def test_the_side_car_says_what_it_is_told(flora: FloraSession, tmp_path: 
     moment = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     run = completed(text("o", "\ud83d"), charged_cost=0.05, created_at=moment, completed_at=moment)
     inputs = {"prompt": "Stra\u00dfe \ud83d"}
-    await save_outputs(flora._media, run, tmp_path, technique_id="cctv-cam", inputs=inputs, sidecar_name="sub/{run_id}")
+    await save_outputs(
+        flora._storage, run, tmp_path, technique_id="cctv-cam", inputs=inputs, sidecar_name="sub/{run_id}"
+    )
     assert "Stra\u00dfe".encode() in (tmp_path / "sub" / "run_1.json").read_bytes()
     note = note_of(tmp_path / "sub")
     assert (note["technique_id"], note["inputs"], note["charged_cost"]) == ("cctv-cam", inputs, 0.05)
@@ -334,14 +336,14 @@ async def test_inputs_that_are_no_json_are_refused_before_anything_is_saved(
     flora: FloraSession, tmp_path: Path, inputs: dict[str, Any]
 ) -> None:
     with pytest.raises((TypeError, ValueError), match="JSON"):
-        await save_outputs(flora._media, completed(text("o")), tmp_path, inputs=inputs)
+        await save_outputs(flora._storage, completed(text("o")), tmp_path, inputs=inputs)
     assert not files(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../{run_id}", "{output_id}", "{number}", "/x", ""])
 async def test_a_side_car_stays_in_the_directory_too(flora: FloraSession, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="sidecar_name"):
-        await save_outputs(flora._media, completed(text("o")), tmp_path / "inner", sidecar_name=name)
+        await save_outputs(flora._storage, completed(text("o")), tmp_path / "inner", sidecar_name=name)
     assert not files(tmp_path)
 
 

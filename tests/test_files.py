@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flora_async._files import CONTENT_TYPES, read_content
+from flora_async.media.content import CONTENT_TYPES, read_content
 from flora_async.testing._state.sample_files import png
 
 PNG = png("a file")

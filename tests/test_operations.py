@@ -76,10 +76,10 @@ class Counts:
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
-    def sends(self, kind: str) -> None:
-        self.kinds.append(kind)
+    def on_request(self, label: str) -> None:
+        self.kinds.append(label)
 
-    def is_limited(self, pause: float) -> None:
+    def on_rate_limit(self, pause: float) -> None:
         raise AssertionError(pause)
 
 
@@ -237,7 +237,7 @@ async def test_a_read_is_sent_again_until_it_is_answered(stub: Stub, flora: Flor
 @every
 async def test_the_counts_of_traffic_know_what_is_sent(stub: Stub, flora: FloraSession, operation: Operation) -> None:
     counts = Counts()
-    flora._road._traffic = counts
+    flora._client._observer = counts
     stub.answers.append(operation.answer)
     await call(flora, operation)
     assert counts.kinds == [operation.kind]

@@ -21,7 +21,9 @@ from flora_async import (
     RateLimitError,
     RetryPolicy,
 )
-from flora_async._retry import PollSchedule, RateGate, Retrier
+from flora_async._http.rate_limit import RateLimitGate
+from flora_async._http.retry import Retrier
+from flora_async.polling import PollSchedule
 from flora_async.testing import Drop, FakeFlora, Garbage, Slow, Status, Truncate, VirtualClock
 
 
@@ -99,7 +101,7 @@ async def test_one_429_pauses_every_request_of_the_session(
 
 async def test_those_who_waited_at_the_gate_leave_it_apart() -> None:
     clock = VirtualClock(seed=1)
-    gate = RateGate(clock)
+    gate = RateLimitGate(clock)
     gate.close(8)
     await asyncio.gather(*(gate.wait() for _ in range(50)))
     assert min(clock.sleeps) >= 8
@@ -109,7 +111,7 @@ async def test_those_who_waited_at_the_gate_leave_it_apart() -> None:
 
 async def test_a_shorter_pause_does_not_open_a_gate_that_is_closed_for_longer() -> None:
     clock = VirtualClock(constant=0.0)
-    gate = RateGate(clock)
+    gate = RateLimitGate(clock)
     gate.close(60)
     gate.close(1)
     await gate.wait()
@@ -120,7 +122,7 @@ async def test_a_shorter_pause_does_not_open_a_gate_that_is_closed_for_longer() 
 
 async def test_a_gate_that_closes_again_holds_those_who_were_about_to_leave() -> None:
     clock = VirtualClock(constant=0.0)
-    gate = RateGate(clock)
+    gate = RateLimitGate(clock)
     gate.close(10)
     waiting = asyncio.create_task(gate.wait())
     await asyncio.sleep(0)

@@ -73,7 +73,7 @@ async def test_a_ticket_without_an_estimate_is_looked_at_like_a_new_run(session_
         flora = session_on(fake, clock=clock, poll=PollPolicy())
         run = await flora.techniques.runs.create("caption", inputs={"prompt": "a"})
         await flora.wait_for_run(RunTicket(run_id=run.run_id))
-        assert clock.sleeps == [flora.poll.initial]
+        assert clock.sleeps == [PollPolicy().initial]
 
 
 @pytest.mark.parametrize("estimate", [-5.0, 0.0, 1e300])
@@ -83,7 +83,7 @@ async def test_no_estimate_makes_a_wait_endless_or_hectic(session_on: OpenSessio
         flora = session_on(fake, clock=clock, poll=PollPolicy())
         run = await flora.techniques.runs.create("caption", inputs={"prompt": "a"})
         await flora.wait_for_run(RunTicket(run_id=run.run_id, estimated_seconds=estimate), timeout=None)
-        assert clock.sleeps == [max(flora.poll.initial, min(estimate, 900.0))]
+        assert clock.sleeps == [max(PollPolicy().initial, min(estimate, 900.0))]
 
 
 async def test_a_run_that_takes_longer_than_estimated_is_looked_at_as_usual_from_then_on(

@@ -19,7 +19,7 @@ from flora_async import (
     FloraSession,
     RetryPolicy,
 )
-from flora_async._transport import MAX_RESPONSE_BYTES, NEVER_SENT, Secret
+from flora_async._http.transport import MAX_RESPONSE_BYTES, NEVER_SENT, Secret
 from flora_async.testing import Drop, FakeFlora, Oversize, Redirect, Slow, Status, Truncate
 
 # Whether a request that ends with it may have reached the server. aiohttp growing a new exception fails the test below.

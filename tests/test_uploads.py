@@ -12,7 +12,7 @@ import pytest
 from conftest import OpenSession
 
 from flora_async import FloraSession, PermissionDeniedError, RetryPolicy, UntrustedURLError, UploadError
-from flora_async._files import CONTENT_TYPES
+from flora_async.media.content import CONTENT_TYPES
 from flora_async.models import Asset
 from flora_async.testing import Drop, FakeFlora, Garbage, Redirect, Replace, Slow, Status, Truncate
 from flora_async.testing._state.sample_files import png

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from flora_async import UntrustedURLError
-from flora_async._urls import (
+from flora_async._http.urls import (
     Endpoints,
     check_endpoint,
     check_https,

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from flora_async import errors
-from flora_async._wire import (
+from flora_async._checks import check_api_key, check_idempotency_key
+from flora_async._http.responses import (
     Response,
-    check_api_key,
-    check_idempotency_key,
     is_transient,
     may_be_in_flight,
     may_have_acted,

@@ -1,10 +1,25 @@
 """Fan-out over many runs: pace, budget, journal, one shared watcher. `FloraSession.batch` is the way in."""
 
-from flora_async.batch.gather import BatchOptions, run_all
-from flora_async.batch.plan import Row, Rows, RunRequest
-from flora_async.batch.results import BatchResult, BatchSummary
-from flora_async.batch.runner import Batch, OnProgress
-from flora_async.batch.watcher import Watch
+from typing import TYPE_CHECKING
+
+from flora_async._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from flora_async.batch.batch import Batch, BatchOptions, OnProgress, run_all
+    from flora_async.batch.results import BatchResult, BatchSummary
+    from flora_async.batch.rows import Row, Rows, RunRequest
+    from flora_async.batch.watchers import Watch
+else:
+    # Loaded with the first batch: a program that starts single runs does not wait for it.
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "batch": "Batch BatchOptions OnProgress run_all",
+            "results": "BatchResult BatchSummary",
+            "rows": "Row Rows RunRequest",
+            "watchers": "Watch",
+        },
+    )
 
 __all__ = [
     "Batch",

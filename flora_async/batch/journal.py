@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from attrs import frozen
 
-from flora_async.batch.plan import Planned
+from flora_async.batch.rows import Planned
 from flora_async.models import Run, RunInput
 
 State = Literal["planned", "submitting", "running", "finished"]

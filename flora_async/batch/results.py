@@ -9,7 +9,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from flora_async.batch.budget import Budget
-from flora_async.batch.plan import RunRequest
+from flora_async.batch.rows import RunRequest
 from flora_async.errors import RunFailedError, SkippedError
 from flora_async.models import Run, RunOutput
 
@@ -130,7 +130,7 @@ class Durations:
 
 @define
 class Tally:
-    """The numbers of a batch while it runs; it is also told of the road's traffic."""
+    """The numbers of a batch while it runs; it is also told of the client's traffic."""
 
     planned: int = 0
     started: int = 0

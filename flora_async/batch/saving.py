@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-from flora_async._media import MediaRoad
-from flora_async.batch.attempts import Save
-from flora_async.batch.plan import Planned
-from flora_async.downloads import save_outputs
+from flora_async._http.storage import StorageClient
+from flora_async.batch.row_runner import Save
+from flora_async.batch.rows import Planned
+from flora_async.media import save_outputs
 from flora_async.models import Run
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
@@ -30,13 +30,13 @@ def folder_of(save_to: object) -> Path:
     return Path(save_to)
 
 
-def saver(media: MediaRoad, folder: Path) -> Save:
+def saver(storage: StorageClient, folder: Path) -> Save:
     """One who saves outputs into a directory as `<row key>-<run id>-<output id>`, with a side-car for each run."""
 
     async def save(row: Planned, run: Run) -> tuple[Path, ...]:
         name = f"{name_of(row.key)}-{{run_id}}"
         return await save_outputs(
-            media,
+            storage,
             run,
             folder,
             name=f"{name}-{{output_id}}",

@@ -8,11 +8,11 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from flora_async._codec import decode, to_dict
 from flora_async.batch.journal import Entry
-from flora_async.batch.plan import Planned
+from flora_async.batch.rows import Planned
 from flora_async.errors import DecodeError, JournalError
 from flora_async.models import Run, RunInput
+from flora_async.models._codec import decode, to_dict
 
 if TYPE_CHECKING:
     import aiosqlite

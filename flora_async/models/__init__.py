@@ -1,8 +1,8 @@
 """Frozen data as FLORA speaks of it: no input or output, one module per noun."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from flora_async._lazy import lazy_names
 from flora_async.models.pages import Page
 from flora_async.models.runs import OutputType, Run, RunInput, RunOutput, RunStatus, TechniqueRun
 from flora_async.models.techniques import Technique, TechniqueInput, TechniqueOutput, TechniqueReference
@@ -43,57 +43,26 @@ if TYPE_CHECKING:
     from flora_async.models.tickets import NodeRun, NodeRuns, RunTicket
     from flora_async.models.webhooks import WebhookEvent, WebhookRun
     from flora_async.models.workspaces import LibraryFolder, LibraryItem, Workspace
-
-# What a run needs is there at once. The rest is built when it is first asked for: that takes longer than all else that
-# importing this package does.
-_NOUNS = {
-    "Action": "actions",
-    "ActionInput": "actions",
-    "ActionNode": "actions",
-    "ActionParameter": "actions",
-    "ActionReference": "actions",
-    "ActionSlot": "actions",
-    "SlotBounds": "actions",
-    "Asset": "assets",
-    "AssetNode": "assets",
-    "AssetStatus": "assets",
-    "AssetUpload": "assets",
-    "Canvas": "canvas",
-    "CanvasDefinition": "canvas",
-    "CanvasEdge": "canvas",
-    "CanvasSummary": "canvas",
-    "CanvasUpdate": "canvas",
-    "DefinedCanvas": "canvas",
-    "DefinitionNode": "canvas",
-    "NodeParameters": "canvas",
-    "GenerationModel": "catalog",
-    "ModelParameter": "catalog",
-    "ModelReference": "catalog",
-    "ParameterOption": "catalog",
-    "ParameterRange": "catalog",
-    "AppliedChangeset": "changesets",
-    "ChangeCounts": "changesets",
-    "CreatedNode": "changesets",
-    "NodeAddition": "changesets",
-    "NodeChange": "changesets",
-    "FeedbackReceipt": "feedback",
-    "Generation": "generations",
-    "GraphAction": "graph",
-    "GraphEdge": "graph",
-    "GraphNode": "graph",
-    "Position": "graph",
-    "ProjectGraph": "graph",
-    "CanvasNode": "projects",
-    "Project": "projects",
-    "NodeRun": "tickets",
-    "NodeRuns": "tickets",
-    "RunTicket": "tickets",
-    "WebhookEvent": "webhooks",
-    "WebhookRun": "webhooks",
-    "LibraryFolder": "workspaces",
-    "LibraryItem": "workspaces",
-    "Workspace": "workspaces",
-}
+else:
+    # What a run needs is loaded at once; the rest, on first use: it takes longer than all else in this package.
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "actions": "Action ActionInput ActionNode ActionParameter ActionReference ActionSlot SlotBounds",
+            "assets": "Asset AssetNode AssetStatus AssetUpload",
+            "canvas": "Canvas CanvasDefinition CanvasEdge CanvasSummary CanvasUpdate DefinedCanvas DefinitionNode "
+            "NodeParameters",
+            "catalog": "GenerationModel ModelParameter ModelReference ParameterOption ParameterRange",
+            "changesets": "AppliedChangeset ChangeCounts CreatedNode NodeAddition NodeChange",
+            "feedback": "FeedbackReceipt",
+            "generations": "Generation",
+            "graph": "GraphAction GraphEdge GraphNode Position ProjectGraph",
+            "projects": "CanvasNode Project",
+            "tickets": "NodeRun NodeRuns RunTicket",
+            "webhooks": "WebhookEvent WebhookRun",
+            "workspaces": "LibraryFolder LibraryItem Workspace",
+        },
+    )
 
 __all__ = [
     "Action",
@@ -154,10 +123,3 @@ __all__ = [
     "WebhookRun",
     "Workspace",
 ]
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - as the type checker's imports above say
-    if name not in _NOUNS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_NOUNS[name]}"), name)
-    return value

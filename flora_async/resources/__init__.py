@@ -1,25 +1,69 @@
-"""FLORA's operations, one thin module per noun: path, parameters, result type."""
+"""FLORA's operations, one module per noun: arguments, route and result of each."""
 
-from flora_async.resources._attributes import Resources
-from flora_async.resources._catalog import Catalog
-from flora_async.resources._inputs import Draft, Inputs, InputValue, draft_inputs
-from flora_async.resources._intake import Intake
-from flora_async.resources._raw import raw_request
-from flora_async.resources._starting import StartOptions, start_run
-from flora_async.resources._starts import Starts
-from flora_async.resources.runs import RunHistory
+from typing import TYPE_CHECKING
+
+from flora_async._lazy import lazy_names
+from flora_async.resources._operations import request_json
+from flora_async.resources._pager import Pager
+from flora_async.resources._prepare import Draft, InputPreparer, Inputs, InputValue, draft_inputs
+from flora_async.resources._start import StartOptions, Starts, start_run
+from flora_async.resources._technique_cache import TechniqueCache
+from flora_async.resources.runs import RunHistory, TechniqueRuns
+from flora_async.resources.techniques import Techniques
+
+if TYPE_CHECKING:
+    from flora_async.resources._assets import AssetOperations
+    from flora_async.resources._default_workspace import DefaultWorkspace
+    from flora_async.resources._uploads import Uploads
+    from flora_async.resources.actions import Actions
+    from flora_async.resources.assets import Assets
+    from flora_async.resources.feedback import Feedback
+    from flora_async.resources.generations import Generations, Runs
+    from flora_async.resources.models import Models
+    from flora_async.resources.projects import Projects
+    from flora_async.resources.workspaces import Workspaces
+else:
+    # Nouns that few programs use are loaded on first use: loading them takes a third of this package's import time.
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "_assets": "AssetOperations",
+            "_default_workspace": "DefaultWorkspace",
+            "_uploads": "Uploads",
+            "actions": "Actions",
+            "assets": "Assets",
+            "feedback": "Feedback",
+            "generations": "Generations Runs",
+            "models": "Models",
+            "projects": "Projects",
+            "workspaces": "Workspaces",
+        },
+    )
 
 __all__ = [
-    "Catalog",
+    "Actions",
+    "AssetOperations",
+    "Assets",
+    "DefaultWorkspace",
     "Draft",
+    "Feedback",
+    "Generations",
+    "InputPreparer",
     "InputValue",
     "Inputs",
-    "Intake",
-    "Resources",
+    "Models",
+    "Pager",
+    "Projects",
     "RunHistory",
+    "Runs",
     "StartOptions",
     "Starts",
+    "TechniqueCache",
+    "TechniqueRuns",
+    "Techniques",
+    "Uploads",
+    "Workspaces",
     "draft_inputs",
-    "raw_request",
+    "request_json",
     "start_run",
 ]

@@ -1,20 +1,19 @@
 """FLORA's own operations on assets, of which uploading is made."""
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 from flora_async import models
-from flora_async._bodies import Form
-from flora_async._files import Content, FileSource, read_content
-from flora_async._pages import Pager
-from flora_async._road import Road
-from flora_async._urls import check_https, segment
-from flora_async._wire import check_idempotency_key
-from flora_async.resources._arguments import optional, words
-from flora_async.resources._operation import change, listed, model_of, read
+from flora_async._checks import non_blank, optional
+from flora_async._http.bodies import Form
+from flora_async._http.client import Client
+from flora_async._http.routes import ROUTES
+from flora_async._http.urls import check_https
+from flora_async.media.content import Content, FileSource, read_content
+from flora_async.resources._operations import fetch, mutate, new_key, paginate, read_model
+from flora_async.resources._pager import Pager
 
 SIGNED_URL: Final = "signed-url"
 LARGEST_DIRECT: Final = 4 * 1024 * 1024
@@ -23,8 +22,8 @@ LARGEST_DIRECT: Final = 4 * 1024 * 1024
 class AssetOperations:
     """Files that runs and canvases can use, one operation at a time."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def create(  # noqa: PLR0913 - FLORA's own fields
         self,
@@ -72,20 +71,20 @@ class AssetOperations:
         if (source is None) is (file is None):
             raise ValueError("assets.create takes one of two: source (an https URL, or 'signed-url'), or file")
         given = {
-            "workspace_id": words("workspace_id", workspace_id),
-            "content_type": optional(words, "content_type", content_type),
-            "file_name": optional(words, "file_name", file_name),
-            "folder": optional(words, "folder", folder),
-            "project_id": optional(words, "project_id", project_id),
+            "workspace_id": non_blank("workspace_id", workspace_id),
+            "content_type": optional(non_blank, "content_type", content_type),
+            "file_name": optional(non_blank, "file_name", file_name),
+            "folder": optional(non_blank, "folder", folder),
+            "project_id": optional(non_blank, "project_id", project_id),
         }
         if file is not None:
             content = await asyncio.to_thread(read_content, file, content_type=content_type, file_name=file_name)
             if content.size > LARGEST_DIRECT:
                 raise ValueError(f"{content.name!r:.60} has {content.size:,} bytes, more than 4 MB: use assets.upload")
             form = form_of(content, {**given, "content_type": content.content_type, "file_name": content.name})
-            return await create_directly(self._road, form, idempotency_key)
+            return await create_directly(self._client, form, idempotency_key)
         body = {"source": source if source == SIGNED_URL else check_https("source", source), **given}
-        return await change(self._road, "POST", "/assets", models.Asset, body=body, idempotency_key=idempotency_key)
+        return await mutate(self._client, "assets.create", models.Asset, body=body, idempotency_key=idempotency_key)
 
     async def complete(self, asset_id: str, *, idempotency_key: str | None = None) -> "models.Asset":
         """Say that the bytes of a reserved asset are handed in (FLORA's `POST /assets/{asset_id}/complete`).
@@ -108,8 +107,9 @@ class AssetOperations:
             Traceback (most recent call last):
             flora_async.errors.ConflictError: ...
         """
-        path = f"/assets/{segment('asset_id', asset_id)}/complete"
-        return await change(self._road, "POST", path, models.Asset, idempotency_key=idempotency_key)
+        return await mutate(
+            self._client, "assets.complete", models.Asset, {"asset_id": asset_id}, idempotency_key=idempotency_key
+        )
 
     async def retry(self, asset_id: str, *, idempotency_key: str | None = None) -> "models.Asset":
         """Reserve anew an asset whose upload has failed or expired (FLORA's `POST /assets/{asset_id}/retry`).
@@ -132,8 +132,9 @@ class AssetOperations:
             >>> (await flora.assets.retry(asset.asset_id)).upload.method
             'POST'
         """
-        path = f"/assets/{segment('asset_id', asset_id)}/retry"
-        return await change(self._road, "POST", path, models.Asset, idempotency_key=idempotency_key)
+        return await mutate(
+            self._client, "assets.retry", models.Asset, {"asset_id": asset_id}, idempotency_key=idempotency_key
+        )
 
     def list(
         self,
@@ -166,7 +167,9 @@ class AssetOperations:
             [True]
         """
         filters = {"workspace_id": workspace_id, "project_id": project_id, "query": query}
-        return listed(self._road, "/assets", models.Asset, under="assets", filters=filters, limit=limit, cursor=cursor)
+        return paginate(
+            self._client, "assets.list", models.Asset, items_key="assets", filters=filters, limit=limit, cursor=cursor
+        )
 
     async def retrieve(self, asset_id: str) -> "models.Asset":
         """Look at an asset once (FLORA's `GET /assets/{asset_id}`).
@@ -187,7 +190,7 @@ class AssetOperations:
             >>> (await flora.assets.retrieve(asset.asset_id)).uploaded_via
             'url'
         """
-        return await read(self._road, f"/assets/{segment('asset_id', asset_id)}", models.Asset)
+        return await fetch(self._client, "assets.retrieve", models.Asset, asset_id=asset_id)
 
 
 def form_of(
@@ -208,12 +211,12 @@ def form_of(
     )
 
 
-async def create_directly(road: Road, form: Form, idempotency_key: str | None = None) -> "models.Asset":
+async def create_directly(client: Client, form: Form, idempotency_key: str | None = None) -> "models.Asset":
     """Make an asset by one request with the whole file in it: it costs nothing, so it may be repeated at will.
 
     Raises:
         FloraError: Any error of the request, after all retries.
     """
-    key = str(uuid.uuid4()) if idempotency_key is None else check_idempotency_key(idempotency_key)
-    request = road.request("POST", "/assets", body=form, idempotency_key=key)
-    return await road.fetch(request, partial(model_of, models.Asset))
+    key = new_key(idempotency_key)
+    request = client.request(ROUTES["assets.create"], {}, body=form, idempotency_key=key)
+    return await client.fetch(request, partial(read_model, models.Asset))

@@ -4,7 +4,6 @@ FLORA's page "Create an asset" has the three ways; an upload costs nothing, so w
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -12,19 +11,20 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final
 
+from flora_async._cache import KeyedLocks, RecentItems
+from flora_async._checks import check_number
 from flora_async._clock import Clock
-from flora_async._files import Content, FileSource, read_content
-from flora_async._media import MediaRoad
-from flora_async._retry import PollSchedule
-from flora_async._road import Road
-from flora_async._urls import check_https
-from flora_async._wire import is_transient
-from flora_async.config import PollPolicy, check_number
+from flora_async._http.client import Client
+from flora_async._http.responses import is_transient
+from flora_async._http.storage import StorageClient
+from flora_async._http.urls import check_https
+from flora_async.config import PollPolicy
 from flora_async.errors import APIStatusError, FloraError, IdempotencyError, SubmissionUnknownError, UploadError
+from flora_async.media.content import Content, FileSource, read_content
 from flora_async.models import Asset, AssetStatus
+from flora_async.polling import PollSchedule
 from flora_async.resources._assets import LARGEST_DIRECT, SIGNED_URL, AssetOperations, create_directly, form_of
-from flora_async.resources._turns import Turns
-from flora_async.resources._workspace import HomeWorkspace
+from flora_async.resources._default_workspace import DefaultWorkspace
 
 UploadSource = str | FileSource
 """An https URL that FLORA fetches, or a file: a path (also as text), bytes, or a file open for reading bytes."""
@@ -42,8 +42,8 @@ class Uploads:
     """Uploads files for one session.
 
     Args:
-        road: The way to FLORA.
-        media: The way to the storage host.
+        client: The way to FLORA.
+        storage: The way to the storage host.
         assets: FLORA's operations on assets.
         home: Which workspace files go to.
         poll: How to look whether an asset is ready.
@@ -52,22 +52,22 @@ class Uploads:
 
     def __init__(  # noqa: PLR0913 - what a session has
         self,
-        road: Road,
-        media: MediaRoad,
+        client: Client,
+        storage: StorageClient,
         assets: AssetOperations,
-        home: HomeWorkspace,
+        home: DefaultWorkspace,
         *,
         poll: PollPolicy,
         clock: Clock,
     ) -> None:
-        self._road = road
-        self._media = media
+        self._client = client
+        self._storage = storage
         self._assets = assets
         self._home = home
         self._poll = poll
         self._clock = clock
-        self._urls: OrderedDict[tuple[str, str, str], str] = OrderedDict()
-        self._turns = Turns()
+        self._urls: RecentItems[tuple[str, str, str], str] = RecentItems(_MOST_REMEMBERED)
+        self._locks = KeyedLocks()
 
     async def upload(  # noqa: PLR0913 - as FLORA's operation
         self,
@@ -109,13 +109,12 @@ class Uploads:
         """
         home = await self._home.choose(workspace_id)
         key = (await asyncio.to_thread(content.digest), content.content_type, home)
-        async with self._turns.of(key):
+        async with self._locks.hold(key):
             url = self._urls.get(key)
             if url is None:
                 asset = await self._send(content, home, {}, None, self._poll.timeout)
-                url = self._urls[key] = str(asset.url)
-                if len(self._urls) > _MOST_REMEMBERED:
-                    self._urls.popitem(last=False)
+                url = str(asset.url)
+                self._urls[key] = url
             return url
 
     async def _send(
@@ -130,7 +129,7 @@ class Uploads:
         named = {**options, "content_type": content.content_type, "file_name": content.name}
         if content.size <= LARGEST_DIRECT:
             form = form_of(content, {"workspace_id": home, **named}, told=told)
-            return await self._ready(await _begun_anew(partial(create_directly, self._road, form)), timeout)
+            return await self._ready(await _begun_anew(partial(create_directly, self._client, form)), timeout)
         reserve = partial(self._assets.create, source=SIGNED_URL, workspace_id=home, **named)
         asset = await _begun_anew(reserve)
         try:
@@ -158,7 +157,7 @@ class Uploads:
         if place is None or place.method.upper() not in _METHODS:
             raise UploadError(f"FLORA named no place to upload {asset.asset_id!r:.60} to", asset)
         form = form_of(content, place.form_fields, place.file_field, told)
-        await self._media.store(place.method.upper(), place.url, form)
+        await self._storage.store(place.method.upper(), place.url, form)
         return await self._ready(await self._completed(asset.asset_id), timeout)
 
     async def _renewed(self, asset: Asset, reserve: Callable[[], Awaitable[Asset]]) -> Asset:

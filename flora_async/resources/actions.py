@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flora_async import models
-from flora_async._pages import Pager
-from flora_async._road import Road
-from flora_async._urls import segment
-from flora_async.resources._arguments import free_form, optional, parts, words
-from flora_async.resources._operation import change, listed, read
+from flora_async._checks import free_form, non_blank, optional
+from flora_async._http.client import Client
+from flora_async.resources._operations import all_to_json, fetch, mutate, paginate
+from flora_async.resources._pager import Pager
 
 
 class Actions:
     """Actions: find one, run it."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     def list(self) -> Pager["models.Action"]:
         """The actions that can be run (FLORA's `GET /actions`), all on one page.
@@ -27,7 +26,7 @@ class Actions:
             >>> [action.action_id async for action in flora.actions.list()]
             ['rotate-image-browser', 'concat-text-browser']
         """
-        return listed(self._road, "/actions", models.Action, under="actions")
+        return paginate(self._client, "actions.list", models.Action, items_key="actions")
 
     async def retrieve(self, action_id: str) -> "models.Action":
         """Read what an action takes, gives and costs (FLORA's `GET /actions/{action_id}`).
@@ -48,7 +47,7 @@ class Actions:
             >>> [slot.type for slot in action.inputs], [slot.type for slot in action.outputs]
             (['image'], ['image'])
         """
-        return await read(self._road, f"/actions/{segment('action_id', action_id)}", models.Action)
+        return await fetch(self._client, "actions.retrieve", models.Action, action_id=action_id)
 
     async def run(  # noqa: PLR0913 - FLORA's own fields
         self,
@@ -91,20 +90,12 @@ class Actions:
             True
         """
         body = {
-            "action_id": words("action_id", action_id),
-            "inputs": parts("inputs", inputs, models.ActionInput),
-            "workspace_id": words("workspace_id", workspace_id),
-            "project_id": words("project_id", project_id),
+            "action_id": non_blank("action_id", action_id),
+            "inputs": all_to_json("inputs", inputs, models.ActionInput),
+            "workspace_id": non_blank("workspace_id", workspace_id),
+            "project_id": non_blank("project_id", project_id),
             "params": optional(free_form, "params", params),
         }
         if not body["inputs"]:
             raise ValueError("inputs must not be empty: an action needs something to work on")
-        return await change(
-            self._road,
-            "POST",
-            "/runs/action",
-            models.RunTicket,
-            body=body,
-            idempotency_key=idempotency_key,
-            spends=True,
-        )
+        return await mutate(self._client, "actions.run", models.RunTicket, body=body, idempotency_key=idempotency_key)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from flora_async._road import Road
+from flora_async._http.client import Client
 from flora_async.resources._assets import AssetOperations
 from flora_async.resources._uploads import Progress, Uploads, UploadSource
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Assets(AssetOperations):
     """Files that runs and canvases can use."""
 
-    def __init__(self, road: Road, uploads: Uploads) -> None:
-        super().__init__(road)
+    def __init__(self, client: Client, uploads: Uploads) -> None:
+        super().__init__(client)
         self._uploads = uploads
 
     async def upload(  # noqa: PLR0913 - as FLORA's operation

@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flora_async import models
-from flora_async._road import Road
-from flora_async._urls import check_https, segment
-from flora_async.resources._arguments import free_form, items, optional, part, parts, words
-from flora_async.resources._operation import change, read
+from flora_async._checks import free_form, items, non_blank, optional
+from flora_async._http.client import Client
+from flora_async._http.urls import check_https
+from flora_async.resources._operations import all_to_json, fetch, mutate, to_json
 
 
 class ProjectCanvas:
     """The canvas as a Mermaid flowchart."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def retrieve(self, project_id: str) -> "models.Canvas":
         """Read a canvas as a diagram (FLORA's `GET /projects/{project_id}/canvas`).
@@ -34,7 +34,7 @@ class ProjectCanvas:
             >>> (await flora.projects.canvas.retrieve("prj_local")).summary.edge_count
             0
         """
-        return await read(self._road, f"/projects/{segment('project_id', project_id)}/canvas", models.Canvas)
+        return await fetch(self._client, "projects.canvas.retrieve", models.Canvas, project_id=project_id)
 
     async def update(
         self,
@@ -77,20 +77,24 @@ class ProjectCanvas:
         """
         nodes = optional(free_form, "node_params", node_params)
         body = {
-            "diagram": words("diagram", diagram),
+            "diagram": non_blank("diagram", diagram),
             "node_params": nodes and {node: _parameters(node, given) for node, given in nodes.items()},
         }
-        path = f"/projects/{segment('project_id', project_id)}/canvas"
-        return await change(
-            self._road, "PATCH", path, models.CanvasUpdate, body=body, idempotency_key=idempotency_key, heeds_key=False
+        return await mutate(
+            self._client,
+            "projects.canvas.update",
+            models.CanvasUpdate,
+            {"project_id": project_id},
+            body=body,
+            idempotency_key=idempotency_key,
         )
 
 
 class WorkspaceCanvas:
     """Canvases in full: every node, edge and setting."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def apply_changeset(  # noqa: PLR0913 - FLORA's own fields
         self,
@@ -145,22 +149,21 @@ class WorkspaceCanvas:
             (2, 1, ['idea', 'photo'])
         """
         body = {
-            "add": parts("add", add, models.NodeAddition),
-            "update": parts("update", update, models.NodeChange),
-            "connect": parts("connect", connect, models.GraphEdge),
-            "disconnect": parts("disconnect", disconnect, models.GraphEdge),
-            "remove": [{"id": words("remove", node_id)} for node_id in items("remove", remove)],
+            "add": all_to_json("add", add, models.NodeAddition),
+            "update": all_to_json("update", update, models.NodeChange),
+            "connect": all_to_json("connect", connect, models.GraphEdge),
+            "disconnect": all_to_json("disconnect", disconnect, models.GraphEdge),
+            "remove": [{"id": non_blank("remove", node_id)} for node_id in items("remove", remove)],
         }
         if not any(body.values()):
             raise ValueError("A changeset needs at least one of add, update, connect, disconnect and remove")
         for addition in body["add"]:
             optional(check_https, "content_url", addition.get("content_url"))
-        workspace, project = segment("workspace_id", workspace_id), segment("project_id", project_id)
-        return await change(
-            self._road,
-            "POST",
-            f"/workspaces/{workspace}/projects/{project}/canvas/changeset",
+        return await mutate(
+            self._client,
+            "workspaces.projects.canvas.apply_changeset",
             models.AppliedChangeset,
+            {"workspace_id": workspace_id, "project_id": project_id},
             body={name: changes for name, changes in body.items() if changes},
             idempotency_key=idempotency_key,
         )
@@ -189,7 +192,13 @@ class WorkspaceCanvas:
             >>> canvas.definition.nodes
             ()
         """
-        return await read(self._road, _definition_path(project_id, workspace_id), models.DefinedCanvas)
+        return await fetch(
+            self._client,
+            "workspaces.projects.canvas.retrieve_definition",
+            models.DefinedCanvas,
+            workspace_id=workspace_id,
+            project_id=project_id,
+        )
 
     async def replace_definition(
         self,
@@ -228,17 +237,18 @@ class WorkspaceCanvas:
             >>> canvas.summary.node_count
             1
         """
-        body = {"definition": part("definition", definition, models.CanvasDefinition)}
-        path = _definition_path(project_id, workspace_id)
-        return await change(self._road, "PUT", path, models.DefinedCanvas, body=body, idempotency_key=idempotency_key)
-
-
-def _definition_path(project_id: str, workspace_id: str) -> str:
-    workspace, project = segment("workspace_id", workspace_id), segment("project_id", project_id)
-    return f"/workspaces/{workspace}/projects/{project}/canvas/definition"
+        body = {"definition": to_json("definition", definition, models.CanvasDefinition)}
+        return await mutate(
+            self._client,
+            "workspaces.projects.canvas.replace_definition",
+            models.DefinedCanvas,
+            {"workspace_id": workspace_id, "project_id": project_id},
+            body=body,
+            idempotency_key=idempotency_key,
+        )
 
 
 def _parameters(node: str, given: object) -> dict[str, Any]:
-    parameters = part(f"node_params[{node!r}]", given, models.NodeParameters)
+    parameters = to_json(f"node_params[{node!r}]", given, models.NodeParameters)
     optional(check_https, f"node_params[{node!r}]: content_url", parameters.get("content_url"))
     return parameters

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from flora_async import models
-from flora_async._road import Road
-from flora_async.resources._arguments import items, one_of, optional, words
-from flora_async.resources._operation import change
+from flora_async._checks import items, non_blank, one_of, optional
+from flora_async._http.client import Client
+from flora_async.resources._operations import mutate
 
 FeedbackKind = Literal["feature_request", "bug", "technique_request", "missing_capability"]
 
@@ -14,8 +14,8 @@ FeedbackKind = Literal["feature_request", "bug", "technique_request", "missing_c
 class Feedback:
     """What people tell FLORA."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def record(  # noqa: PLR0913 - FLORA's own fields
         self,
@@ -61,13 +61,13 @@ class Feedback:
         tools = optional(items, "attempted_tools", attempted_tools)
         body = {
             "kind": one_of("kind", kind, get_args(FeedbackKind)),
-            "summary": words("summary", summary),
-            "detail": words("detail", detail),
-            "attempted_tools": None if tools is None else [words("attempted_tools", tool) for tool in tools],
-            "workspace_id": optional(words, "workspace_id", workspace_id),
-            "project_id": optional(words, "project_id", project_id),
-            "run_id": optional(words, "run_id", run_id),
+            "summary": non_blank("summary", summary),
+            "detail": non_blank("detail", detail),
+            "attempted_tools": None if tools is None else [non_blank("attempted_tools", tool) for tool in tools],
+            "workspace_id": optional(non_blank, "workspace_id", workspace_id),
+            "project_id": optional(non_blank, "project_id", project_id),
+            "run_id": optional(non_blank, "run_id", run_id),
         }
-        return await change(
-            self._road, "POST", "/feedback", models.FeedbackReceipt, body=body, idempotency_key=idempotency_key
+        return await mutate(
+            self._client, "feedback.record", models.FeedbackReceipt, body=body, idempotency_key=idempotency_key
         )

@@ -5,21 +5,23 @@ from functools import partial
 from typing import Any
 
 from flora_async import models
-from flora_async._pages import Pager
-from flora_async._road import Road, decode_run
-from flora_async._urls import check_https, segment
+from flora_async._checks import free_form, non_blank, optional
+from flora_async._http.client import Client
+from flora_async._http.routes import ROUTES
+from flora_async._http.urls import check_https
 from flora_async.models import Run, RunStatus
-from flora_async.resources._arguments import free_form, optional, words
-from flora_async.resources._operation import change, listed
-from flora_async.resources._starting import with_poll_url
-from flora_async.resources.catalog import Medium, check_medium
+from flora_async.polling import decode_run
+from flora_async.resources._operations import mutate, paginate
+from flora_async.resources._pager import Pager
+from flora_async.resources._start import with_poll_url
+from flora_async.resources.models import Medium, check_medium
 
 
 class Generations:
     """Runs of a model: start one, look at one, list them."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def create(  # noqa: PLR0913 - FLORA's own fields
         self,
@@ -62,8 +64,8 @@ class Generations:
             True
         """
         body = _generation(type, prompt, workspace_id, project_id, model, params, callback_url)
-        return await change(
-            self._road, "POST", "/generate", models.RunTicket, body=body, idempotency_key=idempotency_key, spends=True
+        return await mutate(
+            self._client, "generations.create", models.RunTicket, body=body, idempotency_key=idempotency_key
         )
 
     async def retrieve(self, run_id: str) -> Run:
@@ -88,9 +90,9 @@ class Generations:
             >>> (await flora.generations.retrieve(ticket.run_id)).run_id == ticket.run_id
             True
         """
-        request = self._road.request("GET", f"/runs/{segment('run_id', run_id)}", kind="poll")
-        run = await self._road.fetch(request, lambda response: decode_run(response, run_id))
-        return with_poll_url(self._road, run, None)
+        request = self._client.request(ROUTES["generations.retrieve"], {"run_id": run_id})
+        run = await self._client.fetch(request, lambda response: decode_run(response, run_id))
+        return with_poll_url(self._client, run, None)
 
     def list(
         self,
@@ -122,16 +124,15 @@ class Generations:
             >>> async for generation in flora.generations.list(status="failed"):
             ...     print(generation.run_id, generation.error_code)
         """
-        return listed(
-            self._road,
-            "/generations",
+        return paginate(
+            self._client,
+            "generations.list",
             models.Generation,
-            under="generations",
+            items_key="generations",
             filters={"workspace_id": workspace_id, "project_id": project_id, "status": status},
             limit=limit,
             cursor=cursor,
-            counted_as="history",
-            complete=partial(with_poll_url, self._road, technique_id=None),
+            complete=partial(with_poll_url, self._client, technique_id=None),
         )
 
 
@@ -141,8 +142,8 @@ class Runs:
     `generations.create` and `techniques.runs.create` start the same runs; the latter tells more of them.
     """
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def start_generation(  # noqa: PLR0913 - FLORA's own fields
         self,
@@ -185,14 +186,8 @@ class Runs:
             'generation'
         """
         body = _generation(type, prompt, workspace_id, project_id, model, params, callback_url)
-        return await change(
-            self._road,
-            "POST",
-            "/runs/generation",
-            models.RunTicket,
-            body=body,
-            idempotency_key=idempotency_key,
-            spends=True,
+        return await mutate(
+            self._client, "runs.start_generation", models.RunTicket, body=body, idempotency_key=idempotency_key
         )
 
     async def start_technique(
@@ -228,18 +223,12 @@ class Runs:
             ('technique', 'tech_caption')
         """
         body = {
-            "technique_id": words("technique_id", technique_id),
+            "technique_id": non_blank("technique_id", technique_id),
             "inputs": free_form("inputs", inputs),
-            "workspace_id": words("workspace_id", workspace_id),
+            "workspace_id": non_blank("workspace_id", workspace_id),
         }
-        return await change(
-            self._road,
-            "POST",
-            "/runs/technique",
-            models.RunTicket,
-            body=body,
-            idempotency_key=idempotency_key,
-            spends=True,
+        return await mutate(
+            self._client, "runs.start_technique", models.RunTicket, body=body, idempotency_key=idempotency_key
         )
 
 
@@ -254,10 +243,10 @@ def _generation(  # noqa: PLR0913, PLR0917 - FLORA's own fields
 ) -> dict[str, Any]:
     return {
         "type": check_medium("type", medium),
-        "prompt": words("prompt", prompt),
-        "workspace_id": words("workspace_id", workspace_id),
-        "project_id": words("project_id", project_id),
-        "model": optional(words, "model", model),
+        "prompt": non_blank("prompt", prompt),
+        "workspace_id": non_blank("workspace_id", workspace_id),
+        "project_id": non_blank("project_id", project_id),
+        "model": optional(non_blank, "model", model),
         "params": optional(free_form, "params", params),
         "callback_url": optional(check_https, "callback_url", callback_url),
     }

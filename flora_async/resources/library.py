@@ -3,10 +3,10 @@
 from typing import Literal, get_args
 
 from flora_async import models
-from flora_async._road import Road
-from flora_async._urls import check_https, segment
-from flora_async.resources._arguments import one_of, optional, words
-from flora_async.resources._operation import change
+from flora_async._checks import non_blank, one_of, optional
+from flora_async._http.client import Client
+from flora_async._http.urls import check_https
+from flora_async.resources._operations import mutate
 
 ItemKind = Literal["image", "text"]
 
@@ -18,15 +18,15 @@ class Library:
         folders: The folders they keep it in.
     """
 
-    def __init__(self, road: Road) -> None:
-        self.folders = LibraryFolders(road)
+    def __init__(self, client: Client) -> None:
+        self.folders = LibraryFolders(client)
 
 
 class LibraryFolders:
     """Folders of saved images and texts."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def create(
         self, workspace_id: str, *, name: str | None = None, idempotency_key: str | None = None
@@ -50,9 +50,15 @@ class LibraryFolders:
             >>> (await flora.workspaces.library.folders.create("ws_local", name="Clips")).name
             'Clips'
         """
-        path = f"/workspaces/{segment('workspace_id', workspace_id)}/library/folders"
-        body = {"name": optional(words, "name", name)}
-        return await change(self._road, "POST", path, models.LibraryFolder, body=body, idempotency_key=idempotency_key)
+        body = {"name": optional(non_blank, "name", name)}
+        return await mutate(
+            self._client,
+            "workspaces.library.folders.create",
+            models.LibraryFolder,
+            {"workspace_id": workspace_id},
+            body=body,
+            idempotency_key=idempotency_key,
+        )
 
     async def delete(
         self, folder_id: str, *, workspace_id: str, idempotency_key: str | None = None
@@ -80,9 +86,13 @@ class LibraryFolders:
             >>> (await flora.workspaces.library.folders.delete(folder.folder_id, workspace_id="ws_local")).deleted
             True
         """
-        workspace, folder = segment("workspace_id", workspace_id), segment("folder_id", folder_id)
-        path = f"/workspaces/{workspace}/library/folders/{folder}"
-        return await change(self._road, "DELETE", path, models.LibraryFolder, idempotency_key=idempotency_key)
+        return await mutate(
+            self._client,
+            "workspaces.library.folders.delete",
+            models.LibraryFolder,
+            {"workspace_id": workspace_id, "folder_id": folder_id},
+            idempotency_key=idempotency_key,
+        )
 
     async def add_item(  # noqa: PLR0913 - FLORA's own fields
         self,
@@ -126,12 +136,17 @@ class LibraryFolders:
         body = {
             "type": None if type is None else one_of("type", type, get_args(ItemKind)),
             "source": optional(check_https, "source", source),
-            "text": optional(words, "text", text),
-            "description": optional(words, "description", description),
+            "text": optional(non_blank, "text", text),
+            "description": optional(non_blank, "description", description),
         }
         needed = "text" if type == "text" else "source"
         if body[needed] is None:
             raise ValueError(f"{needed} is missing: an image needs its source, a text type='text' and its text")
-        workspace, folder = segment("workspace_id", workspace_id), segment("folder_id", folder_id)
-        path = f"/workspaces/{workspace}/library/folders/{folder}/items"
-        return await change(self._road, "POST", path, models.LibraryItem, body=body, idempotency_key=idempotency_key)
+        return await mutate(
+            self._client,
+            "workspaces.library.folders.add_item",
+            models.LibraryItem,
+            {"workspace_id": workspace_id, "folder_id": folder_id},
+            body=body,
+            idempotency_key=idempotency_key,
+        )

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flora_async import models
-from flora_async._pages import Pager
-from flora_async._road import Road
-from flora_async._urls import segment
-from flora_async.resources._arguments import free_form, optional, words
-from flora_async.resources._operation import change, listed, read
+from flora_async._checks import free_form, non_blank, optional
+from flora_async._http.client import Client
+from flora_async.resources._operations import fetch, mutate, paginate
+from flora_async.resources._pager import Pager
 from flora_async.resources.canvases import ProjectCanvas
 
 
@@ -21,11 +20,11 @@ class Projects:
         actions: Putting actions on a canvas, and running them there.
     """
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
-        self.assets = ProjectAssets(road)
-        self.canvas = ProjectCanvas(road)
-        self.actions = ProjectActions(road)
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.assets = ProjectAssets(client)
+        self.canvas = ProjectCanvas(client)
+        self.actions = ProjectActions(client)
 
     async def create(self, *, name: str, workspace_id: str, idempotency_key: str | None = None) -> "models.Project":
         """Make a project (FLORA's `POST /projects`).
@@ -48,8 +47,8 @@ class Projects:
             >>> project.name
             'Spring campaign'
         """
-        body = {"name": words("name", name), "workspace_id": words("workspace_id", workspace_id)}
-        return await change(self._road, "POST", "/projects", models.Project, body=body, idempotency_key=idempotency_key)
+        body = {"name": non_blank("name", name), "workspace_id": non_blank("workspace_id", workspace_id)}
+        return await mutate(self._client, "projects.create", models.Project, body=body, idempotency_key=idempotency_key)
 
     async def retrieve(self, project_id: str) -> "models.Project":
         """Read what a project is (FLORA's `GET /projects/{project_id}`).
@@ -69,7 +68,7 @@ class Projects:
             >>> (await flora.projects.retrieve("prj_local")).workspace_id
             'ws_local'
         """
-        return await read(self._road, f"/projects/{segment('project_id', project_id)}", models.Project)
+        return await fetch(self._client, "projects.retrieve", models.Project, project_id=project_id)
 
     def list(
         self, *, workspace_id: str, query: str | None = None, limit: int | None = None, cursor: str | None = None
@@ -93,9 +92,15 @@ class Projects:
             >>> [project.project_id async for project in flora.projects.list(workspace_id="ws_local")]
             ['prj_local']
         """
-        filters = {"workspace_id": words("workspace_id", workspace_id), "query": query}
-        return listed(
-            self._road, "/projects", models.Project, under="projects", filters=filters, limit=limit, cursor=cursor
+        filters = {"workspace_id": non_blank("workspace_id", workspace_id), "query": query}
+        return paginate(
+            self._client,
+            "projects.list",
+            models.Project,
+            items_key="projects",
+            filters=filters,
+            limit=limit,
+            cursor=cursor,
         )
 
     def list_nodes(
@@ -118,15 +123,22 @@ class Projects:
             >>> async for node in flora.projects.list_nodes("prj_local"):
             ...     print(node.node_id, node.type)
         """
-        path = f"/projects/{segment('project_id', project_id)}/nodes"
-        return listed(self._road, path, models.CanvasNode, under="nodes", limit=limit, cursor=cursor)
+        return paginate(
+            self._client,
+            "projects.list_nodes",
+            models.CanvasNode,
+            {"project_id": project_id},
+            items_key="nodes",
+            limit=limit,
+            cursor=cursor,
+        )
 
 
 class ProjectAssets:
     """Assets on a canvas."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def attach(self, asset_id: str, *, project_id: str, idempotency_key: str | None = None) -> "models.AssetNode":
         """Show an asset on a canvas (FLORA's `POST /projects/{project_id}/assets/{asset_id}/attach`).
@@ -150,16 +162,20 @@ class ProjectAssets:
             >>> node.asset_id == asset.asset_id
             True
         """
-        project, asset = segment("project_id", project_id), segment("asset_id", asset_id)
-        path = f"/projects/{project}/assets/{asset}/attach"
-        return await change(self._road, "POST", path, models.AssetNode, idempotency_key=idempotency_key)
+        return await mutate(
+            self._client,
+            "projects.assets.attach",
+            models.AssetNode,
+            {"project_id": project_id, "asset_id": asset_id},
+            idempotency_key=idempotency_key,
+        )
 
 
 class ProjectActions:
     """Actions on a canvas."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def create(
         self,
@@ -193,10 +209,14 @@ class ProjectActions:
             >>> node.action_id
             'rotate-image-browser'
         """
-        body = {"action_id": words("action_id", action_id), "params": optional(free_form, "params", params)}
-        path = f"/projects/{segment('project_id', project_id)}/actions"
-        return await change(
-            self._road, "POST", path, models.ActionNode, body=body, idempotency_key=idempotency_key, heeds_key=False
+        body = {"action_id": non_blank("action_id", action_id), "params": optional(free_form, "params", params)}
+        return await mutate(
+            self._client,
+            "projects.actions.create",
+            models.ActionNode,
+            {"project_id": project_id},
+            body=body,
+            idempotency_key=idempotency_key,
         )
 
     async def run(self, node_id: str, *, project_id: str, idempotency_key: str | None = None) -> "models.RunTicket":
@@ -224,13 +244,10 @@ class ProjectActions:
             >>> (await flora.wait_for_run(ticket)).is_completed
             True
         """
-        path = f"/projects/{segment('project_id', project_id)}/actions/{segment('node_id', node_id)}/run"
-        return await change(
-            self._road,
-            "POST",
-            path,
+        return await mutate(
+            self._client,
+            "projects.actions.run",
             models.RunTicket,
+            {"project_id": project_id, "node_id": node_id},
             idempotency_key=idempotency_key,
-            heeds_key=False,
-            spends=True,
         )

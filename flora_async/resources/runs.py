@@ -2,21 +2,21 @@
 
 from collections.abc import Callable
 
-from flora_async._pages import Pager
-from flora_async._road import Road, decode_run
-from flora_async._urls import segment
+from flora_async._http.client import Client
+from flora_async._http.routes import ROUTES
 from flora_async.models import Run, RunInput, RunStatus, TechniqueRun
-from flora_async.resources._inputs import Inputs, draft_inputs
-from flora_async.resources._intake import Intake
-from flora_async.resources._operation import listed
-from flora_async.resources._starting import Mode, StartOptions, start_run, with_poll_url
+from flora_async.polling import decode_run
+from flora_async.resources._operations import paginate
+from flora_async.resources._pager import Pager
+from flora_async.resources._prepare import InputPreparer, Inputs, draft_inputs
+from flora_async.resources._start import Mode, StartOptions, start_run, with_poll_url
 
 
 class RunHistory:
     """Runs of techniques that were started before."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     def list(  # noqa: PLR0913 - FLORA's own filters
         self,
@@ -55,30 +55,29 @@ class RunHistory:
             "technique_id": technique_id,
             "status": status,
         }
-        return listed(
-            self._road,
-            "/technique-runs",
+        return paginate(
+            self._client,
+            "techniques.runs.list",
             TechniqueRun,
-            under="technique_runs",
+            items_key="technique_runs",
             filters=filters,
             limit=limit,
             cursor=cursor,
-            counted_as="history",
             complete=self._with_poll_url,
         )
 
     def _with_poll_url(self, run: TechniqueRun) -> TechniqueRun:
-        return with_poll_url(self._road, run, run.technique.technique_id if run.technique else None)
+        return with_poll_url(self._client, run, run.technique.technique_id if run.technique else None)
 
 
 class TechniqueRuns(RunHistory):
     """Runs of techniques: start one, look at one, list them."""
 
     def __init__(
-        self, road: Road, intake: Intake, on_start: Callable[[Run, str, tuple[RunInput, ...]], object]
+        self, client: Client, preparer: InputPreparer, on_start: Callable[[Run, str, tuple[RunInput, ...]], object]
     ) -> None:
-        super().__init__(road)
-        self._intake = intake
+        super().__init__(client)
+        self._preparer = preparer
         self._on_start = on_start
 
     async def create(  # noqa: PLR0913 - what FLORA takes, and what is done before
@@ -131,8 +130,8 @@ class TechniqueRuns(RunHistory):
         """
         options = StartOptions(technique_id, mode=mode, callback_url=callback_url, idempotency_key=idempotency_key)
         drafts = await draft_inputs(inputs)
-        taken = await self._intake.take(technique_id, drafts, check=check, workspace_id=workspace_id)
-        run = await start_run(self._road, options, taken)
+        taken = await self._preparer.take(technique_id, drafts, check=check, workspace_id=workspace_id)
+        run = await start_run(self._client, options, taken)
         self._on_start(run, technique_id, taken)
         return run
 
@@ -158,7 +157,7 @@ class TechniqueRuns(RunHistory):
             >>> again.run_id == run.run_id
             True
         """
-        path = f"/techniques/{segment('technique_id', technique_id)}/runs/{segment('run_id', run_id)}"
-        request = self._road.request("GET", path, kind="poll")
-        run = await self._road.fetch(request, lambda response: decode_run(response, run_id))
-        return with_poll_url(self._road, run, technique_id)
+        ids = {"technique_id": technique_id, "run_id": run_id}
+        request = self._client.request(ROUTES["techniques.runs.retrieve"], ids)
+        run = await self._client.fetch(request, lambda response: decode_run(response, run_id))
+        return with_poll_url(self._client, run, technique_id)

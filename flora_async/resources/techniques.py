@@ -1,10 +1,10 @@
 """`flora.techniques`."""
 
-from flora_async._pages import Pager
-from flora_async._road import Road
+from flora_async._http.client import Client
 from flora_async.models import Technique
-from flora_async.resources._catalog import read_technique
-from flora_async.resources._operation import listed
+from flora_async.resources._operations import paginate
+from flora_async.resources._pager import Pager
+from flora_async.resources._technique_cache import read_technique
 from flora_async.resources.runs import TechniqueRuns
 
 
@@ -15,8 +15,8 @@ class Techniques:
         runs: Starting and finding their runs.
     """
 
-    def __init__(self, road: Road, runs: TechniqueRuns) -> None:
-        self._road = road
+    def __init__(self, client: Client, runs: TechniqueRuns) -> None:
+        self._client = client
         self.runs = runs
 
     async def retrieve(self, technique_id: str) -> Technique:
@@ -38,7 +38,7 @@ class Techniques:
             >>> technique.technique_id, technique.run_cost, [item.id for item in technique.inputs]
             ('tech_cctv_cam', 0.05, ['input_image'])
         """
-        return await read_technique(self._road, technique_id)
+        return await read_technique(self._client, technique_id)
 
     def list(
         self,
@@ -69,6 +69,12 @@ class Techniques:
             ['tech_cctv_cam']
         """
         filters = {"query": query, "workspace_id": workspace_id}
-        return listed(
-            self._road, "/techniques", Technique, under="techniques", filters=filters, limit=limit, cursor=cursor
+        return paginate(
+            self._client,
+            "techniques.list",
+            Technique,
+            items_key="techniques",
+            filters=filters,
+            limit=limit,
+            cursor=cursor,
         )

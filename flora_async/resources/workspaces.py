@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from flora_async import models
-from flora_async._pages import Pager
-from flora_async._road import Road
-from flora_async._urls import segment
-from flora_async.resources._arguments import items, words
-from flora_async.resources._operation import change, listed, read
+from flora_async._checks import items, non_blank
+from flora_async._http.client import Client
+from flora_async.resources._operations import fetch, mutate, paginate
+from flora_async.resources._pager import Pager
 from flora_async.resources.canvases import WorkspaceCanvas
 from flora_async.resources.library import Library
 
@@ -24,11 +23,11 @@ class Workspaces:
         library: What people keep.
     """
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
-        self.projects = WorkspaceProjects(road)
-        self.folders = WorkspaceFolders(road)
-        self.library = Library(road)
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.projects = WorkspaceProjects(client)
+        self.folders = WorkspaceFolders(client)
+        self.library = Library(client)
 
     def list(self) -> Pager["models.Workspace"]:
         """The workspaces that the key can use (FLORA's `GET /workspaces`), all on one page.
@@ -40,7 +39,7 @@ class Workspaces:
             >>> [workspace.workspace_id async for workspace in flora.workspaces.list()]
             ['ws_local']
         """
-        return listed(self._road, "/workspaces", models.Workspace, under="workspaces")
+        return paginate(self._client, "workspaces.list", models.Workspace, items_key="workspaces")
 
 
 class WorkspaceProjects:
@@ -50,9 +49,9 @@ class WorkspaceProjects:
         canvas: Their canvases in full.
     """
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
-        self.canvas = WorkspaceCanvas(road)
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.canvas = WorkspaceCanvas(client)
 
     async def create(self, workspace_id: str, *, name: str, idempotency_key: str | None = None) -> "models.Project":
         """Make a project in a workspace (FLORA's `POST /workspaces/{workspace_id}/projects`).
@@ -74,9 +73,15 @@ class WorkspaceProjects:
             >>> (await flora.workspaces.projects.create("ws_local", name="Spring campaign")).workspace_id
             'ws_local'
         """
-        path = f"/workspaces/{segment('workspace_id', workspace_id)}/projects"
-        body = {"name": words("name", name)}
-        return await change(self._road, "POST", path, models.Project, body=body, idempotency_key=idempotency_key)
+        body = {"name": non_blank("name", name)}
+        return await mutate(
+            self._client,
+            "workspaces.projects.create",
+            models.Project,
+            {"workspace_id": workspace_id},
+            body=body,
+            idempotency_key=idempotency_key,
+        )
 
     async def graph(self, project_id: str, *, workspace_id: str) -> "models.ProjectGraph":
         """Read everything on a canvas (FLORA's `GET /workspaces/{workspace_id}/projects/{project_id}/graph`).
@@ -98,8 +103,13 @@ class WorkspaceProjects:
             >>> [(edge.source, edge.target) for edge in graph.edges]
             []
         """
-        workspace, project = segment("workspace_id", workspace_id), segment("project_id", project_id)
-        return await read(self._road, f"/workspaces/{workspace}/projects/{project}/graph", models.ProjectGraph)
+        return await fetch(
+            self._client,
+            "workspaces.projects.graph",
+            models.ProjectGraph,
+            workspace_id=workspace_id,
+            project_id=project_id,
+        )
 
     async def run_nodes(
         self, project_id: str, *, workspace_id: str, node_ids: Sequence[str], idempotency_key: str | None = None
@@ -131,26 +141,24 @@ class WorkspaceProjects:
             >>> [(run.is_started, run.reason) for run in answer.runs]
             [(False, 'node_not_found')]
         """
-        nodes = [words("node_ids", node_id) for node_id in items("node_ids", node_ids)]
+        nodes = [non_blank("node_ids", node_id) for node_id in items("node_ids", node_ids)]
         if not 1 <= len(nodes) <= _MOST_NODES:
             raise ValueError(f"node_ids must name 1 to {_MOST_NODES} nodes, not {len(nodes)}: split them up")
-        workspace, project = segment("workspace_id", workspace_id), segment("project_id", project_id)
-        return await change(
-            self._road,
-            "POST",
-            f"/workspaces/{workspace}/projects/{project}/nodes/run",
+        return await mutate(
+            self._client,
+            "workspaces.projects.run_nodes",
             models.NodeRuns,
+            {"workspace_id": workspace_id, "project_id": project_id},
             body={"node_ids": nodes},
             idempotency_key=idempotency_key,
-            spends=True,
         )
 
 
 class WorkspaceFolders:
     """Folders of projects."""
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def create_project(
         self, folder_id: str, *, workspace_id: str, name: str, idempotency_key: str | None = None
@@ -179,7 +187,12 @@ class WorkspaceFolders:
             >>> project.name
             'Spring campaign'
         """
-        workspace, folder = segment("workspace_id", workspace_id), segment("folder_id", folder_id)
-        path = f"/workspaces/{workspace}/folders/{folder}/projects"
-        body = {"name": words("name", name)}
-        return await change(self._road, "POST", path, models.Project, body=body, idempotency_key=idempotency_key)
+        body = {"name": non_blank("name", name)}
+        return await mutate(
+            self._client,
+            "workspaces.folders.create_project",
+            models.Project,
+            {"workspace_id": workspace_id, "folder_id": folder_id},
+            body=body,
+            idempotency_key=idempotency_key,
+        )

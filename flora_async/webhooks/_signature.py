@@ -9,10 +9,10 @@ import re
 import time
 from typing import Final, TypeAlias
 
-from flora_async._codec import decode
-from flora_async.config import check_number
+from flora_async._checks import check_number
 from flora_async.errors import DecodeError, WebhookVerificationError
 from flora_async.models import WebhookEvent
+from flora_async.models._codec import decode
 from flora_async.webhooks._header import Headers, find_signature
 
 Body: TypeAlias = str | bytes | bytearray | memoryview

@@ -113,7 +113,7 @@ class Client:
             return json.loads(await response.read())
 
     def polls(self) -> dict[str, Poll]:
-        look = self.flora.look_for(f"{self.url}/{RUN_ID}")
+        look = self.flora._poller.poll_of(f"{self.url}/{RUN_ID}")
         return {
             "bare": lambda: self.get(f"{self.url}/{RUN_ID}"),
             "retrieve": lambda: self.flora.techniques.runs.retrieve(RUN_ID, technique_id=TECHNIQUE),

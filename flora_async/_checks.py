@@ -1,0 +1,139 @@
+"""Validation of arguments: each check returns the value, or raises an error that names it and the remedy."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+CheckedT = TypeVar("CheckedT")
+
+_MOST_ITEMS: Final = 100
+
+_LONGEST_KEY: Final = 255
+
+_PRINTABLE: Final = re.compile(r"[!-~]+")
+
+
+def check_number(name: str, value: object, *, least: float = 0.0, exclusive: bool = False) -> None:
+    """Refuse what is no finite number of at least `least`; bool and NaN are no numbers here."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        finite = False
+    if not finite or value < least or (exclusive and value == least):
+        bound = "more than" if exclusive else "at least"
+        raise ValueError(f"{name} must be a finite number of {bound} {least:g}, not {value!r:.60}")
+
+
+def non_blank(name: str, value: object) -> str:
+    """Text that says something.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is blank.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text, not {value!r:.60}")
+    if not value.strip():
+        raise ValueError(f"{name} must not be blank: leave it out, or say what it is")
+    return value
+
+
+def optional(check: Callable[[str, object], CheckedT], name: str, value: object) -> CheckedT | None:
+    """What `check` makes of a value; None stays None, and is not sent."""
+    return None if value is None else check(name, value)
+
+
+def one_of(name: str, value: object, choices: Sequence[str]) -> str:
+    """One of FLORA's own words.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r:.60}")
+    return str(value)
+
+
+def page_size(limit: object) -> int | None:
+    """How many items a page is to have; None = as FLORA likes.
+
+    Raises:
+        ValueError: It is no whole number from 1 to 100.
+    """
+    if limit is not None and (type(limit) is not int or not 1 <= limit <= _MOST_ITEMS):
+        raise ValueError(f"limit must be a whole number from 1 to {_MOST_ITEMS}, not {limit!r}")
+    return limit
+
+
+def free_form(name: str, value: object) -> dict[str, Any]:
+    """A map whose keys and values are the caller's: it is sent as it is.
+
+    Raises:
+        TypeError: It is no mapping, or a key is no text.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping, not {value!r:.60}")
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have text for keys, not {key!r:.60}")
+    return dict(value)
+
+
+def items(name: str, value: object) -> Sequence[Any]:
+    """A sequence of anything but characters.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise TypeError(f"{name} must be a sequence, not {value!r:.60}")
+    return value
+
+
+def check_idempotency_key(key: object, name: str = "idempotency_key") -> str:
+    """An idempotency key, or a part of one, that fits into a header.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is empty, longer than 255 characters, or not printable ASCII without spaces.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"{name} must be text, not {key!r}")
+    if len(key) > _LONGEST_KEY:
+        raise ValueError(f"{name} has {len(key)} characters; at most {_LONGEST_KEY} are allowed: hash it")
+    if not _PRINTABLE.fullmatch(key):
+        raise ValueError(f"{name} {key!r} must be printable ASCII without spaces, such as a UUID")
+    return key
+
+
+def check_api_key(key: str) -> None:
+    """Refuse what cannot be an API key of FLORA's. No message here shows any part of it.
+
+    Raises:
+        ValueError: It is missing, or malformed in a way that FLORA would answer with 401.
+    """
+    if not key:
+        raise ValueError(
+            "No API key: pass FloraSession(api_key='sk_live_…') or set the environment variable FLORA_API_KEY"
+        )
+    if key.lower().startswith("bearer"):
+        raise ValueError("The API key starts with 'Bearer': pass the bare key (sk_live_…), the prefix is added here")
+    if not _PRINTABLE.fullmatch(key):
+        raise ValueError("The API key holds white space, a line break or a non-ASCII character: copy it again")
+
+
+def check_workspace_id(workspace_id: object) -> str:
+    """A workspace's id.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It does not look like one.
+    """
+    if not isinstance(workspace_id, str):
+        raise TypeError(f"workspace_id must be text, not {workspace_id!r:.60}")
+    if not workspace_id.startswith("ws_"):
+        raise ValueError(f"workspace_id must be an id as FLORA lists it (ws_…), not {workspace_id!r:.60}")
+    return workspace_id

@@ -1,0 +1,234 @@
+"""The client that every request to FLORA goes through: rate limit, attempts, transport, and what the answer means.
+
+Reads and submissions differ in one respect, and that keeps money safe: a read may always be sent again; a submission is
+sent again only under its one idempotency key, and only when the attempt before it has ended.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from copy import copy
+from datetime import UTC, datetime
+from typing import Final, Protocol, TypeVar
+
+from attrs import evolve
+
+from flora_async._clock import Clock
+from flora_async._http.bodies import Form
+from flora_async._http.rate_limit import RateLimitGate
+from flora_async._http.responses import Response, is_transient, raise_for_status
+from flora_async._http.retry import Retrier, logger, outcome
+from flora_async._http.routes import Label, Route
+from flora_async._http.submission import Submission
+from flora_async._http.transport import Request, Transport
+from flora_async._http.urls import Endpoints, ParameterValue, with_query
+from flora_async.config import RetryPolicy
+from flora_async.errors import APIConnectionError, FloraError, RateLimitError
+
+ResultT = TypeVar("ResultT")
+
+# An attempt that begins at the deadline still needs time to be answered: this much, in seconds.
+_GRACE: Final = 2.0
+
+
+class RequestObserver(Protocol):
+    """Counts the requests of a client."""
+
+    def on_request(self, label: Label) -> None:
+        """A request goes out."""
+        ...
+
+    def on_rate_limit(self, pause: float) -> None:
+        """A 429 came back; every request now pauses for `pause` seconds."""
+        ...
+
+
+class Client:
+    """Sends requests for one session.
+
+    Args:
+        transport: Carries the requests.
+        endpoints: Where requests may go.
+        policy: How they are tried again.
+        timeout: Seconds for one attempt, its body included; None = no limit.
+        clock: Time, sleep and randomness.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        endpoints: Endpoints,
+        *,
+        policy: RetryPolicy,
+        timeout: float | None,
+        clock: Clock,
+    ) -> None:
+        self._transport = transport
+        self._endpoints = endpoints
+        self.policy = policy
+        self.clock = clock
+        self._timeout = timeout
+        self._gate = RateLimitGate(clock)
+        self._retrier = Retrier(policy, clock)
+        self._observer: RequestObserver | None = None
+
+    def observed_by(self, observer: RequestObserver) -> "Client":
+        """The same client, rate limit included, that also reports its requests to `observer`."""
+        client = copy(self)
+        client._observer = observer  # noqa: SLF001 - of this class
+        return client
+
+    def without_retries(self) -> "Client":
+        """The same client, which sends nothing a second time: for a caller that asks again anyway."""
+        client = copy(self)
+        client._retrier = Retrier(evolve(self.policy, attempts=1), self.clock)  # noqa: SLF001 - of this class
+        return client
+
+    def url(self, route: Route, ids: Mapping[str, str]) -> str:
+        """The absolute URL of an operation.
+
+        Raises:
+            TypeError: An id is not text.
+            ValueError: An id is blank.
+        """
+        return self._endpoints.join(route.path(ids))
+
+    def request(
+        self,
+        route: Route,
+        ids: Mapping[str, str],
+        *,
+        params: Mapping[str, ParameterValue] | None = None,
+        body: bytes | Form | None = None,
+        idempotency_key: str | None = None,
+    ) -> Request:
+        """Build a request; nothing is sent yet.
+
+        Raises:
+            TypeError: An id is not text.
+            ValueError: An id is blank.
+        """
+        url = with_query(self.url(route, ids), params)
+        return self._transport.request(route.method, url, body=body, idempotency_key=idempotency_key, label=route.label)
+
+    def poll_request(self, url: str) -> Request:
+        """Build a request for a URL that FLORA named; nothing is sent yet.
+
+        Raises:
+            UntrustedURLError: The URL is not at FLORA's origin or a trusted one.
+        """
+        absolute, with_key = self._endpoints.resolve(url)
+        return self._transport.request("GET", absolute, with_key=with_key, label="poll")
+
+    async def fetch(self, request: Request, read: Callable[[Response], ResultT]) -> ResultT:
+        """Send a request that may be repeated at will, until an answer can be read.
+
+        Raises:
+            FloraError: The last attempt's error, or the first that repeating cannot cure.
+        """
+
+        async def attempt() -> ResultT:
+            return read(await self.attempt(request))
+
+        return await self._retrier.call(attempt, retry_if=is_transient, name=f"{request.method} {request.path}")
+
+    async def submit(
+        self,
+        request: Request,
+        read: Callable[[Response], ResultT],
+        *,
+        route: Route,
+        idempotency_key: str,
+        technique_id: str | None = None,
+    ) -> ResultT:
+        """Send a request that may cost money, so that it is carried out at most once.
+
+        Args:
+            request: The request; it carries the key in every place that FLORA reads it from.
+            read: Makes a result of the answer.
+            route: Says whether it costs money, and whether FLORA honors the key.
+            idempotency_key: The key, for the error.
+            technique_id: What is started, for the error.
+
+        Raises:
+            SubmissionUnknownError: It may have been carried out, but no answer says so.
+            FloraError: It was certainly not carried out; this is why.
+        """
+        submission = Submission(
+            idempotency_key=idempotency_key,
+            technique_id=technique_id,
+            since=datetime.fromtimestamp(self.clock.time(), UTC),
+            resend=route.honors_key,
+            settle=self.policy.settle if route.spends else 0.0,
+        )
+
+        async def attempt() -> ResultT:
+            submission.begin()
+            try:
+                return read(await self.attempt(request, on_sent=submission.sent))
+            except FloraError as error:
+                submission.failed(error)
+                raise
+
+        name = f"{request.method} {request.path}"
+        try:
+            return await self._retrier.call(
+                attempt, retry_if=submission.may_repeat, min_pause=submission.pause, name=name
+            )
+        except asyncio.CancelledError:
+            if submission.in_doubt:
+                logger.warning(
+                    "%s was cancelled before its answer came; a run may exist and be charged. Idempotency key: %s",
+                    name,
+                    idempotency_key,
+                )
+            raise
+        except Exception as error:
+            verdict = submission.verdict(error)
+            if verdict is error:
+                raise
+            raise verdict from error
+
+    async def attempt(
+        self, request: Request, deadline: float = math.inf, on_sent: Callable[[], None] | None = None
+    ) -> Response:
+        """Send a request once, held back while a rate limit lasts. A 429 holds back every request of the session.
+
+        Args:
+            request: The request.
+            deadline: When to give up, in seconds of the monotonic clock.
+            on_sent: Called when the request goes out.
+
+        Raises:
+            FloraError: The attempt's error.
+        """
+        timeout = self._timeout
+        if self._gate.closed and not await self._gate.wait(deadline):
+            raise APIConnectionError(f"{request.method} {request.path} was held back by a rate limit", sent=False)
+        if deadline < math.inf:
+            left = deadline - self.clock.monotonic()
+            left = left if left > 0 else _GRACE
+            timeout = left if timeout is None else min(timeout, left)
+        if self._observer is not None:
+            self._observer.on_request(request.label)
+        try:
+            response = await self._transport.send(request, timeout=timeout, on_sent=on_sent)
+            raise_for_status(response, self.clock.time())
+        except FloraError as error:
+            if isinstance(error, RateLimitError):
+                pause = self.policy.rate_limit_pause if error.retry_after is None else error.retry_after
+                self._gate.close(pause)
+                if self._observer is not None:
+                    self._observer.on_rate_limit(pause)
+            logger.debug("%s %s -> %s (request id %s)", request.method, request.path, outcome(error), error.request_id)
+            raise
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "%s %s -> %d (request id %s)",
+                request.method,
+                request.path,
+                response.status,
+                response.request_id,
+            )
+        return response

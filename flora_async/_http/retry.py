@@ -1,0 +1,115 @@
+"""When to try again, and how long to wait; the only importer of tenacity.
+
+A request that succeeds at once never enters tenacity: with thousands of polls that is what keeps a poll cheap.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, cast
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_never
+
+from flora_async._clock import Clock
+from flora_async._http.rate_limit import SPREAD
+from flora_async.config import RetryPolicy
+from flora_async.errors import APIStatusError, FloraError, RateLimitError
+
+logger = logging.getLogger("flora_async")
+
+ResultT = TypeVar("ResultT")
+
+# Doubling is cut off here only because a float ends somewhere: 0.5 s doubled 60 times is older than the universe.
+_MOST_DOUBLINGS: Final = 60
+
+
+class Retrier:
+    """Calls again what failed for a reason that may pass, as a `RetryPolicy` says.
+
+    Args:
+        policy: How often and with which waits.
+        clock: Time, sleep and randomness.
+    """
+
+    __slots__ = ("_clock", "_policy")
+
+    def __init__(self, policy: RetryPolicy, clock: Clock) -> None:
+        self._policy = policy
+        self._clock = clock
+
+    async def call(
+        self,
+        attempt: Callable[[], Awaitable[ResultT]],
+        *,
+        retry_if: Callable[[FloraError], bool],
+        name: str,
+        min_pause: Callable[[FloraError], float] = lambda _: 0.0,
+    ) -> ResultT:
+        """The first success of `attempt`, or the last error.
+
+        Args:
+            attempt: One try; each call of it is one request.
+            retry_if: Whether an error allows another try.
+            name: Method and path, for the log.
+            min_pause: The shortest wait after an error, in seconds.
+
+        Raises:
+            FloraError: The error of the last attempt.
+        """
+        try:
+            return await attempt()
+        except FloraError as error:
+            if self._policy.attempts == 1 or not retry_if(error):
+                raise
+            first = error
+        first_failure: list[FloraError] = [first]
+        del first
+
+        async def replay_then_attempt() -> ResultT:
+            # tenacity is entered only now; it is shown the attempt that has failed, so that its count is true.
+            if first_failure:
+                raise first_failure.pop()
+            return await attempt()
+
+        attempts = self._policy.attempts
+        return await AsyncRetrying(
+            sleep=self._clock.sleep,
+            stop=stop_never if attempts is None else stop_after_attempt(attempts),
+            wait=lambda state: max(self._pause(state), min_pause(_failure(state))),
+            retry=retry_if_exception(lambda error: isinstance(error, FloraError) and retry_if(error)),
+            before_sleep=lambda state: _log_pause(name, state),
+            reraise=True,
+        )(replay_then_attempt)
+
+    def _pause(self, state: RetryCallState) -> float:
+        doublings = min(state.attempt_number - 1, _MOST_DOUBLINGS)
+        longest = self._policy.initial * 2.0**doublings
+        if self._policy.maximum is not None:
+            longest = min(longest, self._policy.maximum)
+        pause = longest * self._clock.random()
+        error = _failure(state)
+        # What a 429 asks for is the gate's business, as it holds for every request of the session.
+        if isinstance(error, APIStatusError) and not isinstance(error, RateLimitError) and error.retry_after:
+            return error.retry_after + min(pause, error.retry_after * SPREAD)
+        return pause
+
+
+def _failure(state: RetryCallState) -> FloraError:
+    """Why another attempt is made: it is asked for only once an error of ours has been found worth one."""
+    return cast("FloraError", state.outcome.exception() if state.outcome else None)
+
+
+def _log_pause(name: str, state: RetryCallState) -> None:
+    error = _failure(state)
+    logger.info(
+        "%s failed with %s on attempt %d; next attempt in %.2f s (request id %s)",
+        name,
+        outcome(error),
+        state.attempt_number,
+        state.upcoming_sleep,
+        error.request_id,
+    )
+
+
+def outcome(error: FloraError) -> str:
+    """What the log calls an error: the status when there is one, else its kind."""
+    return str(error.status) if isinstance(error, APIStatusError) else type(error).__name__

@@ -1,0 +1,108 @@
+"""From a session's arguments, once each is found right, to the client that all its requests take."""
+
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+from flora_async._checks import check_api_key, check_number
+from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async._http.client import Client
+from flora_async._http.storage import StorageClient
+from flora_async._http.transport import ClientSession, Secret, TraceConfig, Transport
+from flora_async._http.urls import Endpoints, check_endpoint, check_trusted
+from flora_async.config import PollPolicy, RetryPolicy
+
+BASE_URL: Final = "https://app.flora.ai/api/v1"
+
+
+class Setup(NamedTuple):
+    """What a session is built from."""
+
+    endpoints: Endpoints
+    transport: Transport
+    client: Client
+    storage: StorageClient
+    clock: Clock
+
+
+def conceal(api_key: object) -> Secret | type:
+    """The key, or the one of the environment, in a form that shows nowhere; of what is no text, the type alone.
+
+    It refuses nothing, so that no error ever has a frame that holds the key as it came.
+    """
+    if api_key is None:
+        api_key = os.environ.get("FLORA_API_KEY", "")
+    return Secret(api_key) if isinstance(api_key, str) else type(api_key)
+
+
+def set_up(  # noqa: PLR0913 - a session's own arguments
+    api_key: Secret | type,
+    *,
+    base_url: str | None,
+    timeout: float | None,
+    retry: RetryPolicy,
+    poll: PollPolicy,
+    http_session: ClientSession | None,
+    max_connections: int,
+    trace_configs: Sequence[TraceConfig],
+    trusted_origins: Sequence[str],
+    allow_http: bool,
+    clock: Clock | None,
+) -> Setup:
+    """Check the arguments of a `FloraSession` and build what it needs.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument cannot be right.
+    """
+    if isinstance(api_key, type):
+        raise TypeError(f"api_key must be text, not {api_key.__name__}")
+    check_api_key(api_key)
+    if timeout is not None:
+        check_number("timeout", timeout, exclusive=True)
+    _check_type("retry", retry, RetryPolicy)
+    _check_type("poll", poll, PollPolicy)
+    if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
+        raise ValueError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
+    if http_session is not None:
+        _check_type("http_session", http_session, ClientSession)
+        if trace_configs:
+            raise ValueError("trace_configs belong to an own session: give them to http_session instead")
+    if isinstance(trusted_origins, str):
+        raise TypeError(f"trusted_origins must be a sequence of URLs: [{trusted_origins!r}]")
+    base_url = os.environ.get("FLORA_BASE_URL", BASE_URL) if base_url is None else base_url
+    endpoints = Endpoints(
+        check_endpoint("base_url", base_url, allow_http=allow_http),
+        [check_trusted(origin, allow_http=allow_http) for origin in trusted_origins],
+    )
+    transport = Transport(
+        Secret(f"Bearer {api_key}"),
+        http_session=http_session,
+        max_connections=max_connections,
+        trace_configs=trace_configs,
+    )
+    clock = SYSTEM_CLOCK if clock is None else clock
+    client = Client(transport, endpoints, policy=retry, timeout=timeout, clock=clock)
+    storage = StorageClient(transport, endpoints, policy=retry, idle=timeout, clock=clock)
+    return Setup(endpoints, transport, client, storage, clock)
+
+
+@asynccontextmanager
+async def standalone_storage(*, allow_local: bool) -> AsyncGenerator[StorageClient, None]:
+    """A client to other hosts without a session: it has no key that it could give away.
+
+    Args:
+        allow_local: Whether hosts on this machine may be named, as a local FLORA does.
+    """
+    transport = Transport(Secret("Bearer none"), http_session=None, max_connections=1, trace_configs=())
+    endpoints = Endpoints("http://localhost" if allow_local else BASE_URL)
+    try:
+        yield StorageClient(transport, endpoints, policy=RetryPolicy(), idle=60.0, clock=SYSTEM_CLOCK)
+    finally:
+        await transport.close()
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r:.60}")

@@ -1,0 +1,34 @@
+"""Wait for runs: poll them until they end, through outages, rate limits and restarts."""
+
+from flora_async.polling._poller import Poller, RunReference, decode_run
+from flora_async.polling._schedule import PollSchedule
+from flora_async.polling._waiting import (
+    OnUpdate,
+    RunSource,
+    check_listener,
+    notify,
+    time_limit,
+    wait,
+    wait_for_run,
+    watch,
+    watch_run,
+)
+from flora_async.polling._wake import Wake, check_wake
+
+__all__ = [
+    "OnUpdate",
+    "PollSchedule",
+    "Poller",
+    "RunReference",
+    "RunSource",
+    "Wake",
+    "check_listener",
+    "check_wake",
+    "decode_run",
+    "notify",
+    "time_limit",
+    "wait",
+    "wait_for_run",
+    "watch",
+    "watch_run",
+]

@@ -1,0 +1,270 @@
+"""The poll loop: follow a run to its end, through outages, rate limits and restarts."""
+
+import inspect
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from types import EllipsisType
+from typing import Any, Final, Protocol, cast
+
+from flora_async._checks import check_number
+from flora_async._http.responses import is_transient
+from flora_async.config import PollPolicy
+from flora_async.errors import APIStatusError, DecodeError, FloraError, WaitTimeoutError
+from flora_async.models import Run
+from flora_async.polling._poller import Poller, RunReference
+from flora_async.polling._schedule import PollSchedule
+from flora_async.polling._wake import Wake, WakeableSleep, check_wake
+
+OnUpdate = Callable[[Run], Awaitable[object] | object]
+"""Called with each changed snapshot; a coroutine is awaited before the next poll."""
+
+# An estimate of FLORA's can be any number; its longest runs take about 15 minutes.
+_MAX_ESTIMATE: Final = 900.0
+
+
+class RunSource(Protocol):
+    """What `wait_for_run` and `watch_run` need of a session; every `FloraSession` has it."""
+
+    _poller: Poller
+
+
+async def watch(
+    poller: Poller,
+    run: RunReference,
+    *,
+    poll: PollPolicy | None = None,
+    timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - the last poll comes at the deadline, not a cancellation
+    wake: Wake | None = None,
+) -> AsyncGenerator[Run, None]:
+    """Iterate over the changed snapshots of a run; `watch_run` documents it."""
+    policy = poller.policy if poll is None else poll
+    limit = time_limit(policy, timeout)
+    check_wake(wake)
+    seen = run if isinstance(run, Run) else None
+    if seen is not None and seen.is_terminal:
+        yield seen
+        return
+    clock, schedule, outage = poller.clock, PollSchedule(policy, poller.clock), _Outage(policy.outage)
+    began = now = clock.monotonic()
+    deadline = math.inf if limit is None else began + limit
+    wakeable = WakeableSleep(wake, clock)
+    sleep = clock.sleep if wake is None else wakeable.sleep  # one frame less for each of ten thousand waits
+    pause = wakeable.stretch(_first_pause(run, schedule))
+    try:
+        poll_once = poller.poll_of(run)
+        wakeable.expect(run if isinstance(run, str) else run.run_id)
+        while True:
+            await sleep(min(pause, deadline - now))
+            now = clock.monotonic()
+            failure: FloraError | None = None
+            try:
+                snapshot, asked = await poll_once(deadline)
+            except FloraError as error:
+                asked = error.retry_after if isinstance(error, APIStatusError) else None
+                if outage.ends_wait(error, since=now, now=clock.monotonic(), asked=asked or 0.0):
+                    raise
+                failure = error
+            else:
+                outage.end()
+                wakeable.expect(snapshot.run_id)
+                if snapshot != seen:
+                    seen = snapshot
+                    yield snapshot
+                if snapshot.is_terminal:
+                    return
+                now = clock.monotonic()
+            # After an answer that came late no poll is owed; after a failure that began before the deadline, one is.
+            if now >= deadline:
+                raise _timeout_error(seen, clock.monotonic() - began, failure)
+            now = clock.monotonic()
+            pause = schedule.next()
+            pause = max(pause if failure else wakeable.stretch(pause), asked or 0.0)
+    except FloraError as error:
+        error.run = seen
+        raise
+    finally:
+        wakeable.close()
+
+
+def watch_run(
+    session: RunSource,
+    run: RunReference,
+    *,
+    poll: PollPolicy | None = None,
+    timeout: float | EllipsisType | None = ...,
+    wake: Wake | None = None,
+) -> AsyncGenerator[Run, None]:
+    """Iterate over the changed snapshots of a run; the last one is terminal.
+
+    A `Run` that is passed in counts as seen: the first item is the first change to it. The `estimated_seconds` of a
+    ticket set the time of the first poll. Faults that may pass (429, 5xx, resets, DNS failures, broken bodies) do not
+    end the iteration until there has been nothing else for `poll.outage` seconds. Every `FloraError` raised
+    here carries the last seen run as `error.run`, so that the wait can continue elsewhere.
+
+    Args:
+        session: A `FloraSession`.
+        run: A `Run`, anything with `run_id` and `poll_url`, a poll URL, or a `run_…` id.
+        poll: When to poll; None = the session's policy.
+        timeout: Seconds until `WaitTimeoutError`; None = no limit; left out = `poll.timeout`. 0 polls once.
+        wake: A `WebhookReceiver`, which FLORA calls when the run has ended: until then the run is polled once a minute,
+            in case the delivery gets lost. None = polling alone.
+
+    Yields:
+        The run, each time it differs from the one before.
+
+    Raises:
+        WaitTimeoutError: The deadline passed first. The last poll is made at the deadline and is given 2 s. When no
+            poll has ever been answered, the error of the last one is raised instead.
+        APIStatusError: FLORA refused (4xx other than 408 and 429), or the outage lasted too long.
+        APIConnectionError: FLORA could not be reached for too long.
+        DecodeError: FLORA's answers could not be read for too long.
+        UntrustedURLError: The poll URL is not at FLORA's origin; nothing was sent.
+        ValueError: `run` does not name a run, or `timeout` is negative.
+
+    Example:
+        >>> run = await flora.techniques.runs.create("cctv-cam", inputs={"input_image": "https://example.com/a.png"})
+        >>> async for snapshot in watch_run(flora, run):
+        ...     last = snapshot.status
+        >>> last
+        <RunStatus.COMPLETED: 'completed'>
+    """
+    return watch(session._poller, run, poll=poll, timeout=timeout, wake=wake)  # noqa: SLF001 - for this package alone
+
+
+def _first_pause(run: RunReference, schedule: PollSchedule) -> float:
+    """Seconds until the first poll: 0 for a run of unknown age; for a new one at least FLORA's own estimate."""
+    if isinstance(run, str) or not (isinstance(run, Run) or hasattr(run, "estimated_seconds")):
+        return 0.0
+    estimate: float | None = getattr(run, "estimated_seconds", None)
+    return max(schedule.next(), min(estimate or 0.0, _MAX_ESTIMATE))
+
+
+def time_limit(policy: PollPolicy, timeout: float | EllipsisType | None) -> float | None:
+    """The seconds that a wait may take: those given, or else the policy's; None = no limit.
+
+    Raises:
+        TypeError: `policy` is not a `PollPolicy`, or `timeout` not a number.
+        ValueError: `timeout` is negative or not finite.
+    """
+    if not isinstance(policy, PollPolicy):
+        raise TypeError(f"poll must be a PollPolicy, not {policy!r:.60}")
+    limit = policy.timeout if isinstance(timeout, EllipsisType) else timeout
+    if limit is not None:
+        check_number("timeout", limit)
+    return limit
+
+
+def _timeout_error(seen: Run | None, elapsed: float, failure: FloraError | None) -> FloraError:
+    if seen is None:  # then every poll has failed
+        return cast("FloraError", failure)
+    error = WaitTimeoutError(seen, elapsed)
+    error.__cause__ = failure
+    return error
+
+
+class _Outage:
+    """Nothing but failed polls, tolerated for `limit` seconds from the beginning of the first."""
+
+    __slots__ = ("_limit", "_since")
+
+    def __init__(self, limit: float | None) -> None:
+        self._limit = limit
+        self._since: float | None = None
+
+    def ends_wait(self, error: FloraError, *, since: float, now: float, asked: float) -> bool:
+        """Whether this failure, of a poll that began at `since`, is one too many, or of a kind that does not pass.
+
+        The `asked` seconds of a Retry-After do not count: FLORA was there to ask for them.
+        """
+        if not (is_transient(error) or isinstance(error, DecodeError)):
+            return True
+        self._since = since if self._since is None else self._since
+        is_over = self._limit is not None and now - self._since >= self._limit
+        self._since += asked
+        return is_over
+
+    def end(self) -> None:
+        """A poll was answered."""
+        self._since = None
+
+
+async def wait(  # noqa: PLR0913 - each keyword is one decision about waiting
+    poller: Poller,
+    run: RunReference,
+    *,
+    poll: PollPolicy | None = None,
+    timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - the last poll comes at the deadline, not a cancellation
+    on_update: OnUpdate | None = None,
+    raise_on_failure: bool = False,
+    wake: Wake | None = None,
+) -> Run:
+    """Wait until a run is completed or failed; `wait_for_run` documents it."""
+    check_listener(on_update)
+    # The loop below ends only after a terminal snapshot, so there always is a last one.
+    last: Any = None
+    async with aclosing(watch(poller, run, poll=poll, timeout=timeout, wake=wake)) as snapshots:
+        async for last in snapshots:
+            await notify(on_update, last)
+    finished: Run = last
+    return finished.raise_if_failed() if raise_on_failure else finished
+
+
+async def wait_for_run(  # noqa: PLR0913 - as wait
+    session: RunSource,
+    run: RunReference,
+    *,
+    poll: PollPolicy | None = None,
+    timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - as wait
+    on_update: OnUpdate | None = None,
+    raise_on_failure: bool = False,
+    wake: Wake | None = None,
+) -> Run:
+    """Wait until a run is completed or failed.
+
+    Waiting costs nothing and loses nothing: it can be cancelled or time out at any moment, and begun again here or
+    in another process from the run, its `poll_url` or its id.
+
+    Args:
+        session: A `FloraSession`.
+        run: A `Run`, anything with `run_id` and `poll_url`, a poll URL, or a `run_…` id.
+        poll: When to poll; None = the session's policy.
+        timeout: Seconds until `WaitTimeoutError`; None = no limit; left out = `poll.timeout`. 0 polls once.
+        on_update: Called with the run each time it has changed; a coroutine is awaited. What it raises ends the wait.
+        raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
+        wake: As for `watch_run`: a `WebhookReceiver`, with which one poll a minute is enough.
+
+    Returns:
+        The run as it ended. Without `raise_on_failure`, look at `run.status` or call `run.raise_if_failed()`.
+
+    Raises:
+        RunFailedError: The run failed and `raise_on_failure` is set.
+        FloraError: As `watch_run`; each carries the last seen run as `error.run`.
+
+    Example:
+        >>> run = await flora.techniques.runs.create("cctv-cam", inputs={"input_image": "https://example.com/a.png"})
+        >>> (await wait_for_run(flora, run)).status
+        <RunStatus.COMPLETED: 'completed'>
+    """
+    poller = session._poller  # noqa: SLF001 - for this package alone
+    return await wait(
+        poller, run, poll=poll, timeout=timeout, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
+    )
+
+
+def check_listener(on_update: object) -> None:
+    """Refuse a listener that cannot be called, before anything is sent or spent."""
+    if on_update is not None and not callable(on_update):
+        raise TypeError(f"on_update must be callable with a Run, not {on_update!r:.60}")
+
+
+async def notify(on_update: OnUpdate | None, run: Run) -> None:
+    """Call a sync or async listener; an error that it raises gets a note of the run it was called with."""
+    if on_update is not None:
+        try:
+            result = on_update(run)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:
+            error.add_note(f"raised by on_update; the run {run.run_id} is still running on FLORA")
+            raise

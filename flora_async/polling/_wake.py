@@ -1,0 +1,77 @@
+"""Sleep between polls, and wake as soon as a webhook says that the run has ended."""
+
+import asyncio
+from contextlib import AbstractContextManager, ExitStack
+from typing import Final, Protocol
+
+from flora_async._clock import Clock
+
+# While a webhook is expected, polls only cover the case that it gets lost: seconds from one to the next.
+_POLL_INTERVAL: Final = 60.0
+
+
+class Wake(Protocol):
+    """Learns when runs end, such as `flora_async.webhooks.WebhookReceiver`."""
+
+    def expect(self, run_id: str) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set as soon as the run is known to have ended, at once if it already has."""
+        ...
+
+
+def check_wake(wake: object) -> None:
+    """Refuse an object that cannot learn of runs, before anything is sent or spent.
+
+    Raises:
+        TypeError: It has no `expect`.
+    """
+    if wake is not None and not callable(getattr(wake, "expect", None)):
+        raise TypeError(f"wake must be a WebhookReceiver, or have its method expect, not {wake!r:.60}")
+
+
+class WakeableSleep:
+    """Sleeps between polls, and ends a sleep as soon as the run is known to have ended.
+
+    Args:
+        wake: Learns when the run ends; None = every sleep lasts its whole time.
+        clock: Measures the sleep.
+    """
+
+    __slots__ = ("_clock", "_event", "_has_woken", "_stack", "_wake")
+
+    def __init__(self, wake: Wake | None, clock: Clock) -> None:
+        self._wake = wake
+        self._clock = clock
+        self._stack = None if wake is None else ExitStack()
+        self._event: asyncio.Event | None = None
+        self._has_woken = False
+
+    def expect(self, run_id: str) -> None:
+        """Expect the end of this run, unless it is expected already; a poll URL does not name its run."""
+        if self._wake is not None and self._stack is not None and self._event is None and "/" not in run_id:
+            self._event = self._stack.enter_context(self._wake.expect(run_id))
+
+    def stretch(self, pause: float) -> float:
+        """The pause until the next poll: a long one while a webhook is expected."""
+        return pause if self._wake is None or self._has_woken or not pause else max(pause, _POLL_INTERVAL)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, or return early, once, when the run is known to have ended."""
+        event = self._event
+        if event is None or self._has_woken:
+            await self._clock.sleep(seconds)
+            return
+        async with asyncio.TaskGroup() as group:
+            asleep = group.create_task(self._clock.sleep(seconds))
+            waiting = group.create_task(_set(event))
+            asleep.add_done_callback(lambda _: waiting.cancel())
+            waiting.add_done_callback(lambda _: asleep.cancel())
+        self._has_woken = event.is_set()
+
+    def close(self) -> None:
+        """Expect nothing any more."""
+        if self._stack is not None:
+            self._stack.close()
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
