@@ -1,7 +1,6 @@
 """The pytest plugin: the fixtures `fake_flora` and `flora_session`.
 
-It is loaded by every pytest run in an environment that has `flora_async`, so it imports next to nothing until
-a fixture is asked for.
+Every pytest run in an environment with `flora_async` loads it, so it imports the server only when a fixture is used.
 """
 
 from collections.abc import AsyncIterator
@@ -12,8 +11,8 @@ import pytest
 try:
     from pytest_asyncio import fixture
 except ImportError:
-    # anyio's plugin drives plain fixtures; the two differ only in options that are not used here.
-    fixture = pytest.fixture  # type: ignore[assignment]  # see above
+    # anyio's plugin runs plain fixtures.
+    fixture = pytest.fixture  # type: ignore[assignment]  # the options in which the two differ are not used here
 
 if TYPE_CHECKING:
     from flora_async import FloraSession
@@ -22,15 +21,15 @@ if TYPE_CHECKING:
 
 @fixture
 async def fake_flora() -> AsyncIterator["FakeFlora"]:
-    """A started `FakeFlora` of this test's own.
+    """A started `FakeFlora` for this test alone.
 
     Example:
         >>> async def test_my_service(fake_flora):
         ...     service = MyService(base_url=fake_flora.base_url, api_key=fake_flora.api_key)
-        ...     await service.make_a_picture()
+        ...     await service.create_image()
         ...     assert len(fake_flora.runs) == 1
     """
-    from flora_async.testing import FakeFlora  # noqa: PLC0415  keeps the plugin cheap where it is not used
+    from flora_async.testing import FakeFlora  # noqa: PLC0415 - keeps unused fixtures cheap
 
     async with FakeFlora() as fake:
         yield fake
@@ -38,14 +37,14 @@ async def fake_flora() -> AsyncIterator["FakeFlora"]:
 
 @fixture
 async def flora_session(fake_flora: "FakeFlora") -> AsyncIterator["FloraSession"]:
-    """An open `FloraSession` on `fake_flora` that waits and retries in milliseconds.
+    """An open `FloraSession` on `fake_flora` that polls and retries within milliseconds.
 
     Example:
         >>> async def test_a_run(flora_session):
         ...     run = await flora_session.run("caption", {"prompt": "a cat"})
         ...     assert run.is_completed
     """
-    from flora_async import FloraSession, PollPolicy, RetryPolicy  # noqa: PLC0415  likewise
+    from flora_async import FloraSession, PollPolicy, RetryPolicy  # noqa: PLC0415 - likewise
 
     async with FloraSession(
         fake_flora.api_key,

@@ -1,4 +1,4 @@
-"""What the tests of the local FLORA speak to it with: nothing but a plain HTTP client."""
+"""A plain HTTP client for the tests of the local FLORA."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ def start_body(prompt: str = "a cat", **more: Any) -> dict[str, Any]:
 
 
 class Client:
-    """A plain HTTP client that speaks to one server, with its key where that belongs."""
+    """A plain HTTP client of one server, which sends the key to the API only."""
 
     def __init__(self, fake: FakeFlora, http: aiohttp.ClientSession) -> None:
         self.fake = fake
@@ -42,18 +42,18 @@ class Client:
 
 
 class Watched:
-    """A fault that tells when its request has arrived, and when it is done with it."""
+    """A fault with events for the arrival of its request and the end of its handler."""
 
-    def __init__(self, fault: Fault | None, *, when_client_has_left: bool = False) -> None:
+    def __init__(self, fault: Fault | None, *, after_client_disconnects: bool = False) -> None:
         self.fault = fault
-        self.when_client_has_left = when_client_has_left
+        self.after_client_disconnects = after_client_disconnects
         self.arrived = asyncio.Event()
         self.served = asyncio.Event()
 
     async def serve(self, exchange: Any) -> Any:
         self.arrived.set()
         try:
-            while self.when_client_has_left and exchange.request.transport is not None:
+            while self.after_client_disconnects and exchange.request.transport is not None:
                 await asyncio.sleep(0)
             return await self.fault.serve(exchange) if self.fault else exchange.send(exchange.act())
         finally:

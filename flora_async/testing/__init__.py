@@ -1,4 +1,4 @@
-"""A local FLORA for tests and demos: a real server on loopback, and a clock whose sleeps take no time."""
+"""A local FLORA for tests and demos: a real server on loopback, and a clock whose sleeps return at once."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

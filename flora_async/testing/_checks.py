@@ -1,4 +1,4 @@
-"""What the settings of the local FLORA may be, checked where they are written."""
+"""Validation of the local FLORA's own settings."""
 
 import math
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import attrs
 
 
-def checked_seconds(name: str, value: object) -> float:
-    """The value, if it is 0 or more.
+def non_negative_seconds(name: str, value: object) -> float:
+    """Return the value if it is a number of 0 or more; `math.inf` is allowed.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is negative or NaN.
+        TypeError: The value is not a number.
+        ValueError: The value is negative or NaN.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
@@ -20,17 +20,17 @@ def checked_seconds(name: str, value: object) -> float:
     return value
 
 
-def seconds_or_never(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+def validate_seconds(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Accept 0 and more, `math.inf` included."""
-    checked_seconds(attribute.name, value)
+    non_negative_seconds(attribute.name, value)
 
 
-def finite_seconds(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-    """Accept 0 and more, but not for ever."""
-    if math.isinf(checked_seconds(attribute.name, value)):
-        raise ValueError(f"{attribute.name} must end some day")
+def validate_finite_seconds(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    """Accept 0 and more, but not `math.inf`."""
+    if math.isinf(non_negative_seconds(attribute.name, value)):
+        raise ValueError(f"{attribute.name} must be a finite number of seconds")
 
 
-def status_from(lowest: int) -> Any:  # noqa: ANN401  attrs names no type for a validator of int
+def http_status(lowest: int) -> Any:  # noqa: ANN401 - attrs does not export the type of a validator
     """Accept the HTTP statuses from `lowest` to 599."""
     return attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.in_(range(lowest, 600)))

@@ -6,18 +6,18 @@ import random
 
 
 class VirtualClock:
-    """A `Clock` on which an hour of waiting passes in one turn of the event loop.
+    """A `Clock` on which an hour of waiting passes in one iteration of the event loop.
 
-    `sleep` lets the other tasks run once and then moves the time forward by itself. Sleeps of several tasks
-    are not put in order: each one moves the time to its own end, if it is not later already.
+    `sleep` lets the other tasks run once and then advances the time by itself. Concurrent sleeps are not ordered: each
+    of them advances the time to its own end unless the time is already later.
 
     Args:
-        start: Unix time in seconds at which `time()` begins.
-        seed: Seed of the numbers that `random()` draws.
-        constant: What `random()` always gives instead, in `[0, 1)`; `None` to draw.
+        start: The initial Unix time in seconds.
+        seed: The seed of `random()`.
+        constant: A number in `[0, 1)` that `random()` always returns; `None` for a random sequence.
 
     Attributes:
-        sleeps: The seconds asked of each `sleep`, in order.
+        sleeps: The seconds passed to every `sleep`, in order.
 
     Raises:
         ValueError: `start` is not a finite number, or `constant` is not in `[0, 1)`.
@@ -35,7 +35,7 @@ class VirtualClock:
 
     __slots__ = ("_constant", "_elapsed", "_random", "_start", "sleeps")
 
-    # Far from both 0 and Unix time, so that a mix-up of the two clocks shows.
+    # Far from both 0 and Unix time, so that confusing the two clocks is noticed.
     _BOOT = 5_000.0
 
     def __init__(self, *, start: float = 1_780_000_000.0, seed: int = 0, constant: float | None = None) -> None:
@@ -47,39 +47,39 @@ class VirtualClock:
         self._start = start
         self._elapsed = 0.0
         self._constant = constant
-        self._random = random.Random(seed)  # noqa: S311  jitter, which has to be repeatable, not secret
+        self._random = random.Random(seed)  # noqa: S311 - jitter must be repeatable, not secret
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return seconds on a clock that never goes backwards."""
         return self._BOOT + self._elapsed
 
     def time(self) -> float:
-        """Unix time in seconds."""
+        """Return the Unix time in seconds."""
         return self._start + self._elapsed
 
     def random(self) -> float:
-        """The constant, or the next number of the seeded sequence, in `[0, 1)`."""
+        """Return the constant or the next number of the seeded sequence, in `[0, 1)`."""
         return self._random.random() if self._constant is None else self._constant
 
     async def sleep(self, seconds: float) -> None:
-        """Let other tasks run once, then be `seconds` later; zero and negative ones only let others run.
+        """Let other tasks run once, then advance by `seconds`; zero and negative ones only let other tasks run.
 
         Raises:
-            ValueError: `seconds` is NaN or infinite: such a sleep has no end to move to.
+            ValueError: `seconds` is NaN or infinite.
         """
         if not math.isfinite(seconds):
-            raise ValueError(f"cannot sleep {seconds} seconds")
+            raise ValueError(f"cannot sleep {seconds} seconds: a VirtualClock needs a finite number")
         self.sleeps.append(seconds)
         end = self._elapsed + seconds
         await asyncio.sleep(0)
         self._elapsed = max(self._elapsed, end)
 
     def advance(self, seconds: float) -> None:
-        """Move the time forward by hand.
+        """Advance the time.
 
         Raises:
             ValueError: `seconds` is negative, NaN or infinite.
         """
         if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"time only goes forward, by a finite number of seconds, not by {seconds}")
+            raise ValueError(f"seconds must be finite and 0 or more, as time only moves forward, not {seconds}")
         self._elapsed += seconds

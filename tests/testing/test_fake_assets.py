@@ -1,4 +1,4 @@
-"""Assets of the local FLORA: three ways in, a storage host that is strict, and all that can become of an upload."""
+"""Assets of the local FLORA: the three ways to upload a file, a strict storage host, and failing uploads."""
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +15,7 @@ from plain_client import Client
 
 from flora_async.testing import Drop, FakeFlora, Fault, RecordedRequest, Slow, Status, Truncate, VirtualClock
 from flora_async.testing._wire.forms import read_form
-from flora_async.testing._wire.operations import route_to
+from flora_async.testing._wire.operations import match_route
 
 WORKSPACE = {"workspace_id": "ws_local"}
 PLACE = {**WORKSPACE, "project_id": "prj_local"}
@@ -41,7 +41,7 @@ def form_of(fields: Mapping[str, str], content: bytes = PHOTO, **file: str) -> a
     return form
 
 
-async def bring(client: Client, fields: Mapping[str, str], content: bytes = PHOTO, **file: str) -> Any:
+async def upload_form(client: Client, fields: Mapping[str, str], content: bytes = PHOTO, **file: str) -> Any:
     return await client.send("POST", "/assets", data=form_of(fields, content, **file))
 
 
@@ -56,8 +56,8 @@ async def complete(client: Client, reserved: Any) -> tuple[int, Any]:
     return response.status, answer
 
 
-async def test_a_small_file_is_there_after_one_request(client: Client) -> None:
-    response, answer = await bring(client, PLACE)
+async def test_a_small_file_is_uploaded_in_one_request(client: Client) -> None:
+    response, answer = await upload_form(client, PLACE)
     assert (response.status, answer["status"], answer["uploaded_via"]) == (201, "ready", "direct")
     (asset,) = client.fake.assets
     assert (asset.asset_id, asset.content, asset.size) == (answer["asset_id"], PHOTO, len(PHOTO))
@@ -70,9 +70,9 @@ async def test_a_small_file_is_there_after_one_request(client: Client) -> None:
     assert [(node["node_id"], node["asset_id"]) for node in nodes["nodes"]] == [(asset.node_id, asset.asset_id)]
 
 
-async def test_a_form_may_say_more_about_its_file(client: Client) -> None:
+async def test_a_form_may_override_the_name_and_type_of_its_file(client: Client) -> None:
     fields = {**WORKSPACE, "file_name": "film.mp4", "content_type": "video/mp4", "folder": "films"}
-    await bring(client, fields, content_type="application/octet-stream")
+    await upload_form(client, fields, content_type="application/octet-stream")
     assert [(asset.name, asset.content_type) for asset in client.fake.assets] == [("film.mp4", "video/mp4")]
 
 
@@ -87,17 +87,17 @@ async def test_a_form_may_say_more_about_its_file(client: Client) -> None:
         (WORKSPACE, bytes(4 * 1024 * 1024 + 1), {"file"}),
     ],
 )
-async def test_a_form_with_other_fields_is_a_400_that_names_them(
+async def test_a_form_with_invalid_fields_is_a_400_that_names_them(
     client: Client, fields: Any, content: bytes, problems: set[str]
 ) -> None:
-    response, error = await bring(client, fields, content)
+    response, error = await upload_form(client, fields, content)
     assert (response.status, fields_of(error)) == (400, problems)
     assert client.fake.assets == ()
 
 
 @pytest.mark.parametrize("type_", ["text/plain", "image/tiff", "image/svg+xml"])
-async def test_only_what_flora_takes_can_be_brought(client: Client, type_: str) -> None:
-    response, error = await bring(client, WORKSPACE, content_type=type_)
+async def test_only_content_types_that_flora_accepts_can_be_uploaded(client: Client, type_: str) -> None:
+    response, error = await upload_form(client, WORKSPACE, content_type=type_)
     assert (response.status, fields_of(error)) == (400, {"content_type"})
     for body in ({**SIGNED, "content_type": type_}, {**SIGNED, "file_name": "notes.txt"}):
         response, error = await client.post("/assets", body)
@@ -109,7 +109,7 @@ async def test_only_what_flora_takes_can_be_brought(client: Client, type_: str) 
 @pytest.mark.parametrize(
     "data", [b"", b"file", b"--b\r\n\r\ncat\r\n--b--", b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\ncat']
 )
-async def test_a_body_that_is_no_whole_form_is_a_400(client: Client, data: bytes) -> None:
+async def test_an_incomplete_form_is_a_400(client: Client, data: bytes) -> None:
     for type_ in ("multipart/form-data; boundary=b", "multipart/form-data"):
         response, error = await client.send("POST", "/assets", data=data, headers={"Content-Type": type_})
         assert (response.status, fields_of(error)) == (400, {"file"})
@@ -122,17 +122,17 @@ async def test_a_form_without_a_file_is_a_400(client: Client) -> None:
     assert (response.status, fields_of(error)) == (400, {"file"})
 
 
-async def test_a_form_that_is_sent_again_with_its_key_makes_no_second_asset(client: Client) -> None:
+async def test_repeating_a_form_with_its_key_does_not_create_a_second_asset(client: Client) -> None:
     headers = {"Idempotency-Key": "k1"}
     answers = []
-    for content in (PHOTO, PHOTO, PHOTO + b"!"):  # each form has a boundary of its own
+    for content in (PHOTO, PHOTO, PHOTO + b"!"):  # every form has its own boundary
         response, answer = await client.send("POST", "/assets", data=form_of(WORKSPACE, content), headers=headers)
         answers.append((response.status, answer.get("asset_id")))
     (asset,) = client.fake.assets
     assert answers == [(201, asset.asset_id), (201, asset.asset_id), (422, None)]
 
 
-async def test_flora_fetches_what_is_at_a_public_url(client: Client) -> None:
+async def test_an_asset_can_be_created_from_a_public_url(client: Client) -> None:
     response, answer = await client.post("/assets", {"source": "https://e.com/a/cat.webp?x=1", **PLACE})
     assert (response.status, answer["status"], answer["uploaded_via"]) == (201, "ready", "url")
     (asset,) = client.fake.assets
@@ -174,7 +174,7 @@ async def test_a_large_file_is_reserved_uploaded_and_completed(client: Client) -
     assert (await upload(client, reserved))[0] == 403
 
 
-async def test_the_type_of_an_upload_may_come_with_the_file(client: Client) -> None:
+async def test_the_content_type_of_an_upload_may_come_from_the_file(client: Client) -> None:
     _, reserved = await client.post("/assets", SIGNED)
     assert "Content-Type" not in reserved["upload"]["form_fields"]
     form = form_of(reserved["upload"]["form_fields"], content_type="application/zip")
@@ -211,7 +211,7 @@ async def test_the_storage_host_is_strict(client: Client) -> None:
     assert response.status == 404
 
 
-async def test_completing_wants_an_object_and_an_upload(client: Client) -> None:
+async def test_completing_an_asset_requires_a_json_object_and_an_upload(client: Client) -> None:
     _, reserved = await client.post("/assets", SIGNED)
     response, error = await client.send("POST", f"/assets/{reserved['asset_id']}/complete")
     assert (response.status, error["error"]["code"]) == (400, "invalid_json")
@@ -221,7 +221,7 @@ async def test_completing_wants_an_object_and_an_upload(client: Client) -> None:
     assert (await complete(client, reserved))[0] == 200
 
 
-async def test_an_asset_is_ready_after_so_many_looks(http: aiohttp.ClientSession) -> None:
+async def test_an_asset_is_ready_after_the_configured_number_of_polls(http: aiohttp.ClientSession) -> None:
     async with FakeFlora(case="snake", asset_ready_after=2) as fake:
         client = Client(fake, http)
         _, reserved = await client.post("/assets", PLACE | SIGNED)
@@ -234,11 +234,11 @@ async def test_an_asset_is_ready_after_so_many_looks(http: aiohttp.ClientSession
             looks = [await client.get(f"/assets/{asset.asset_id}") for asset in fake.assets]
             assert [look["status"] for _, look in looks] == [expected] * 2
         assert fake.assets[0].node_id is not None
-        _, direct = await bring(client, WORKSPACE)
+        _, direct = await upload_form(client, WORKSPACE)
         assert direct["status"] == "ready"
 
 
-async def test_an_upload_that_has_expired_can_be_tried_again(client: Client) -> None:
+async def test_an_expired_upload_can_be_retried(client: Client) -> None:
     _, reserved = await client.post("/assets", SIGNED)
     client.fake.expire_uploads()
     assert (await upload(client, reserved))[0] == 403
@@ -265,7 +265,7 @@ async def test_a_reservation_lasts_an_hour(client: Client, clock: VirtualClock) 
     assert (await complete(client, reserved))[0] == 409
 
 
-async def test_assets_fail_when_they_are_told_to(client: Client) -> None:
+async def test_assets_fail_on_demand(client: Client) -> None:
     client.fake.fail_assets(2, message="Broken.")
     _, reserved = await client.post("/assets", SIGNED)
     await upload(client, reserved)
@@ -280,7 +280,7 @@ async def test_assets_fail_when_they_are_told_to(client: Client) -> None:
 
 
 @pytest.mark.parametrize("fault", [Status(503), Status(503, acts=True), Truncate(), Slow(0.01)])
-async def test_faults_come_to_uploads_too(client: Client, fault: Fault) -> None:
+async def test_faults_apply_to_uploads(client: Client, fault: Fault) -> None:
     _, reserved = await client.post("/assets", SIGNED)
     client.fake.inject(fault, on="upload")
     assert (await client.get("/assets"))[0].status == 200
@@ -290,7 +290,7 @@ async def test_faults_come_to_uploads_too(client: Client, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("acts", [False, True])
-async def test_the_connection_of_an_upload_may_drop(client: Client, *, acts: bool) -> None:
+async def test_an_upload_can_be_dropped(client: Client, *, acts: bool) -> None:
     _, reserved = await client.post("/assets", SIGNED)
     client.fake.inject(Drop(acts=acts), on="upload")
     with pytest.raises(aiohttp.ClientError):
@@ -298,9 +298,7 @@ async def test_the_connection_of_an_upload_may_drop(client: Client, *, acts: boo
     assert (client.fake.assets[0].content == PHOTO) == acts
 
 
-async def test_the_connection_may_drop_in_the_middle_of_an_upload(
-    client: Client, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_upload_can_be_dropped_halfway(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     _, reserved = await client.post("/assets", SIGNED)
     client.fake.inject(Drop(acts=False, reads=100_000), on="upload")
     content = bytes(20_000_000)
@@ -312,7 +310,7 @@ async def test_the_connection_may_drop_in_the_middle_of_an_upload(
     assert caplog.records == []
 
 
-async def test_a_request_without_a_body_has_been_read_at_once(client: Client) -> None:
+async def test_a_partial_read_of_an_empty_body_returns_at_once(client: Client) -> None:
     client.fake.inject(Drop(acts=False, reads=10), times=None)
     with pytest.raises(aiohttp.ClientError):
         await client.get("/assets")
@@ -320,7 +318,7 @@ async def test_a_request_without_a_body_has_been_read_at_once(client: Client) ->
 
 
 @pytest.mark.parametrize("name", ["asset", "assets.create", "any"])
-async def test_a_fault_can_be_for_all_assets_or_for_one_operation(client: Client, name: str) -> None:
+async def test_a_fault_can_apply_to_all_asset_operations_or_to_one(client: Client, name: str) -> None:
     client.fake.inject(Status(503), on=name, times=None)
     listed, _ = await client.get("/assets")
     created, _ = await client.post("/assets", SIGNED)
@@ -333,7 +331,7 @@ CONTENTS = st.binary(max_size=99) | st.lists(st.sampled_from([b"\r\n", b"--", b"
 
 
 @given(st.lists(st.tuples(st.text(ascii_letters, min_size=1), CONTENTS), min_size=1, max_size=5))
-def test_a_form_is_read_as_it_was_written(fields: list[tuple[str, bytes]]) -> None:
+def test_a_form_is_read_back_unchanged(fields: list[tuple[str, bytes]]) -> None:
     mark = b"--boundary"
     parts = [b'\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (n.encode(), c) for n, c in fields]
     headers = CIMultiDict({"Content-Type": "multipart/form-data; boundary=boundary"})
@@ -345,6 +343,6 @@ def test_a_form_is_read_as_it_was_written(fields: list[tuple[str, bytes]]) -> No
         body=mark + mark.join(parts) + mark + b"--\r\n",
         request_id="req_1",
         origin="flora",
-        route=route_to("flora", "POST", "/api/v1/assets"),
+        route=match_route("flora", "POST", "/api/v1/assets"),
     )
     assert [(part.name, part.content) for part in read_form(request)] == fields

@@ -1,4 +1,4 @@
-"""Canvases of the local FLORA: looked at in three ways, changed in three ways, and run."""
+"""Canvases of the local FLORA: three ways to read them, three ways to change them, and running their nodes."""
 
 import math
 from collections.abc import AsyncIterator
@@ -75,7 +75,7 @@ async def test_a_changeset_adds_updates_connects_disconnects_and_removes(client:
     assert ([node["id"] for node in seen["nodes"]], seen["edges"]) == ([ids["film"]], [])
 
 
-async def test_an_edge_goes_by_the_slot_that_is_named(client: Client) -> None:
+async def test_disconnecting_a_slot_leaves_edges_of_other_slots(client: Client) -> None:
     add = [{"ref": "a", "type": "image"}, {"ref": "b", "type": "image"}]
     await change(client, add=add, connect=[{"from": "a", "to": "b", "in": "image"}])
     done = await change(client, disconnect=[{"from": "n1", "to": "n2", "in": "mask"}])
@@ -84,13 +84,13 @@ async def test_an_edge_goes_by_the_slot_that_is_named(client: Client) -> None:
     assert (done["applied"]["disconnected"], (await graph(client))["edges"]) == (1, [])
 
 
-async def test_a_group_may_be_removed_with_its_members_by_name(client: Client) -> None:
+async def test_a_group_can_be_removed_together_with_its_members(client: Client) -> None:
     await change(client, add=[{"ref": "g", "type": "group"}, {"ref": "a", "type": "image", "group": "g"}])
     done = await change(client, remove=[{"id": "n1"}, {"id": "n2"}])
     assert (done["applied"]["removed"], (await graph(client))["nodes"]) == (2, [])
 
 
-async def test_a_short_id_is_not_given_twice(client: Client) -> None:
+async def test_a_short_id_is_never_reused(client: Client) -> None:
     await change(client, add=[{"ref": "a", "type": "image"}])
     definition: dict[str, Any] = {"nodes": [], "edges": [], "node_inputs": {}, "node_outputs": {}}
     await client.send("PUT", f"{PROJECT}/canvas/definition", json={"definition": definition})
@@ -109,7 +109,7 @@ async def test_an_update_merges_parameters(client: Client) -> None:
     assert (node["position"], node["model_id"]) == ({"x": 7, "y": 8}, "other")
 
 
-async def test_a_changeset_with_any_flaw_changes_nothing_and_every_flaw_is_told(client: Client) -> None:
+async def test_an_invalid_changeset_changes_nothing_and_reports_every_problem(client: Client) -> None:
     await change(client, add=[{"ref": "a", "type": "image"}])
     before = await graph(client)
     error = await change(
@@ -135,7 +135,7 @@ async def test_a_changeset_with_any_flaw_changes_nothing_and_every_flaw_is_told(
     assert await graph(client) == before
 
 
-async def test_a_definition_is_given_back_as_it_was_put(client: Client) -> None:
+async def test_a_definition_is_returned_unchanged(client: Client) -> None:
     definition = {
         "nodes": [
             {"id": "x", "type": "textBlock", "data": {"label": "X", "odd Key": 1}, "position": {"x": 1, "y": 2}},
@@ -176,7 +176,7 @@ async def test_a_definition_is_given_back_as_it_was_put(client: Client) -> None:
     assert seen["nodes"][0]["prompt"] == "a cat"
 
 
-async def test_a_position_that_is_left_out_is_found(client: Client) -> None:
+async def test_a_node_without_a_position_gets_one(client: Client) -> None:
     nodes = [{"id": name, "type": "group", "data": {}} for name in "ab"]
     definition = {"nodes": nodes, "edges": [], "node_inputs": {}, "node_outputs": {}}
     _, put = await client.send("PUT", f"{PROJECT}/canvas/definition", json={"definition": definition})
@@ -185,7 +185,7 @@ async def test_a_position_that_is_left_out_is_found(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flaw", "field"),
+    ("invalid", "field"),
     [
         ({"nodes": 1}, "definition.nodes"),
         ({"nodes": [{"id": "x"}]}, "definition.nodes[0]"),
@@ -197,10 +197,10 @@ async def test_a_position_that_is_left_out_is_found(client: Client) -> None:
         ({"node_inputs": None}, "definition.node_inputs"),
     ],
 )
-async def test_a_definition_of_no_canvas_is_refused(client: Client, flaw: dict[str, Any], field: str) -> None:
+async def test_an_invalid_definition_is_refused(client: Client, invalid: dict[str, Any], field: str) -> None:
     await change(client, add=[{"ref": "a", "type": "image"}])
     before = await graph(client)
-    definition = {"nodes": [], "edges": [], "node_inputs": {}, "node_outputs": {}, **flaw}
+    definition = {"nodes": [], "edges": [], "node_inputs": {}, "node_outputs": {}, **invalid}
     response, error = await client.send("PUT", f"{PROJECT}/canvas/definition", json={"definition": definition})
     assert (response.status, fields_of(error)) == (400, {field})
     assert await graph(client) == before
@@ -212,7 +212,7 @@ async def test_a_definition_has_required_fields(client: Client) -> None:
     assert fields_of(error) == {f"definition.{name}" for name in names}
 
 
-async def test_a_flowchart_adds_to_what_is_there(client: Client) -> None:
+async def test_a_flowchart_adds_to_the_canvas(client: Client) -> None:
     await change(client, add=[{"ref": "a", "type": "image", "label": 'A "quoted" photo'}])
     done = await draw(
         client,
@@ -236,7 +236,7 @@ async def test_a_flowchart_adds_to_what_is_there(client: Client) -> None:
     assert (words["prompt"], words["params"]) == ("in words", {"aspect_ratio": "1:1", "seed": 1})
 
 
-async def test_a_flowchart_can_show_what_is_elsewhere(client: Client) -> None:
+async def test_a_flowchart_can_show_external_media(client: Client) -> None:
     await draw(client, 'flowchart TD\n a["(Video)"]', a={"content_url": HTTPS_FILM})
     (node,) = (await graph(client))["nodes"]
     assert (node["type"], node["label"], node["output_url"]) == ("static_video", "", HTTPS_FILM)
@@ -253,7 +253,7 @@ async def test_a_flowchart_can_show_what_is_elsewhere(client: Client) -> None:
         ("graph LR\n a", {"a": {"model": "missing"}}, "model"),
     ],
 )
-async def test_what_is_no_flowchart_is_refused(
+async def test_an_invalid_flowchart_is_refused(
     client: Client, diagram: str, params: dict[str, Any], field: str
 ) -> None:
     assert fields_of(await draw(client, diagram, **params)) == {field}
@@ -330,7 +330,7 @@ async def test_an_action_node_runs_as_an_action(client: Client) -> None:
     assert response.status == 404
 
 
-async def test_an_asset_is_shown_on_the_canvas_it_is_attached_to(client: Client) -> None:
+async def test_an_attached_asset_is_shown_on_the_canvas(client: Client) -> None:
     _, asset = await client.post("/assets", {"source": "https://e.com/film.mp4", "workspace_id": "ws_local"})
     _, attached = await client.post(f"/projects/prj_local/assets/{asset['asset_id']}/attach")
     (node,) = (await graph(client))["nodes"]
@@ -341,14 +341,14 @@ async def test_an_asset_is_shown_on_the_canvas_it_is_attached_to(client: Client)
     assert project["last_modified"] == 1_780_000_000_000
 
 
-async def test_an_asset_that_is_not_there_yet_cannot_be_attached(client: Client) -> None:
+async def test_an_asset_cannot_be_attached_before_it_is_ready(client: Client) -> None:
     _, asset = await client.post("/assets", {"source": "signed-url", **PLACE})
     response, error = await client.post(f"/projects/prj_local/assets/{asset['asset_id']}/attach")
     assert (response.status, error["error"]["code"]) == (409, "conflict")
     assert (await graph(client))["nodes"] == []
 
 
-async def test_a_node_that_is_held_stays_under_way(client: Client, clock: VirtualClock) -> None:
+async def test_a_held_node_keeps_running(client: Client, clock: VirtualClock) -> None:
     client.fake.add_model(FakeModel("endless", "image", running=math.inf))
     await change(client, add=[{"ref": "a", "type": "image", "model": "endless"}])
     _, answer = await client.post(f"{PROJECT}/nodes/run", {"node_ids": ["n1"]})

@@ -1,4 +1,4 @@
-"""The three ways in which the local FLORA writes its keys."""
+"""The three spellings of keys in answers of the local FLORA."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ CAMEL_RUN_KEYS = {
 
 
 async def seen_keys(case: Any, http: aiohttp.ClientSession) -> tuple[set[str], set[str], Any]:
-    """Keys of runs and of their outputs over all looks, and a history page."""
+    """Return the keys of all runs, the keys of their outputs, and a history page."""
     clock = VirtualClock()
     async with FakeFlora(case=case, clock=clock) as fake:
         client = Client(fake, http)
@@ -75,7 +75,7 @@ async def test_snake_case_has_the_keys_of_the_runs_page(http: aiohttp.ClientSess
     assert item["technique_run_id"] == item["run_id"]
 
 
-async def test_both_mixes_the_cases_by_level_and_gives_ids_twice(http: aiohttp.ClientSession) -> None:
+async def test_both_alternates_the_case_by_level_and_repeats_ids(http: aiohttp.ClientSession) -> None:
     run_keys, output_keys, page = await seen_keys("both", http)
     assert run_keys == CAMEL_RUN_KEYS | {"run_id"}
     assert output_keys == {"outputId", "output_id", "type", "url"}
@@ -87,7 +87,7 @@ async def test_both_mixes_the_cases_by_level_and_gives_ids_twice(http: aiohttp.C
     assert "createdAt" not in item
 
 
-async def test_values_of_users_are_never_rewritten(http: aiohttp.ClientSession) -> None:
+async def test_values_of_users_are_never_changed(http: aiohttp.ClientSession) -> None:
     async with FakeFlora(case="camel", run_seconds=0) as fake:
         _, run = await Client(fake, http).start(json=start_body('{"run_id": "snake_case"}\n\ud83d'))
         assert run["outputs"][0]["url"] == 'Caption: {"run_id": "snake_case"}\n\ud83d'

@@ -1,4 +1,4 @@
-"""The clock whose sleeps take no time."""
+"""`VirtualClock`, whose sleeps return at once."""
 
 import asyncio
 import math
@@ -10,7 +10,7 @@ from flora_async.testing import (
 )
 
 
-async def test_sleep_moves_the_time_and_is_written_down() -> None:
+async def test_sleep_advances_the_time_and_is_recorded() -> None:
     clock = VirtualClock(start=1000.0)
     before = clock.monotonic()
     for seconds in (2.5, 0, -1):
@@ -19,13 +19,13 @@ async def test_sleep_moves_the_time_and_is_written_down() -> None:
     assert clock.sleeps == [2.5, 0, -1]
 
 
-async def test_sleeps_at_the_same_time_overlap() -> None:
+async def test_concurrent_sleeps_overlap() -> None:
     clock = VirtualClock(start=0.0)
     await asyncio.gather(clock.sleep(3), clock.sleep(5), clock.sleep(4))
     assert clock.time() == 5.0
 
 
-async def test_a_cancelled_sleep_does_not_move_the_time() -> None:
+async def test_a_cancelled_sleep_does_not_advance_the_time() -> None:
     clock = VirtualClock(start=0.0)
     task = asyncio.create_task(clock.sleep(5))
     await asyncio.sleep(0)
@@ -35,13 +35,13 @@ async def test_a_cancelled_sleep_does_not_move_the_time() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
-def test_the_time_cannot_be_moved_back_or_to_nowhere(clock: VirtualClock, seconds: float) -> None:
+def test_the_time_only_advances_by_a_finite_number(clock: VirtualClock, seconds: float) -> None:
     with pytest.raises(ValueError, match="forward"):
         clock.advance(seconds)
 
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf])
-async def test_a_sleep_without_an_end_is_refused(clock: VirtualClock, seconds: float) -> None:
+async def test_an_endless_sleep_is_refused(clock: VirtualClock, seconds: float) -> None:
     with pytest.raises(ValueError, match="cannot sleep"):
         await clock.sleep(seconds)
     assert clock.sleeps == []

@@ -1,4 +1,4 @@
-"""Webhooks of the local FLORA: one event for each run, signed, delivered until it is taken, or lost."""
+"""Webhooks of the local FLORA: one signed event per run, delivered until it is accepted."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ GENERATION = {
 
 
 class Receiver:
-    """A web server that is told what to answer, and keeps what it was sent."""
+    """A web server with scripted answers that records its requests."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
@@ -84,12 +84,12 @@ async def start(client: Client, technique: str = "caption") -> str:
 
 
 async def until_delivered(fake: FakeFlora, attempts: int) -> None:
-    """The receiver has a request before the server has its answer."""
+    """Wait for the attempts: the receiver has a request before the server has its answer."""
     while len(fake.deliveries) < attempts:
         await asyncio.sleep(0)
 
 
-async def test_a_run_that_ends_is_told_once(client: Client, fake: FakeFlora, receiver: Receiver) -> None:
+async def test_a_run_that_ends_has_one_event(client: Client, fake: FakeFlora, receiver: Receiver) -> None:
     run_id = await start(client)
     await until_delivered(fake, 1)
     ((path, headers, body),) = receiver.requests
@@ -109,7 +109,7 @@ async def test_a_run_that_ends_is_told_once(client: Client, fake: FakeFlora, rec
     assert unwrap(body, headers, "whsec_local").data.run_id == run_id
 
 
-async def test_a_run_that_fails_says_why(client: Client, fake: FakeFlora, receiver: Receiver) -> None:
+async def test_the_event_of_a_failed_run_has_its_error(client: Client, fake: FakeFlora, receiver: Receiver) -> None:
     await start(client, "always-fails")
     await until_delivered(fake, 1)
     _, headers, body = receiver.requests[0]
@@ -119,13 +119,13 @@ async def test_a_run_that_fails_says_why(client: Client, fake: FakeFlora, receiv
     assert data["error_message"]
 
 
-async def test_a_generation_is_told_as_one(client: Client, fake: FakeFlora, receiver: Receiver) -> None:
+async def test_the_event_of_a_generation_has_its_run_type(client: Client, fake: FakeFlora, receiver: Receiver) -> None:
     await client.post("/generate", GENERATION)
     await until_delivered(fake, 1)
     assert json.loads(receiver.requests[0][2])["data"]["run_type"] == "generation"
 
 
-async def test_nothing_is_delivered_before_the_run_ends_or_when_nobody_asked(
+async def test_nothing_is_delivered_before_the_run_ends_or_without_a_callback_url(
     client: Client, fake: FakeFlora, receiver: Receiver
 ) -> None:
     fake.add_technique(FakeTechnique("held", running=math.inf))
@@ -155,7 +155,7 @@ async def test_the_end_of_a_run_follows_the_clock_of_the_server(
         assert unwrap(body, headers, fake.webhook_secret, now=clock.time()).id == fake.deliveries[0].event_id
 
 
-async def test_an_event_is_delivered_until_it_is_taken_and_is_the_same_each_time(
+async def test_an_event_is_delivered_unchanged_until_it_is_accepted(
     client: Client, fake: FakeFlora, receiver: Receiver
 ) -> None:
     receiver.statuses = [500, 302, 200, 200]
@@ -180,7 +180,7 @@ async def test_flora_gives_up_after_three_more_attempts(http: aiohttp.ClientSess
         assert [delivery.status for delivery in fake.deliveries] == [503] * 4
 
 
-async def test_an_attempt_without_an_answer_counts_and_says_why(
+async def test_an_attempt_without_an_answer_counts_and_records_the_reason(
     http: aiohttp.ClientSession, receiver: Receiver
 ) -> None:
     receiver.hangs = True
@@ -192,12 +192,12 @@ async def test_an_attempt_without_an_answer_counts_and_says_why(
         await until_delivered(fake, 2)
     unresolved, unanswered = fake.deliveries
     assert unresolved.status is unanswered.status is None
-    assert unresolved.error == f"OSError: {HOOK} cannot be resolved: say where it leads with FakeFlora.resolve"
+    assert unresolved.error == f"OSError: {HOOK} cannot be resolved: map it to a local URL with FakeFlora.resolve"
     assert str(unanswered.error).startswith("TimeoutError")
     assert len(receiver.requests) == 1
 
 
-async def test_the_longest_known_beginning_decides_where_a_url_leads(
+async def test_the_longest_matching_prefix_resolves_a_callback_url(
     client: Client, fake: FakeFlora, receiver: Receiver
 ) -> None:
     fake.resolve("https://", "http://127.0.0.1:1/")
@@ -230,7 +230,7 @@ async def test_an_event_can_be_lost(client: Client, fake: FakeFlora, receiver: R
     assert (await fake.deliver_again(lost)).is_taken
 
 
-async def test_closing_ends_deliveries_and_opening_goes_on_with_them(
+async def test_closing_cancels_deliveries_and_opening_resumes_them(
     http: aiohttp.ClientSession, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = asyncio.all_tasks()
@@ -258,6 +258,6 @@ async def test_closing_ends_deliveries_and_opening_goes_on_with_them(
     ("prefix", "url"),
     [("http://hooks.example/", "http://127.0.0.1/"), ("hooks.example", "http://127.0.0.1/"), (PUBLIC, "localhost")],
 )
-def test_where_a_callback_url_leads_has_to_make_sense(prefix: str, url: str) -> None:
+def test_an_invalid_mapping_of_callback_urls_is_refused(prefix: str, url: str) -> None:
     with pytest.raises(ValueError, match="callback URL"):
         FakeFlora().resolve(prefix, url)

@@ -1,4 +1,4 @@
-"""What goes wrong with the local FLORA when it is told to."""
+"""Faults that the local FLORA produces on demand."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
         yield fake
 
 
-async def test_a_status_answers_in_the_envelope_and_does_not_act(client: Client) -> None:
+async def test_a_status_has_the_error_envelope_and_does_not_act(client: Client) -> None:
     client.fake.inject(Status(429, retry_after=2), on="start")
     response, error = await client.start()
     assert response.status == 429
@@ -48,7 +48,7 @@ async def test_a_status_answers_in_the_envelope_and_does_not_act(client: Client)
     assert client.fake.runs == ()
 
 
-async def test_a_status_can_act_and_say_anything(client: Client) -> None:
+async def test_a_status_can_act_and_have_any_content(client: Client) -> None:
     date = "Wed, 21 Oct 2026 07:28:00 GMT"
     client.fake.inject(Status(503, code="busy", message="Later.", retry_after=date, acts=True))
     client.fake.inject(Status(500, body=b"{"))
@@ -61,7 +61,7 @@ async def test_a_status_can_act_and_say_anything(client: Client) -> None:
     assert len(client.fake.runs) == 1
 
 
-async def test_retry_after_comes_with_a_normal_answer(client: Client) -> None:
+async def test_retry_after_adds_a_header_to_the_regular_answer(client: Client) -> None:
     _, run = await client.start()
     client.fake.inject(RetryAfter(0.5), on="poll")
     response, polled = await client.get(run["poll_url"])
@@ -70,7 +70,7 @@ async def test_retry_after_comes_with_a_normal_answer(client: Client) -> None:
 
 
 @pytest.mark.parametrize("acts", [False, True])
-async def test_a_dropped_connection_gives_no_byte(client: Client, *, acts: bool) -> None:
+async def test_a_dropped_connection_sends_nothing(client: Client, *, acts: bool) -> None:
     client.fake.inject(Drop(acts=acts), on="start")
     with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
         await client.start()
@@ -108,7 +108,7 @@ async def test_garbage_is_a_body_that_is_not_json(client: Client, *, acts: bool)
 
 @pytest.mark.parametrize("acts", [False, True])
 @pytest.mark.parametrize("payload", [None, [], "run", {"run_id": 5, "runId": {}}])
-async def test_a_replaced_payload_is_sent_as_it_is(client: Client, payload: Any, *, acts: bool) -> None:
+async def test_a_replaced_payload_is_sent_verbatim(client: Client, payload: Any, *, acts: bool) -> None:
     client.fake.inject(Replace(payload, acts=acts), on="start")
     response, body = await client.start()
     assert (response.status, body) == (200, payload)
@@ -117,7 +117,7 @@ async def test_a_replaced_payload_is_sent_as_it_is(client: Client, payload: Any,
 
 @pytest.mark.parametrize("case", ["camel", "snake"])
 @pytest.mark.parametrize("poll_urls", [True, False])
-async def test_a_foreign_poll_url_comes_in_an_otherwise_normal_answer(
+async def test_a_foreign_poll_url_is_part_of_an_otherwise_regular_answer(
     http: aiohttp.ClientSession, case: Any, *, poll_urls: bool
 ) -> None:
     async with FakeFlora(case=case, poll_urls=poll_urls) as fake:
@@ -142,13 +142,13 @@ async def test_a_redirect_does_not_act(client: Client) -> None:
 
 
 @pytest.mark.parametrize("where", ["before", "after", "body"])
-async def test_a_slow_answer_is_whole_in_the_end(client: Client, where: Any) -> None:
+async def test_a_slow_answer_is_complete_in_the_end(client: Client, where: Any) -> None:
     client.fake.inject(Slow(0.01, where=where), on="start")
     response, run = await client.start()
     assert (response.status, run["run_id"]) == (201, client.fake.runs[0].run_id)
 
 
-async def test_a_slow_body_begins_at_once(client: Client) -> None:
+async def test_a_slow_body_starts_at_once(client: Client) -> None:
     client.fake.inject(Slow(FOREVER, where="body"), on="start")
     url = f"{client.fake.base_url}/techniques/caption/runs"
     headers = {"Authorization": "Bearer sk_test_local"}
@@ -157,7 +157,7 @@ async def test_a_slow_body_begins_at_once(client: Client) -> None:
         assert len(client.fake.runs) == 1
 
 
-async def test_a_slow_server_acts_even_when_the_client_has_gone_away(client: Client) -> None:
+async def test_a_slow_server_acts_even_if_the_client_has_disconnected(client: Client) -> None:
     slow = Watched(Slow(0.02))
     client.fake.inject(slow, on="start")
     task = asyncio.create_task(client.start())
@@ -170,10 +170,10 @@ async def test_a_slow_server_acts_even_when_the_client_has_gone_away(client: Cli
 
 
 @pytest.mark.parametrize("fault", [Drop(acts=True), Truncate(), Slow(0.01, where="body"), Oversize(10**6), None])
-async def test_nothing_is_logged_when_the_client_has_gone_before_the_answer(
+async def test_nothing_is_logged_if_the_client_disconnects_before_the_answer(
     client: Client, caplog: pytest.LogCaptureFixture, fault: Fault | None
 ) -> None:
-    late = Watched(fault, when_client_has_left=True)
+    late = Watched(fault, after_client_disconnects=True)
     client.fake.inject(late)
     task = asyncio.create_task(client.start())
     await late.arrived.wait()
@@ -184,7 +184,7 @@ async def test_nothing_is_logged_when_the_client_has_gone_before_the_answer(
     assert caplog.records == []
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_request_leaves_no_trace(
+async def test_an_incomplete_request_is_neither_recorded_nor_logged(
     fake: FakeFlora, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", int(fake.origin.rpartition(":")[2]))
@@ -211,7 +211,7 @@ async def test_an_oversized_body_is_valid_json_of_exactly_that_size(
     assert len(client.fake.runs) == acts
 
 
-async def test_a_client_may_leave_an_oversized_body_unread(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_oversized_body_may_be_left_unread(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     client.fake.inject(Oversize(10**9))
     async with client.http.get(client.fake.origin) as response:
         assert await response.content.readany()
@@ -219,13 +219,13 @@ async def test_a_client_may_leave_an_oversized_body_unread(client: Client, caplo
     assert caplog.records == []
 
 
-async def test_faults_come_in_order_on_their_operation_and_then_are_over(client: Client) -> None:
+async def test_faults_happen_in_order_on_their_operation_and_then_end(client: Client) -> None:
     fake = client.fake
     fake.inject(Status(500), on="poll", times=2, after=1)
     fake.inject(Status(502), on="poll", after=1)
     fake.inject(Status(503), on="history", times=None)
     statuses = [(await client.get("/runs/run_1"))[0].status for _ in range(6)]
-    # The second fault sees the polls that the first one leaves: it lets the first pass and takes the fourth.
+    # The second fault counts only the polls that the first one leaves: the first passes and the fourth fails.
     assert statuses == [404, 500, 500, 502, 404, 404]
     assert [(await client.get("/technique-runs"))[0].status for _ in range(3)] == [503, 503, 503]
     fake.heal()
@@ -233,7 +233,7 @@ async def test_faults_come_in_order_on_their_operation_and_then_are_over(client:
 
 
 @pytest.mark.parametrize("options", [{"on": "polls"}, {"times": 0}, {"after": -1}])
-def test_a_fault_for_no_request_is_refused(options: dict[str, Any]) -> None:
+def test_a_fault_that_matches_no_request_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         FakeFlora().inject(Drop(acts=True), **options)
 
@@ -276,7 +276,7 @@ def test_a_fault_for_no_request_is_refused(options: dict[str, Any]) -> None:
         (VirtualClock, {"constant": 1.0}, ValueError),
     ],
 )
-def test_a_senseless_setting_is_refused_where_it_is_written(
+def test_an_invalid_setting_is_refused_where_it_is_written(
     make: Any, options: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):

@@ -1,4 +1,4 @@
-"""What the local FLORA does with a key that it knows."""
+"""Idempotency keys of the local FLORA."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,9 +21,7 @@ async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
         yield fake
 
 
-async def test_in_replay_mode_a_key_brings_the_original_bytes_back_for_a_day(
-    client: Client, clock: VirtualClock
-) -> None:
+async def test_replay_repeats_the_original_bytes_for_a_day(client: Client, clock: VirtualClock) -> None:
     url = f"{client.fake.base_url}/techniques/caption/runs"
     headers = {"Authorization": "Bearer sk_test_local"}
     bodies = []
@@ -42,7 +40,7 @@ async def test_in_replay_mode_a_key_brings_the_original_bytes_back_for_a_day(
     assert len(client.fake.runs) == 2
 
 
-async def test_in_replay_mode_a_key_with_another_body_or_technique_is_a_422(client: Client) -> None:
+async def test_replay_refuses_a_key_with_another_body_or_technique(client: Client) -> None:
     headers = {"Idempotency-Key": "k1"}
     await client.start(headers=headers)
     for technique, body in (("caption", start_body("a dog")), ("always-fails", start_body())):
@@ -51,7 +49,7 @@ async def test_in_replay_mode_a_key_with_another_body_or_technique_is_a_422(clie
     assert len(client.fake.runs) == 1
 
 
-async def test_in_conflict_mode_a_known_key_is_a_409_without_a_run_for_two_hours(
+async def test_conflict_answers_409_without_the_run_for_two_hours(
     http: aiohttp.ClientSession, clock: VirtualClock
 ) -> None:
     async with FakeFlora(idempotency="conflict", clock=clock) as fake:
@@ -81,16 +79,14 @@ async def test_without_a_key_every_start_acts(client: Client) -> None:
     assert len({run.run_id for run in client.fake.runs}) == 3
 
 
-async def test_a_refused_start_does_not_use_its_key_up(client: Client) -> None:
+async def test_a_refused_start_does_not_use_its_key(client: Client) -> None:
     await client.start(json=start_body(mode="fast", idempotency_key="k1"))
     response, _ = await client.start(json=start_body(idempotency_key="k1"))
     assert response.status == 201
 
 
 @pytest.mark.parametrize("idempotency", ["replay", "conflict"])
-async def test_two_starts_in_flight_at_once_with_one_key_both_act(
-    http: aiohttp.ClientSession, idempotency: Any
-) -> None:
+async def test_two_concurrent_starts_with_one_key_both_act(http: aiohttp.ClientSession, idempotency: Any) -> None:
     async with FakeFlora(idempotency=idempotency) as fake:
         client = Client(fake, http)
         fake.inject(Slow(0.05), on="start", times=2)

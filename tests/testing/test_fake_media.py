@@ -1,4 +1,4 @@
-"""Media of the local FLORA: a host of their own, whole files and parts of them."""
+"""Media of the local FLORA: a separate host that serves files and ranges of files."""
 
 import math
 import random
@@ -46,7 +46,7 @@ def png_chunks(data: bytes) -> dict[bytes, bytes]:
     return chunks
 
 
-async def test_image_outputs_are_real_images_that_differ_and_need_no_key(client: Client, clock: VirtualClock) -> None:
+async def test_image_outputs_are_distinct_png_images_that_need_no_key(client: Client, clock: VirtualClock) -> None:
     image = {"id": "input_image", "type": "imageUrl", "value": "https://example.com/photo.png"}
     urls = []
     for _ in range(2):
@@ -71,7 +71,7 @@ async def test_image_outputs_are_real_images_that_differ_and_need_no_key(client:
         assert len(zlib.decompress(chunks[b"IDAT"])) == 64 * (1 + 64 * 3)
 
 
-async def test_media_that_is_not_there_is_a_404(client: Client, clock: VirtualClock) -> None:
+async def test_missing_media_is_a_404(client: Client, clock: VirtualClock) -> None:
     _, run = await client.start()
     clock.advance(10.0)
     await client.start("always-fails")
@@ -85,7 +85,7 @@ async def test_media_that_is_not_there_is_a_404(client: Client, clock: VirtualCl
 
 
 @pytest.mark.parametrize("ending", [{}, {"error_code": "model_timeout"}])
-async def test_an_output_is_there_once_its_run_has_completed(client: Client, ending: dict[str, str]) -> None:
+async def test_an_output_is_served_once_its_run_has_completed(client: Client, ending: dict[str, str]) -> None:
     client.fake.add_technique(FakeTechnique("held", running=math.inf))
     _, run = await client.start("held")
     url = f"{client.fake.storage_origin}/media/{run['run_id']}/output_1.png"
@@ -104,9 +104,7 @@ async def test_an_output_is_there_once_its_run_has_completed(client: Client, end
         ("modelUrl", "application/octet-stream", b""),
     ],
 )
-async def test_an_output_of_every_kind_has_a_file_of_its_kind(
-    client: Client, type_: str, content_type: str, magic: bytes
-) -> None:
+async def test_an_output_has_a_file_of_its_type(client: Client, type_: str, content_type: str, magic: bytes) -> None:
     outputs = {"a/../b c": type_, "other": type_}
     client.fake.add_technique(FakeTechnique("maker", outputs=outputs, pending=0, running=0))
     _, run = await client.start("maker")
@@ -116,7 +114,7 @@ async def test_an_output_of_every_kind_has_a_file_of_its_kind(
     assert files[0][1] != files[1][1]
 
 
-async def test_the_media_host_is_an_origin_of_its_own_that_takes_no_key(client: Client) -> None:
+async def test_the_storage_host_is_a_separate_origin_that_refuses_the_key(client: Client) -> None:
     url = client.fake.add_media("cat.txt", b"cat", "text/plain")
     assert URL(url).origin() != URL(client.fake.origin)
     response, error = await client.get(url, headers={"Authorization": f"Bearer {client.fake.api_key}"})
@@ -134,7 +132,7 @@ async def test_the_media_host_is_an_origin_of_its_own_that_takes_no_key(client: 
         assert response.status == 404
 
 
-async def test_an_added_file_takes_the_place_of_an_output(client: Client) -> None:
+async def test_an_added_file_can_replace_an_output(client: Client) -> None:
     client.fake.add_technique(FakeTechnique("film", outputs={"film": "videoUrl"}, pending=0, running=0))
     _, run = await client.start("film")
     url = client.fake.add_media(f"{run['run_id']}/film.mp4", bytes(3_000_000), "video/webm")
@@ -143,7 +141,7 @@ async def test_an_added_file_takes_the_place_of_an_output(client: Client) -> Non
     assert (response.content_type, body) == ("video/webm", bytes(3_000_000))
 
 
-def test_a_server_without_an_address_hands_nothing_out() -> None:
+def test_media_cannot_be_added_before_the_server_has_started() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         FakeFlora().add_media("cat.txt", b"cat")
 
@@ -165,7 +163,7 @@ def test_a_server_without_an_address_hands_nothing_out() -> None:
         ("lines=0-1", 200, b"0123456789", None),
     ],
 )
-async def test_a_part_of_a_file_can_be_had(
+async def test_a_range_of_a_file_is_served(
     client: Client, asked: str, status: int, part: bytes, said: str | None
 ) -> None:
     url = client.fake.add_media("digits", b"0123456789")
@@ -175,7 +173,7 @@ async def test_a_part_of_a_file_can_be_had(
     assert response.headers["Accept-Ranges"] == "bytes"
 
 
-async def test_a_part_is_only_given_of_the_file_that_is_meant(client: Client) -> None:
+async def test_a_range_is_only_served_of_the_file_with_the_same_etag(client: Client) -> None:
     url = client.fake.add_media("digits", b"0123456789")
     response, _ = await client.get(url)
     etag = response.headers["ETag"]
@@ -186,7 +184,7 @@ async def test_a_part_is_only_given_of_the_file_that_is_meant(client: Client) ->
     assert (response.status, body) == (200, b"9876543210")
 
 
-async def test_a_cut_download_goes_on_where_it_ended(client: Client, fake: FakeFlora) -> None:
+async def test_a_cut_download_can_be_resumed(client: Client, fake: FakeFlora) -> None:
     whole = random.Random(0).randbytes(300_000)
     url = fake.add_media("film.mp4", whole, "video/mp4")
     fake.inject(Cut(after=120_000), on="media", times=2)
@@ -204,7 +202,7 @@ async def test_a_cut_download_goes_on_where_it_ended(client: Client, fake: FakeF
 
 
 @pytest.mark.parametrize("after", [0, 3, 99])
-async def test_a_cut_sends_so_many_bytes_and_no_more(client: Client, after: int) -> None:
+async def test_a_cut_sends_the_given_number_of_bytes(client: Client, after: int) -> None:
     url = client.fake.add_media("digits", b"0123456789")
     client.fake.inject(Cut(after=after), on="media")
     got = b""
@@ -219,7 +217,7 @@ async def test_a_cut_sends_so_many_bytes_and_no_more(client: Client, after: int)
     assert got == b"0123456789"[:after]
 
 
-async def test_headers_come_with_a_normal_answer_in_place_of_its_own(client: Client) -> None:
+async def test_headers_replace_those_of_the_regular_answer(client: Client) -> None:
     url = client.fake.add_media("cat.txt", b"cat", "text/plain")
     name = 'attachment; filename="../../.bashrc"'
     headers = {"content-disposition": name, "content-type": "text/html", "ETag": "odd"}
@@ -231,7 +229,7 @@ async def test_headers_come_with_a_normal_answer_in_place_of_its_own(client: Cli
 
 
 @pytest.mark.parametrize("fault", [Status(503), Garbage(status=502), Redirect("https://evil.example/")])
-async def test_a_fault_of_the_media_host_is_none_of_flora(client: Client, fault: Fault) -> None:
+async def test_a_fault_of_the_storage_host_does_not_affect_the_api(client: Client, fault: Fault) -> None:
     url = client.fake.add_media("cat.txt", b"cat")
     client.fake.inject(fault, on="media")
     assert (await client.get("/technique-runs"))[0].status == 200
@@ -240,7 +238,7 @@ async def test_a_fault_of_the_media_host_is_none_of_flora(client: Client, fault:
 
 
 @pytest.mark.parametrize("where", ["before", "after", "body"])
-async def test_a_slow_download_is_whole_in_the_end(client: Client, where: Any) -> None:
+async def test_a_slow_download_is_complete_in_the_end(client: Client, where: Any) -> None:
     url = client.fake.add_media("cat.txt", b"cat")
     client.fake.inject(Slow(0.01, where=where), on="media")
     assert (await client.get(url))[1] == b"cat"

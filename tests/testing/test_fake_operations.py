@@ -1,4 +1,4 @@
-"""Every operation of the local FLORA: what it answers, what it refuses, what it remembers."""
+"""Every operation of the local FLORA: its answer, its refusals and its idempotency key."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ DEFINITION: dict[str, Any] = {"nodes": [], "edges": [], "node_inputs": {}, "node
 
 
 class Case(NamedTuple):
-    """A request that is answered well: its path and body, the fields of the answer, and the key of a list's items."""
+    """A valid request: its path and body, the fields of the answer, and the key of the items of a list."""
 
     path: str
     fields: str
@@ -136,15 +136,15 @@ CASES = {
         body={"kind": "bug", "summary": "s", "detail": "d", "attempted_tools": ["upload"], "run_id": "run_1", **PLACE},
     ),
 }
-CHANGES = {name: case for name, case in CASES.items() if OPERATIONS[name].changes}
+MUTATIONS = {name: case for name, case in CASES.items() if OPERATIONS[name].mutates}
 every_operation = pytest.mark.parametrize("name", CASES)
-every_change = pytest.mark.parametrize("name", CHANGES)
+every_mutation = pytest.mark.parametrize("name", MUTATIONS)
 
 Send = Callable[..., Any]
 
 
-async def furnish(client: Client) -> dict[str, str]:
-    """One of everything that has to be there; ids by what they are of."""
+async def create_prerequisites(client: Client) -> dict[str, str]:
+    """Create one of everything that the requests refer to; return the ids."""
     _, technique_run = await client.start()
     _, generation = await client.post("/generate", GENERATION)
     _, reserved = await client.post("/assets", {"source": "signed-url", **WORKSPACE})
@@ -181,8 +181,8 @@ async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
 
 @pytest.fixture
 async def send(client: Client) -> Send:
-    """Sends the request of a case, with whatever else of it."""
-    ids = await furnish(client)
+    """Send the request of a case with these changes."""
+    ids = await create_prerequisites(client)
 
     async def send(name: str, *, body: Any = None, **options: Any) -> Any:
         case = CASES[name]
@@ -193,12 +193,12 @@ async def send(client: Client) -> Send:
     return send
 
 
-def test_every_operation_of_flora_has_its_case_and_its_handler() -> None:
-    assert CASES.keys() == OPERATIONS.keys() == FakeFlora()._contract.handlers.keys()
+def test_every_operation_has_a_case_and_a_handler() -> None:
+    assert CASES.keys() == OPERATIONS.keys() == FakeFlora()._api.handlers.keys()
 
 
 @every_operation
-async def test_an_operation_answers_with_all_that_flora_says_it_does(send: Send, fake: FakeFlora, name: str) -> None:
+async def test_an_operation_answers_with_every_documented_field(send: Send, fake: FakeFlora, name: str) -> None:
     response, answer = await send(name)
     assert response.status == OPERATIONS[name].status
     case = CASES[name]
@@ -208,21 +208,21 @@ async def test_an_operation_answers_with_all_that_flora_says_it_does(send: Send,
 
 
 @every_operation
-async def test_an_operation_wants_the_key(send: Send, name: str) -> None:
+async def test_an_operation_requires_the_key(send: Send, name: str) -> None:
     response, error = await send(name, headers={"Authorization": "Bearer wrong"})
     assert (response.status, error["error"]["code"]) == (401, "unauthorized")
 
 
 @pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "{" in operation.path])
-async def test_what_is_not_there_is_not_found(client: Client, name: str) -> None:
+async def test_a_missing_object_is_a_404(client: Client, name: str) -> None:
     operation = OPERATIONS[name]
     path = operation.path.replace("{", "missing_").replace("}", "")
     response, error = await client.send(operation.method, path, json=CASES[name].body or {})
     assert (response.status, error["error"]["code"]) == (404, "not_found")
 
 
-@every_change
-async def test_a_key_in_the_header_brings_the_answer_to_any_change_back(send: Send, fake: FakeFlora, name: str) -> None:
+@every_mutation
+async def test_replay_repeats_the_answer_to_every_mutation(send: Send, fake: FakeFlora, name: str) -> None:
     first, answer = await send(name, headers={"Idempotency-Key": "k1"})
     runs, assets = fake.runs, fake.assets
     second, again = await send(name, headers={"Idempotency-Key": "k1"})
@@ -231,14 +231,14 @@ async def test_a_key_in_the_header_brings_the_answer_to_any_change_back(send: Se
     assert (fake.runs, fake.assets) == (runs, assets)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CHANGES.items() if case.body is not None])
-async def test_a_key_with_another_body_is_a_conflict_whatever_is_changed(send: Send, name: str) -> None:
+@pytest.mark.parametrize("name", [name for name, case in MUTATIONS.items() if case.body is not None])
+async def test_replay_refuses_a_key_with_another_body_for_every_mutation(send: Send, name: str) -> None:
     await send(name, headers={"Idempotency-Key": "k1"})
     response, error = await send(name, body={"another": 1}, headers={"Idempotency-Key": "k1"})
     assert (response.status, error["error"]["code"]) == (422, "idempotency_conflict")
 
 
-async def test_in_conflict_mode_a_change_is_refused_the_second_time(http: aiohttp.ClientSession) -> None:
+async def test_conflict_refuses_a_repeated_mutation(http: aiohttp.ClientSession) -> None:
     async with FakeFlora(idempotency="conflict", run_seconds=0) as fake:
         client = Client(fake, http)
         for expected in (201, 409):
@@ -248,16 +248,16 @@ async def test_in_conflict_mode_a_change_is_refused_the_second_time(http: aiohtt
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, case in CHANGES.items() if case.body is not None and name != "techniques.runs.create"]
+    "name", [name for name, case in MUTATIONS.items() if case.body is not None and name != "techniques.runs.create"]
 )
-async def test_a_field_that_flora_does_not_know_is_a_400_that_names_it(send: Send, name: str) -> None:
-    response, error = await send(name, body={**CHANGES[name].body, "surprise": 1})
+async def test_an_unknown_field_is_a_400_that_names_it(send: Send, name: str) -> None:
+    response, error = await send(name, body={**MUTATIONS[name].body, "surprise": 1})
     assert (response.status, error["error"]["code"]) == (400, "input_validation_error")
     assert [field["field"] for field in error["error"]["fields"]] == ["surprise"]
 
 
-@pytest.mark.parametrize("name", [name for name, case in CHANGES.items() if case.body is not None])
+@pytest.mark.parametrize("name", [name for name, case in MUTATIONS.items() if case.body is not None])
 @pytest.mark.parametrize("data", [b"[]", b"{", b"null"])
-async def test_a_body_that_is_no_object_is_a_400(send: Send, name: str, data: bytes) -> None:
+async def test_a_body_that_is_not_an_object_is_a_400(send: Send, name: str, data: bytes) -> None:
     response, error = await send(name, data=data)
     assert (response.status, error["error"]["code"]) == (400, "invalid_json")

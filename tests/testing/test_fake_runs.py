@@ -1,4 +1,4 @@
-"""Technique runs of the local FLORA: how they go, what is refused, how they are listed."""
+"""Technique runs of the local FLORA: their course, refused starts and the history."""
 
 import math
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
         yield fake
 
 
-async def test_a_run_goes_from_pending_over_running_to_completed_as_time_passes(
+async def test_a_run_goes_from_pending_to_running_to_completed_as_time_passes(
     client: Client, clock: VirtualClock
 ) -> None:
     response, run = await client.start()
@@ -65,7 +65,7 @@ async def test_a_failing_technique_ends_in_a_failed_run_that_costs_nothing(clien
     assert client.fake.runs[0].charged_cost == 0.0
 
 
-async def test_runs_move_in_real_time_without_a_virtual_clock(http: aiohttp.ClientSession) -> None:
+async def test_runs_advance_in_real_time_without_a_virtual_clock(http: aiohttp.ClientSession) -> None:
     async with FakeFlora() as fake:
         client = Client(fake, http)
         _, run = await client.start()
@@ -74,7 +74,7 @@ async def test_runs_move_in_real_time_without_a_virtual_clock(http: aiohttp.Clie
         assert fake.runs[0].charged_cost == 0.01
 
 
-async def test_the_server_shows_the_runs_it_has(client: Client, clock: VirtualClock) -> None:
+async def test_the_server_exposes_its_runs(client: Client, clock: VirtualClock) -> None:
     body = start_body(mode="stream", callback_url="https://example.com/hook", idempotency_key="k1")
     _, first = await client.start(json=body)
     _, second = await client.start("always-fails")
@@ -92,7 +92,7 @@ async def test_the_server_shows_the_runs_it_has(client: Client, clock: VirtualCl
 
 
 @pytest.mark.parametrize("held", [{"pending": math.inf}, {"pending": 0, "running": math.inf}])
-async def test_a_held_run_ends_when_the_test_says_so(client: Client, clock: VirtualClock, held: Any) -> None:
+async def test_a_held_run_ends_on_demand(client: Client, clock: VirtualClock, held: Any) -> None:
     client.fake.add_technique(FakeTechnique("held", **held))
     runs = [(await client.start("held"))[1] for _ in range(3)]
     clock.advance(1e6)
@@ -109,7 +109,7 @@ async def test_a_held_run_ends_when_the_test_says_so(client: Client, clock: Virt
     assert all(run["started_at"] <= run["completed_at"] for run in ended)
 
 
-async def test_a_run_that_has_ended_or_never_was_cannot_be_finished(client: Client, clock: VirtualClock) -> None:
+async def test_a_run_that_has_ended_or_does_not_exist_cannot_be_finished(client: Client, clock: VirtualClock) -> None:
     _, run = await client.start()
     clock.advance(10.0)
     with pytest.raises(ValueError, match="has already completed"):
@@ -118,7 +118,7 @@ async def test_a_run_that_has_ended_or_never_was_cannot_be_finished(client: Clie
         client.fake.finish("run_missing")
 
 
-async def test_a_run_is_found_by_slug_by_id_and_alone_but_not_under_another_technique(client: Client) -> None:
+async def test_a_run_is_found_by_slug_by_id_and_by_itself_but_not_under_another_technique(client: Client) -> None:
     _, run = await client.start()
     run_id = run["run_id"]
     for path in ("/techniques/caption", "/techniques/tech_caption", ""):
@@ -132,7 +132,7 @@ async def test_a_run_is_found_by_slug_by_id_and_alone_but_not_under_another_tech
     assert (response.status, error["error"]["code"]) == (404, "not_found")
 
 
-async def test_names_in_a_path_are_decoded_once_and_the_raw_path_is_kept(
+async def test_path_parameters_are_decoded_once_and_the_raw_path_is_recorded(
     client: Client, fake: FakeFlora, http: aiohttp.ClientSession
 ) -> None:
     technique = fake.add_technique(FakeTechnique("mes images/été %41", technique_id="tech/1"))
@@ -142,7 +142,7 @@ async def test_names_in_a_path_are_decoded_once_and_the_raw_path_is_kept(
     assert run["poll_url"] == f"{fake.base_url}/techniques/tech%2F1/runs/{run['run_id']}"
     response, _ = await client.get(run["poll_url"])
     assert response.status == 200
-    # yarl decodes what need not be encoded; `encoded=True` sends the text untouched.
+    # yarl decodes what does not have to be encoded; `encoded=True` sends the text untouched.
     async with http.get(URL(f"{fake.base_url}/runs/%72un%5F1?a=%31", encoded=True)):
         pass
     assert fake.requests[-1].path == "/api/v1/runs/%72un%5F1"
@@ -158,7 +158,7 @@ async def test_poll_urls_can_be_left_out(http: aiohttp.ClientSession) -> None:
         assert "poll_url" not in run.keys() | polled.keys()
 
 
-async def test_other_techniques_can_be_had_instead_of_the_ready_made(http: aiohttp.ClientSession) -> None:
+async def test_the_default_techniques_can_be_replaced(http: aiohttp.ClientSession) -> None:
     technique = FakeTechnique(
         "portrait",
         inputs={"prompt": "text"},
@@ -175,7 +175,7 @@ async def test_other_techniques_can_be_had_instead_of_the_ready_made(http: aioht
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer wrong", "sk_test_local"])
-async def test_without_the_key_every_api_route_answers_401(
+async def test_every_api_route_answers_401_without_the_key(
     fake: FakeFlora, http: aiohttp.ClientSession, authorization: str | None
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
@@ -188,7 +188,7 @@ async def test_without_the_key_every_api_route_answers_401(
     assert fake.runs == ()
 
 
-async def test_every_answer_has_its_own_request_id(client: Client) -> None:
+async def test_every_answer_has_a_different_request_id(client: Client) -> None:
     client.fake.inject(Garbage(), on="poll")
     answers = [await client.start(), await client.get("/runs/run_1"), await client.get("/runs/run_1")]
     ids = [response.headers["request-id"] for response, _ in answers]
@@ -198,7 +198,7 @@ async def test_every_answer_has_its_own_request_id(client: Client) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b"null"])
-async def test_a_body_that_is_no_json_object_is_a_400(client: Client, data: bytes) -> None:
+async def test_a_start_whose_body_is_not_a_json_object_is_a_400(client: Client, data: bytes) -> None:
     response, error = await client.start(data=data)
     assert (response.status, error["error"]["code"]) == (400, "invalid_json")
     assert client.fake.runs == ()
@@ -224,7 +224,7 @@ async def test_a_body_that_is_no_json_object_is_a_400(client: Client, data: byte
         ({"mode": "fast", "inputs": []}, {"mode", "inputs"}),
     ],
 )
-async def test_a_start_request_with_wrong_fields_is_a_400_that_names_them(
+async def test_a_start_with_invalid_fields_is_a_400_that_names_them(
     client: Client, change: dict[str, Any], fields: set[str]
 ) -> None:
     response, error = await client.start(json=start_body() | change)
@@ -234,7 +234,7 @@ async def test_a_start_request_with_wrong_fields_is_a_400_that_names_them(
     assert client.fake.runs == ()
 
 
-async def test_a_missing_input_is_refused_in_the_words_of_the_documentation(client: Client) -> None:
+async def test_a_missing_input_is_refused_as_documented(client: Client) -> None:
     film = {"id": "film", "type": "videoUrl", "value": "https://example.com/film.mp4"}
     client.fake.add_technique(FakeTechnique("remix", optional_inputs={"film": "videoUrl"}))
     _, error = await client.start("remix", json={"inputs": [film], "mode": "async"})
@@ -249,7 +249,7 @@ async def test_a_missing_input_is_refused_in_the_words_of_the_documentation(clie
     assert response.status == 201
 
 
-async def test_history_is_newest_first_and_a_page_at_a_time(client: Client, clock: VirtualClock) -> None:
+async def test_history_is_newest_first_and_paginated(client: Client, clock: VirtualClock) -> None:
     for _ in range(5):
         await client.start()
     newest_first = [run.run_id for run in reversed(client.fake.runs)]
@@ -266,7 +266,7 @@ async def test_history_is_newest_first_and_a_page_at_a_time(client: Client, cloc
     assert empty == {"technique_runs": [], "meta": {"next_cursor": None, "total_estimate": 6}}
 
 
-async def test_a_page_has_twenty_items_unless_asked_and_a_hundred_at_most(client: Client) -> None:
+async def test_a_page_has_twenty_items_by_default_and_a_hundred_at_most(client: Client) -> None:
     for _ in range(21):
         await client.start()
     _, page = await client.get("/technique-runs")
@@ -294,7 +294,7 @@ async def test_a_history_query_out_of_range_is_a_400(client: Client, field: str,
     assert [problem["field"] for problem in error["error"]["fields"]] == [field]
 
 
-async def test_history_can_be_narrowed_down(client: Client, clock: VirtualClock) -> None:
+async def test_history_can_be_filtered(client: Client, clock: VirtualClock) -> None:
     client.fake.add_technique(FakeTechnique("other", workspace_id="ws_2", project_id="prj_2", pending=math.inf))
     for technique in ("caption", "always-fails", "other"):
         await client.start(technique)

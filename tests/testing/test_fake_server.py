@@ -1,4 +1,4 @@
-"""The local FLORA as a server: what it records, how it opens and closes, the package it is in."""
+"""The local FLORA as a server: recorded requests, opening and closing, and its package."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
         yield fake
 
 
-async def test_requests_are_recorded_as_they_came(client: Client) -> None:
+async def test_requests_are_recorded_as_they_were_sent(client: Client) -> None:
     await client.start(json=start_body(), headers={"X-Test": "1"})
     await client.get("/runs/run_1")
     await client.get("/technique-runs", params={"limit": 5})
@@ -51,11 +51,11 @@ def test_an_unstarted_server_has_no_address_and_says_what_to_do() -> None:
 
 
 async def test_a_running_server_cannot_be_entered_again(fake: FakeFlora) -> None:
-    with pytest.raises(RuntimeError, match="running already"):
+    with pytest.raises(RuntimeError, match="already running"):
         await fake.__aenter__()
 
 
-async def test_a_taken_port_is_an_error_that_leaves_nothing_open(fake: FakeFlora) -> None:
+async def test_a_port_in_use_is_an_error_that_leaves_nothing_open(fake: FakeFlora) -> None:
     port = int(fake.origin.rpartition(":")[2])
     second = FakeFlora(port=port)
     for _ in range(2):
@@ -64,12 +64,12 @@ async def test_a_taken_port_is_an_error_that_leaves_nothing_open(fake: FakeFlora
     await second.__aexit__(None, None, None)
 
 
-async def test_a_taken_port_of_the_storage_host_is_an_error_that_leaves_nothing_open() -> None:
+async def test_a_storage_port_in_use_is_an_error_that_leaves_nothing_open() -> None:
     fake = FakeFlora()
     async with fake:
         port = int(fake.storage_origin.rpartition(":")[2])
-    thief = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", port)
-    async with thief:
+    occupant = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", port)
+    async with occupant:
         with pytest.raises(OSError, match="address already in use"):
             await fake.__aenter__()
     async with fake:
@@ -92,7 +92,7 @@ async def test_a_closed_server_refuses_connections_and_comes_back_with_its_runs(
 
 @pytest.mark.parametrize("where", ["before", "after", "body"])
 @pytest.mark.parametrize("leaves", [False, True])
-async def test_closing_ends_slow_handlers_whether_their_client_waits_or_has_left(
+async def test_closing_ends_slow_handlers_whether_their_client_waits_or_has_disconnected(
     http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, where: Any, *, leaves: bool
 ) -> None:
     before = asyncio.all_tasks()
@@ -117,15 +117,15 @@ async def test_closing_does_not_wait_for_kept_alive_connections() -> None:
         await Client(fake, http).get("/technique-runs")
 
 
-def test_every_public_name_is_there_and_no_other() -> None:
+def test_every_public_name_exists_and_no_other() -> None:
     assert all(getattr(testing, name).__name__ == name for name in testing.__all__)
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
-        _ = testing.missing  # type: ignore[attr-defined]  # which is the point
+        _ = testing.missing  # type: ignore[attr-defined]  # the name does not exist on purpose
 
 
 def test_loading_the_plugin_does_not_load_the_server() -> None:
     code = "import sys, flora_async.pytest_plugin; sys.exit('aiohttp.web' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)  # noqa: S603  our own interpreter
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)  # noqa: S603 - our own interpreter
 
 
 def test_the_plugin_loads_without_pytest_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Generations, actions and what else the local FLORA starts, and the catalogue and places they are started from."""
+"""Generations, actions and other starts on the local FLORA, its catalogue and its workspaces."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -54,13 +54,13 @@ async def test_a_ticket_leads_to_a_run_that_ends(
     assert run["outputs"]
 
 
-async def test_a_ticket_need_not_say_where_its_run_is_polled(http: aiohttp.ClientSession) -> None:
+async def test_a_ticket_need_not_have_a_poll_url(http: aiohttp.ClientSession) -> None:
     async with FakeFlora(poll_urls=False, case="snake") as fake:
         _, ticket = await Client(fake, http).post("/generate", GENERATION)
         assert "poll_url" not in ticket
 
 
-async def test_a_generation_runs_on_the_model_that_was_asked_for_or_the_first_of_its_type(
+async def test_a_generation_uses_the_requested_model_or_the_first_of_its_type(
     client: Client, clock: VirtualClock
 ) -> None:
     client.fake.add_model(FakeModel("poet", "text", error_code="model_timeout", estimated_seconds=7, running=1))
@@ -91,7 +91,7 @@ async def test_a_generation_runs_on_the_model_that_was_asked_for_or_the_first_of
         ({"idempotency_key": ""}, {"idempotency_key"}),
     ],
 )
-async def test_a_generation_with_wrong_fields_is_a_400_that_names_them(
+async def test_a_generation_with_invalid_fields_is_a_400_that_names_them(
     client: Client, change: dict[str, Any], fields: set[str]
 ) -> None:
     response, error = await client.post("/generate", GENERATION | change)
@@ -108,7 +108,7 @@ async def test_a_generation_has_required_fields(client: Client, missing: str) ->
 
 @pytest.mark.parametrize("path", ["/generate", "/runs/action"])
 @pytest.mark.parametrize("place", [{"workspace_id": "ws_other"}, {"project_id": "prj_other"}])
-async def test_nothing_is_started_where_there_is_no_place_for_it(client: Client, path: str, place: Any) -> None:
+async def test_nothing_is_started_in_a_missing_workspace_or_project(client: Client, path: str, place: Any) -> None:
     body = GENERATION if path == "/generate" else ACTION
     response, _ = await client.post(path, body | place)
     assert (response.status, client.fake.runs) == (404, ())
@@ -122,7 +122,7 @@ async def test_nothing_is_started_where_there_is_no_place_for_it(client: Client,
         ({"prompt": "a", "colour": "b"}, {"colour"}),
     ],
 )
-async def test_the_inputs_of_a_technique_are_checked_on_either_path(
+async def test_the_inputs_of_a_technique_are_validated_on_either_path(
     client: Client, inputs: Any, fields: set[str]
 ) -> None:
     response, error = await client.post("/runs/technique", {**TECHNIQUE, "inputs": inputs})
@@ -131,14 +131,14 @@ async def test_the_inputs_of_a_technique_are_checked_on_either_path(
     assert client.fake.runs == ()
 
 
-async def test_a_technique_has_to_be_named_by_its_id_where_flora_says_so(client: Client) -> None:
+async def test_the_top_level_start_requires_the_public_id_of_a_technique(client: Client) -> None:
     response, error = await client.post("/runs/technique", {**TECHNIQUE, "technique_id": "caption"})
     assert (response.status, fields_of(error)) == (400, {"technique_id"})
     response, _ = await client.post("/runs/technique", {**TECHNIQUE, "technique_id": "tech_missing"})
     assert response.status == 404
 
 
-async def test_an_action_gets_its_inputs_by_name_or_place(client: Client, clock: VirtualClock) -> None:
+async def test_an_action_gets_its_inputs_by_name_or_position(client: Client, clock: VirtualClock) -> None:
     inputs = [{"type": "text", "text": "a", "name": "first"}, {"type": "text", "text": "b"}]
     body = {**ACTION, "action_id": "concat-text-browser", "inputs": inputs, "params": {"separator": "; "}}
     _, ticket = await client.post("/runs/action", body)
@@ -160,12 +160,12 @@ async def test_an_action_gets_its_inputs_by_name_or_place(client: Client, clock:
         ([{"type": "image", "url": "https://e.com/a", "colour": "red"}], {"inputs[0].colour"}),
     ],
 )
-async def test_an_action_with_other_inputs_is_a_400(client: Client, inputs: Any, fields: set[str]) -> None:
+async def test_an_action_with_invalid_inputs_is_a_400(client: Client, inputs: Any, fields: set[str]) -> None:
     response, error = await client.post("/runs/action", {**ACTION, "inputs": inputs})
     assert (response.status, fields_of(error)) == (400, fields)
 
 
-async def test_each_history_lists_its_own_kind_and_actions_are_in_none(client: Client) -> None:
+async def test_each_history_lists_its_own_kind_and_neither_lists_actions(client: Client) -> None:
     await client.post("/generate", GENERATION)
     await client.post("/runs/technique", TECHNIQUE)
     await client.post("/runs/action", ACTION)
@@ -177,7 +177,7 @@ async def test_each_history_lists_its_own_kind_and_actions_are_in_none(client: C
     assert [item["technique_run_id"] for item in runs["technique_runs"]] == [technique.run_id]
     response, _ = await client.get(f"/techniques/caption/runs/{generation.run_id}")
     assert response.status == 404
-    with pytest.raises(TypeError, match="'FLUX Pro', which is no technique"):
+    with pytest.raises(TypeError, match="'FLUX Pro', which is not a technique"):
         _ = generation.technique
 
 
@@ -199,7 +199,7 @@ async def test_the_catalogue_can_be_searched(client: Client) -> None:
     assert (response.status, fields_of(error)) == (400, {"type"})
 
 
-async def test_every_list_with_pages_gives_all_of_them_in_turn(client: Client) -> None:
+async def test_every_paginated_list_returns_all_items(client: Client) -> None:
     for number in range(3):
         await client.post("/projects", {"name": f"Number {number}", "workspace_id": "ws_local"})
         await client.post("/assets", {"source": f"https://e.com/{number}.png", **PLACE})
@@ -222,7 +222,7 @@ async def test_every_list_with_pages_gives_all_of_them_in_turn(client: Client) -
         assert len(seen) == whole["meta"]["total_estimate"] >= 3
 
 
-async def test_a_project_that_was_created_is_there(client: Client) -> None:
+async def test_a_created_project_can_be_retrieved_and_listed(client: Client) -> None:
     for path, body in (
         ("/projects", {"name": "Spring", "workspace_id": "ws_local"}),
         ("/workspaces/ws_local/projects", {"name": "Spring"}),
@@ -240,7 +240,7 @@ async def test_a_project_that_was_created_is_there(client: Client) -> None:
     assert (response.status, fields_of(error)) == (400, {"workspace_id"})
 
 
-async def test_there_can_be_several_workspaces_or_none(http: aiohttp.ClientSession) -> None:
+async def test_there_can_be_several_workspaces_or_none_at_all(http: aiohttp.ClientSession) -> None:
     for ids in ((), ("ws_first", "ws_other_one")):
         async with FakeFlora(case="snake", workspaces=ids) as fake:
             client = Client(fake, http)
@@ -249,7 +249,7 @@ async def test_there_can_be_several_workspaces_or_none(http: aiohttp.ClientSessi
     assert [workspace["name"] for workspace in answer["workspaces"]] == ["First workspace", "Other one workspace"]
 
 
-async def test_a_library_folder_takes_images_and_texts_until_it_is_deleted(client: Client) -> None:
+async def test_a_library_folder_accepts_images_and_texts_until_it_is_deleted(client: Client) -> None:
     _, folder = await client.post("/workspaces/ws_local/library/folders", {"name": "Finds"})
     path = f"/workspaces/ws_local/library/folders/{folder['folder_id']}"
     _, image = await client.post(f"{path}/items", {"source": "https://e.com/cat.png"})
@@ -265,7 +265,7 @@ async def test_a_library_folder_takes_images_and_texts_until_it_is_deleted(clien
     assert response.status == 404
 
 
-async def test_feedback_is_kept_as_it_came(client: Client) -> None:
+async def test_feedback_is_recorded_as_it_was_sent(client: Client) -> None:
     feedback = {"kind": "bug", "summary": "s", "detail": "d"}
     await client.post("/feedback", {**feedback, "idempotency_key": "k1"})
     assert client.fake.feedback == (feedback,)
@@ -273,7 +273,7 @@ async def test_feedback_is_kept_as_it_came(client: Client) -> None:
     assert (response.status, fields_of(error)) == (400, {"kind", "attempted_tools"})
 
 
-async def test_what_people_send_keeps_its_keys_in_every_case(http: aiohttp.ClientSession) -> None:
+async def test_keys_that_users_send_are_returned_unchanged_in_every_case(http: aiohttp.ClientSession) -> None:
     odd = {"Some Key": 1, "snake_key": {"camelKey": None, "a_b": 2}, "camelKey": "x"}
     for case in ("camel", "both"):
         async with FakeFlora(case=case) as fake:

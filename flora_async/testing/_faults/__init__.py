@@ -1,1 +1,1 @@
-"""What can go wrong with an answer of the local FLORA."""
+"""Faults that the local FLORA can be told to produce."""

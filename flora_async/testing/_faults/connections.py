@@ -1,4 +1,4 @@
-"""What can go wrong with the connection to FLORA. Each fault says whether FLORA acted: created the run."""
+"""Faults of the connection. Each documents whether the server acts, that is, carries the request out."""
 
 import asyncio
 from typing import Any, Literal
@@ -6,43 +6,44 @@ from typing import Any, Literal
 import attrs
 from aiohttp import web
 
-from flora_async.testing._checks import finite_seconds
+from flora_async.testing._checks import validate_finite_seconds
 from flora_async.testing._wire.answers import json_answer
 from flora_async.testing._wire.exchange import Exchange
 
-_PIECE = 64 * 1024
-_DRIPS = 16
+_CHUNK_BYTES = 64 * 1024
+_SLOW_PIECES = 16
 
 
-def _part_not_acted_on(drop: "Drop", attribute: "attrs.Attribute[Any]", value: int | None) -> None:
+def _validate_reads(drop: "Drop", attribute: "attrs.Attribute[Any]", value: int | None) -> None:
     if value is None:
         return
     if value < 0 or drop.acts:
-        raise ValueError(f"{attribute.name} must be None, or 0 or more bytes for a server that does not act")
+        raise ValueError(f"{attribute.name} must be None, or 0 or more bytes with acts=False")
 
 
 @attrs.frozen
 class Drop:
-    """The connection is dropped without a byte of an answer.
+    """The connection closes without any answer.
 
     Args:
         acts: Whether the server acts.
-        late: Seconds for which it goes on working after the drop, before it acts, as behind a gateway that has
-            failed; 0 for a server that acts before.
-        reads: Bytes of the request's body after which the connection is dropped, while the rest is still on its
-            way; `None` for all of them. What has not been read to its end cannot be acted on.
+        late: Seconds of real time between the drop and the moment at which the server acts, as behind a gateway that
+            has failed; 0 for a server that acts first.
+        reads: Drop the connection after this many bytes of the request body, while the rest is still being sent; `None`
+            reads the whole body. A server cannot act on a request that it has not read completely.
 
     Raises:
         TypeError: The time is not a number.
-        ValueError: The time is negative, NaN or infinite, `reads` is negative, or the server shall act on a part.
+        ValueError: The time is negative, NaN or infinite, `reads` is negative, or `reads` is combined
+            with `acts=True`.
     """
 
     acts: bool = attrs.field(kw_only=True)
-    late: float = attrs.field(default=0.0, validator=finite_seconds, kw_only=True)
-    reads: int | None = attrs.field(default=None, validator=_part_not_acted_on, kw_only=True)
+    late: float = attrs.field(default=0.0, validator=validate_finite_seconds, kw_only=True)
+    reads: int | None = attrs.field(default=None, validator=_validate_reads, kw_only=True)
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Drop the connection."""
+        """Close the connection."""
         if self.late:
             exchange.abort()
             await asyncio.sleep(self.late)
@@ -53,35 +54,35 @@ class Drop:
 
 @attrs.frozen
 class Truncate:
-    """Status and headers are those of a whole answer, but the connection closes after half of the body.
+    """The connection closes after half of the body; status and headers are those of the whole answer.
 
     Args:
-        acts: Whether the server acts before that; the half of the body is a made-up one if not.
+        acts: Whether the server acts; if not, the half is that of an invented answer.
     """
 
     acts: bool = attrs.field(default=True, kw_only=True)
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Send half of an answer."""
+        """Send half of the answer."""
         answer = exchange.act() if self.acts else json_answer({"run_id": "run_cut_off", "status": "pending"})
         length = len(answer.body)
         response = await exchange.stream(answer, [answer.body[: length // 2]], length=length)
-        exchange.cut()
+        exchange.close()
         return response
 
 
 @attrs.frozen
 class Cut:
-    """The connection closes after so many bytes of the body, whose length was announced whole. The server acts.
+    """The connection closes after this many bytes of the body; the headers announce all of it. The server acts.
 
-    Of an answer to a `Range` request they are the first bytes of the part that was asked for, so a download that
-    begins again where it was cut gets further each time.
+    If the request has a `Range` header, the bytes are counted from the beginning of that range, so a download that
+    resumes makes progress with every attempt.
 
     Args:
-        after: Bytes that are sent.
+        after: The number of bytes to send.
 
     Raises:
-        ValueError: It is less than 0.
+        ValueError: `after` is negative.
 
     Example:
         >>> from flora_async.testing import Cut, FakeFlora
@@ -91,34 +92,34 @@ class Cut:
     after: int = attrs.field(validator=attrs.validators.ge(0))
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Send the beginning of the answer."""
+        """Send the first bytes of the answer."""
         answer = exchange.act()
         response = await exchange.stream(answer, [answer.body[: self.after]], length=len(answer.body))
-        exchange.cut()
+        exchange.close()
         return response
 
 
 @attrs.frozen
 class Slow:
-    """A slow server, in real time. It acts in the end, even for a client that has gone away meanwhile.
+    """A slow server, in real time. It acts in the end, even if the client has disconnected by then.
 
     Args:
-        seconds: How long it takes.
-        where: `before` it acts, `after` that but before it answers, or while it sends the `body`, whose
-            status and first bytes come at once.
+        seconds: The delay.
+        where: `before` the server acts; `after` it has acted, but before it answers; or while it sends the `body`,
+            whose status and first bytes are sent at once.
 
     Raises:
         TypeError: The time is not a number.
-        ValueError: The time is negative, NaN or infinite, or `where` is something else.
+        ValueError: The time is negative, NaN or infinite, or `where` is not one of these.
     """
 
-    seconds: float = attrs.field(validator=finite_seconds)
+    seconds: float = attrs.field(validator=validate_finite_seconds)
     where: Literal["before", "after", "body"] = attrs.field(
         default="before", validator=attrs.validators.in_(("before", "after", "body")), kw_only=True
     )
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer as usual, but slowly."""
+        """Send the regular answer slowly."""
         if self.where == "before":
             await asyncio.sleep(self.seconds)
             return exchange.send(exchange.act())
@@ -127,18 +128,18 @@ class Slow:
             await asyncio.sleep(self.seconds)
             return exchange.send(answer)
         body = answer.body
-        step = -(-len(body) // _DRIPS)
+        step = -(-len(body) // _SLOW_PIECES)
         pieces = [body[start : start + step] for start in range(0, len(body), step)]
         return await exchange.stream(answer, pieces, length=len(body), pause=self.seconds / len(pieces))
 
 
 @attrs.frozen
 class Oversize:
-    """A valid JSON body of enormous size. The server acts, unless told otherwise.
+    """A valid JSON body of a given size. The server acts, unless `acts` is false.
 
     Args:
-        size: Bytes of the body, at least 2.
-        announce: Whether a `Content-Length` header says so beforehand; else the body comes chunked.
+        size: The number of bytes, at least 2.
+        announce: Whether a `Content-Length` header announces the size; otherwise the body is chunked.
         acts: Whether the server acts before it answers.
 
     Raises:
@@ -150,9 +151,9 @@ class Oversize:
     acts: bool = attrs.field(default=True, kw_only=True)
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Stream the body, as long as the client takes it."""
+        """Stream the body for as long as the client reads it."""
         if self.acts:
             exchange.act()
-        full, rest = divmod(self.size - 2, _PIECE)
-        pieces = (b'"', *[b"x" * _PIECE] * full, b"x" * rest, b'"')
+        full, rest = divmod(self.size - 2, _CHUNK_BYTES)
+        pieces = (b'"', *[b"x" * _CHUNK_BYTES] * full, b"x" * rest, b'"')
         return await exchange.stream(json_answer(None), pieces, length=self.size if self.announce else None)

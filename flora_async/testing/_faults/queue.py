@@ -1,4 +1,4 @@
-"""Which of the coming requests something goes wrong with."""
+"""The queue of injected faults."""
 
 from typing import Protocol
 
@@ -10,16 +10,16 @@ from flora_async.testing._wire.operations import TARGETS
 
 
 class Fault(Protocol):
-    """Something that goes wrong with one request."""
+    """Something that goes wrong with a request."""
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer the request, or fail to; the server calls it."""
+        """Answer the request, or fail to. The server calls this."""
         ...
 
 
-@attrs.define(on_setattr=attrs.setters.NO_OP)  # counted down below what may be asked for
-class _Planned:
-    """A fault and the requests it is meant for: it lets `after` of them pass and then takes `times`."""
+@attrs.define(on_setattr=attrs.setters.NO_OP)  # the counters go below the minimum that is accepted for them
+class _QueuedFault:
+    """A fault and the requests it applies to: `after` of them pass, and the next `times` of them meet it."""
 
     fault: Fault
     on: str = attrs.field(validator=attrs.validators.in_(TARGETS))
@@ -27,7 +27,7 @@ class _Planned:
     after: int = attrs.field(validator=attrs.validators.ge(0))
 
     def take(self) -> bool:
-        """Whether a matching request is for this fault; either way it counts."""
+        """Count a matching request, and return whether it meets the fault."""
         if self.after:
             self.after -= 1
             return False
@@ -37,33 +37,33 @@ class _Planned:
 
 
 class FaultQueue:
-    """The faults that are still to come, in the order in which they were asked for."""
+    """The faults that have not happened yet, in the order of their injection."""
 
     def __init__(self) -> None:
-        self._planned: list[_Planned] = []
+        self._queue: list[_QueuedFault] = []
 
     def add(self, fault: Fault, *, on: str, times: int | None, after: int) -> None:
-        """Queue a fault behind the others.
+        """Append a fault.
 
         Raises:
-            TypeError: The fault is none.
-            ValueError: `on` is no target.
+            TypeError: `fault` is not a fault.
+            ValueError: `on` is not a target, `times` is less than 1, or `after` is negative.
         """
         if not callable(getattr(fault, "serve", None)):
-            raise TypeError(f"a fault is needed, such as Drop(acts=True), not {fault!r:.60}")
+            raise TypeError(f"fault must be a fault such as Drop(acts=True), not {fault!r:.60}")
         if on not in TARGETS:
-            raise ValueError(f"on must be an operation or one of any, asset, media, …, not {on!r:.60}")
-        self._planned.append(_Planned(fault, on, times, after))
+            raise ValueError(f"on must be an operation, or any, asset, media or another target, not {on!r:.60}")
+        self._queue.append(_QueuedFault(fault, on, times, after))
 
     def clear(self) -> None:
-        """Forget all of them."""
-        self._planned.clear()
+        """Remove all faults."""
+        self._queue.clear()
 
     def take(self, targets: frozenset[str]) -> Fault | None:
-        """The fault for the request that has just arrived, from the first in the queue that applies to it."""
-        for planned in self._planned:
-            if (planned.on == "any" or planned.on in targets) and planned.take():
-                if planned.times == 0:
-                    self._planned.remove(planned)
-                return planned.fault
+        """Return the fault for a request that has just arrived: the first in the queue that applies to it."""
+        for queued in self._queue:
+            if (queued.on == "any" or queued.on in targets) and queued.take():
+                if queued.times == 0:
+                    self._queue.remove(queued)
+                return queued.fault
         return None

@@ -1,4 +1,4 @@
-"""What can go wrong with an answer of FLORA's. Each fault says whether FLORA acted: created the run."""
+"""Faults in the answer. Each documents whether the server acts, that is, carries the request out."""
 
 import json
 from collections.abc import Mapping
@@ -8,32 +8,32 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from flora_async.testing._checks import status_from
+from flora_async.testing._checks import http_status
 from flora_async.testing._wire.answers import Answer, default_code, error_answer, json_answer
 from flora_async.testing._wire.exchange import Exchange
 
 
 @attrs.frozen
 class Status:
-    """An error status in FLORA's envelope. The server has not acted, unless `acts`.
+    """An error status with FLORA's error envelope. The server does not act, unless `acts`.
 
     Args:
         status: 400 to 599.
-        code: The error code, by default the one FLORA most often sends with the status.
-        message: The error message, by default the status' own phrase.
-        retry_after: The `Retry-After` header, sent as it is: seconds, or an HTTP date. `None` for no header.
+        code: The error code, by default the one that FLORA most often sends with the status.
+        message: The error message, by default the phrase of the status.
+        retry_after: The `Retry-After` header, sent verbatim: seconds or an HTTP date. `None` for no header.
         acts: Whether the server acts before it answers.
-        body: A body to send as it is, instead of the envelope.
+        body: A body to send verbatim instead of the envelope.
 
     Raises:
-        ValueError: The status is not that of an error.
+        ValueError: The status is not an error status.
 
     Example:
         >>> from flora_async.testing import Status
         >>> busy = Status(429, retry_after=5)
     """
 
-    status: int = attrs.field(validator=status_from(HTTPStatus.BAD_REQUEST))
+    status: int = attrs.field(validator=http_status(HTTPStatus.BAD_REQUEST))
     code: str | None = attrs.field(default=None, kw_only=True)
     message: str | None = attrs.field(default=None, kw_only=True)
     retry_after: float | str | None = attrs.field(default=None, kw_only=True)
@@ -48,60 +48,60 @@ class Status:
         answer = error_answer(self.status, code, self.message or HTTPStatus(self.status).phrase)
         if self.body is not None:
             answer = attrs.evolve(answer, body=self.body)
-        return exchange.send(_after(answer, self.retry_after))
+        return exchange.send(_with_retry_after(answer, self.retry_after))
 
 
 @attrs.frozen
 class RetryAfter:
-    """Nothing wrong, but a `Retry-After` header comes with the normal answer. The server acts.
+    """The regular answer with a `Retry-After` header. The server acts.
 
     Args:
-        value: The header, sent as it is: seconds, or an HTTP date.
+        value: The header, sent verbatim: seconds or an HTTP date.
     """
 
     value: float | str
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer as usual, with the header."""
-        return exchange.send(_after(exchange.act(), self.value))
+        """Send the regular answer with the header."""
+        return exchange.send(_with_retry_after(exchange.act(), self.value))
 
 
 @attrs.frozen
 class Headers:
-    """Nothing wrong, but these headers come with the normal answer, in place of its own. The server acts.
+    """The regular answer with these headers, which replace its own. The server acts.
 
     Args:
-        headers: The headers, sent as they are.
+        headers: The headers, sent verbatim.
 
     Example:
         >>> from flora_async.testing import Headers
-        >>> rude = Headers({"Content-Disposition": 'attachment; filename="../../.bashrc"'})
+        >>> hostile = Headers({"Content-Disposition": 'attachment; filename="../../.bashrc"'})
     """
 
     headers: Mapping[str, str]
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer as usual, with the headers."""
+        """Send the regular answer with the headers."""
         answer = exchange.act()
         return exchange.send(attrs.evolve(answer, headers={**answer.headers, **self.headers}))
 
 
 @attrs.frozen
 class Garbage:
-    """A body that is not JSON, such as a proxy sends. The server acts, unless told otherwise.
+    """A body that is not JSON, such as the page of a proxy. The server acts, unless `acts` is false.
 
     Args:
-        body: What is sent.
+        body: The body.
         status: 200 to 599.
         content_type: The `Content-Type` header.
         acts: Whether the server acts before it answers.
 
     Raises:
-        ValueError: The status is not that of a final answer.
+        ValueError: The status is not between 200 and 599.
     """
 
     body: bytes = b"<html><body>Please stand by.</body></html>"
-    status: int = attrs.field(default=200, validator=status_from(HTTPStatus.OK), kw_only=True)
+    status: int = attrs.field(default=200, validator=http_status(HTTPStatus.OK), kw_only=True)
     content_type: str = attrs.field(default="text/html", kw_only=True)
     acts: bool = attrs.field(default=True, kw_only=True)
 
@@ -114,10 +114,10 @@ class Garbage:
 
 @attrs.frozen
 class Replace:
-    """Status 200 with another JSON value in place of the true one. The server acts, unless told otherwise.
+    """Status 200 with another JSON value as its body. The server acts, unless `acts` is false.
 
     Args:
-        payload: Any JSON value; keys and values are sent as they are, in no other case.
+        payload: Any JSON value, sent verbatim: its keys are not converted to the server's `case`.
         acts: Whether the server acts before it answers.
 
     Raises:
@@ -140,16 +140,16 @@ class Replace:
 
 @attrs.frozen
 class ForeignPollUrl:
-    """A normal answer about one run, but with this poll URL. The server acts.
+    """The regular answer about a run with this poll URL. The server acts.
 
     Args:
-        url: The poll URL, sent as it is.
+        url: The poll URL, sent verbatim.
     """
 
     url: str
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer as usual, with the URL."""
+        """Send the regular answer with the URL."""
         answer = exchange.act()
         if answer.status < HTTPStatus.BAD_REQUEST:
             payload = json.loads(answer.body)
@@ -163,11 +163,11 @@ class Redirect:
     """A redirect. The server does not act.
 
     Args:
-        location: Where to; `None` for the same URL again.
+        location: The `Location` header; `None` for the requested URL.
         status: 300 to 399.
 
     Raises:
-        ValueError: The status is not that of a redirect.
+        ValueError: The status is not a redirect.
     """
 
     location: str | None = None
@@ -178,11 +178,11 @@ class Redirect:
     )
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
-        """Send the client elsewhere."""
+        """Answer with the redirect."""
         request = exchange.request
         location = self.location or f"http://{request.host}{request.raw_path}"
         return exchange.send(Answer(self.status, b"", headers={"Location": location}))
 
 
-def _after(answer: Answer, retry_after: float | str | None) -> Answer:
-    return answer if retry_after is None else answer.plus(retry_after=str(retry_after))
+def _with_retry_after(answer: Answer, retry_after: float | str | None) -> Answer:
+    return answer if retry_after is None else answer.with_headers({"Retry-After": str(retry_after)})

@@ -1,1 +1,1 @@
-"""The sockets of the local FLORA: its API, its storage host and its webhook deliveries."""
+"""The servers of the local FLORA: the API, the storage host and webhook deliveries."""

@@ -1,4 +1,4 @@
-"""FLORA's side of the contract: what each request does and what it is answered. No I/O."""
+"""The API of the local FLORA without its sockets: which handler a request reaches, and what it answers."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -11,25 +11,26 @@ from flora_async.testing._state.catalog import Catalog
 from flora_async.testing._state.environment import Environment, Handler, Handlers
 from flora_async.testing._state.library import Library
 from flora_async.testing._state.projects import Projects
-from flora_async.testing._state.run_store import RunStore
+from flora_async.testing._state.runs import RunStore
 from flora_async.testing._state.starts import Starts
 from flora_async.testing._wire.answers import NOT_FOUND, Answer, RefusedError, error_answer, json_answer
-from flora_async.testing._wire.idempotency import Idempotency, KeyMemory
-from flora_async.testing._wire.key_case import KeyCase, recase
+from flora_async.testing._wire.idempotency import Idempotency, IdempotencyKeys
+from flora_async.testing._wire.key_case import KeyCase, convert_keys
 from flora_async.testing._wire.operations import API, OPERATIONS
 from flora_async.testing._wire.requests import RecordedRequest
 
 
 class Api:
-    """One local FLORA: its rooms, and the doors between them and the network.
+    """Carries requests out.
 
     Attributes:
-        environment: The clock and the addresses. it is.
-        catalog: What can be run.
-        projects: Workspaces and what is filed in them.
-        book: Every run.
-        assets: Every asset.
-        storage: The host of media and uploads.
+        environment: The clock and the addresses.
+        catalog: Techniques, models and actions.
+        projects: Workspaces, projects and feedback.
+        runs: All runs.
+        assets: All assets.
+        storage: The storage host.
+        handlers: The handlers by the name of their operation.
     """
 
     def __init__(  # noqa: PLR0913 - each is one independent property of the server
@@ -46,20 +47,23 @@ class Api:
         self.environment = Environment(clock, poll_urls)
         self.catalog = Catalog()
         self.projects = Projects(self.environment, workspaces)
-        self.book = RunStore(self.environment)
+        self.runs = RunStore(self.environment)
         self.assets = Assets(self.environment, self.projects, ready_after=asset_ready_after)
-        self.storage = Storage(self.environment, self.book, self.assets)
+        self.storage = Storage(self.environment, self.runs, self.assets)
         library = Library(self.projects, self.assets)
-        starts = Starts(self.catalog, self.projects, self.book)
-        canvases = Canvases(self.environment, self.catalog, self.projects, self.book, self.assets)
-        rooms = (self.catalog, self.projects, self.book, self.assets, library, starts, canvases)
-        self.handlers: Handlers = {name: handler for room in rooms for name, handler in room.handlers.items()}
-        self._keys = KeyMemory(idempotency)
+        starts = Starts(self.catalog, self.projects, self.runs)
+        canvases = Canvases(self.environment, self.catalog, self.projects, self.runs, self.assets)
+        stores = (self.catalog, self.projects, self.runs, self.assets, library, starts, canvases)
+        self.handlers: Handlers = {name: handler for store in stores for name, handler in store.handlers.items()}
+        self._keys = IdempotencyKeys(idempotency)
         self._authorization = f"Bearer {api_key}"
         self._case: KeyCase = case
 
-    def arrive(self, request: RecordedRequest) -> Callable[[], Answer]:
-        """Take a request in, and give what carries it out; between the two, others may arrive."""
+    def accept(self, request: RecordedRequest) -> Callable[[], Answer]:
+        """Look the idempotency key of a request up, and return the function that carries the request out.
+
+        Other requests may arrive between the two.
+        """
         if request.origin == "media":
             return partial(self.storage.answer, request)
         if request.path.startswith(f"{API}/") and request.headers.get("Authorization") != self._authorization:
@@ -67,21 +71,21 @@ class Api:
         name = request.route.name
         if not name:
             return lambda: NOT_FOUND
-        if not OPERATIONS[name].changes:
+        if not OPERATIONS[name].mutates:
             return partial(self._answer, self.handlers[name], request, 200)
         known = self._keys.find(request, self.environment.clock.time())
-        return partial(self._change, self.handlers[name], request, known)
+        return partial(self._mutate, self.handlers[name], request, known)
 
-    def _change(self, handler: Handler, request: RecordedRequest, decided: Answer | None) -> Answer:
-        if decided is not None:
-            return decided
+    def _mutate(self, handler: Handler, request: RecordedRequest, known: Answer | None) -> Answer:
+        if known is not None:
+            return known
         answer = self._answer(handler, request, OPERATIONS[request.route.name].status)
-        if answer.status < 400:  # noqa: PLR2004 - where errors begin: what was refused does not use its key up
-            self._keys.keep(request, answer, self.environment.clock.time())
+        if answer.status < 400:  # noqa: PLR2004 - the first error status; a refused request does not use its key
+            self._keys.remember(request, answer, self.environment.clock.time())
         return answer
 
     def _answer(self, handler: Handler, request: RecordedRequest, status: int) -> Answer:
         try:
-            return json_answer(recase(handler(request), self._case), status)
+            return json_answer(convert_keys(handler(request), self._case), status)
         except RefusedError as refused:
             return refused.answer

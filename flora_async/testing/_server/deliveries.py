@@ -1,4 +1,4 @@
-"""Webhooks of the local FLORA: one event for each run that ends, delivered until somebody takes it."""
+"""Webhook deliveries: one event for every run that ends, sent until the receiver accepts it."""
 
 import asyncio
 import json
@@ -12,27 +12,28 @@ import aiohttp
 import attrs
 
 from flora_async._clock import SYSTEM_CLOCK, Clock
-from flora_async.testing._checks import checked_seconds
-from flora_async.testing._state.runs import FakeRun, milliseconds
+from flora_async.testing._checks import non_negative_seconds
+from flora_async.testing._state.environment import milliseconds
+from flora_async.testing._state.runs import FakeRun
 from flora_async.webhooks import sign
 
 API_VERSION: Final = "2026-06-11"
 
-# How often a clock that is not the machine's is looked at: nobody can wait on it without moving it.
-_LOOK_SECONDS = 0.005
+# How often a clock other than the machine's is read; sleeping on such a clock would advance it.
+_CLOCK_INTERVAL = 0.005
 
 
 @attrs.frozen(kw_only=True)
 class FakeDelivery:
-    """One attempt of the local FLORA to deliver a webhook.
+    """An attempt of the local FLORA to deliver a webhook.
 
     Attributes:
         run_id: The run that has ended.
-        event_id: The id of the event, the same at each attempt.
-        url: The callback URL as it was asked for.
-        body: The bytes of the event, the same at each attempt.
-        status: The status it was answered with; `None` if there was no answer.
-        error: Why there was none.
+        event_id: The id of the event, the same for every attempt.
+        url: The callback URL as it was requested.
+        body: The bytes of the event, the same for every attempt.
+        status: The status of the receiver's answer, `None` if there was no answer.
+        error: The reason why there was no answer.
     """
 
     run_id: str
@@ -44,13 +45,13 @@ class FakeDelivery:
 
     @property
     def is_taken(self) -> bool:
-        """Whether it needs no further attempt: it was answered with any 2xx."""
-        return self.status is not None and self.status // 100 == 2  # noqa: PLR2004 - the class of success
+        """Whether the receiver accepted it: its answer was any 2xx."""
+        return self.status is not None and self.status // 100 == 2  # noqa: PLR2004 - the class of successful statuses
 
 
 @attrs.frozen
 class _Event:
-    """What is to be delivered, and where to."""
+    """A webhook event and its destination."""
 
     run_id: str
     event_id: str
@@ -58,58 +59,58 @@ class _Event:
     url: str
     body: bytes
 
-    def attempt(self, **outcome: Any) -> FakeDelivery:  # noqa: ANN401 - fields of an attempt
+    def attempt(self, **outcome: Any) -> FakeDelivery:  # noqa: ANN401 - fields of FakeDelivery
         return FakeDelivery(run_id=self.run_id, event_id=self.event_id, url=self.url, body=self.body, **outcome)
 
 
 class Deliveries:
-    """The webhooks of one local FLORA. Nothing is under way until a run has a callback URL.
+    """Delivers the webhooks of the server. There are no tasks until a run has a callback URL.
 
     Args:
-        secret: What they are signed with.
-        pauses: Seconds between one attempt and the next.
+        secret: The secret that signs the events.
+        pauses: Seconds between the attempts.
         timeout: Seconds for one attempt.
-        clock: What tells the time at which runs end and events are signed.
+        clock: The clock of the server.
 
     Attributes:
         log: The attempts, in order.
-        losing: How many of the events to come are lost.
-        addresses: Where URLs with these beginnings lead.
+        losses_left: How many of the next events are lost.
+        addresses: Local URLs, by the prefix of the callback URLs that they replace.
     """
 
     def __init__(self, *, secret: str, pauses: Iterable[float], timeout: float, clock: Clock) -> None:
         self.log: list[FakeDelivery] = []
-        self.losing = 0
+        self.losses_left = 0
         self.addresses: dict[str, str] = {}
         self._secret = secret
-        self._pauses = tuple(checked_seconds("webhook_retries", pause) for pause in pauses)
-        self._timeout = aiohttp.ClientTimeout(total=checked_seconds("webhook_timeout", timeout))
+        self._pauses = tuple(non_negative_seconds("webhook_retries", pause) for pause in pauses)
+        self._timeout = aiohttp.ClientTimeout(total=non_negative_seconds("webhook_timeout", timeout))
         self._clock = clock
-        self._open: dict[str, FakeRun] = {}
+        self._tracked: dict[str, FakeRun] = {}
         self._finished: dict[str, asyncio.Future[None]] = {}
         self._events: dict[str, _Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
 
-    def expect(self, run: FakeRun) -> None:
-        """Deliver the event of a run once it has ended, if that was asked for."""
+    def track(self, run: FakeRun) -> None:
+        """Deliver the event of a run once it has ended, if the run has a callback URL."""
         if run.callback_url is not None:
-            self._open[run.run_id] = run
-            self._begin(self._follow(run))
+            self._tracked[run.run_id] = run
+            self._spawn(self._follow(run))
 
-    def has_finished(self, run_id: str) -> None:
-        """A run was ended by hand."""
+    def notify_finished(self, run_id: str) -> None:
+        """Deliver the event of a run that the test has ended."""
         if finished := self._finished.get(run_id):
             finished.set_result(None)
 
     def start(self) -> None:
-        """Begin, with what was not delivered when the server was closed."""
+        """Start, and resume the deliveries that the last `stop` interrupted."""
         self._http = aiohttp.ClientSession(timeout=self._timeout)
-        for run in self._open.values():
-            self._begin(self._follow(run))
+        for run in self._tracked.values():
+            self._spawn(self._follow(run))
 
     async def stop(self) -> None:
-        """End whatever is under way."""
+        """Cancel every delivery."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -118,18 +119,18 @@ class Deliveries:
         if http is not None:
             await http.close()
 
-    async def again(self, run_id: str) -> FakeDelivery:
-        """Deliver an event that there was already.
+    async def redeliver(self, run_id: str) -> FakeDelivery:
+        """Deliver the event of a run once more.
 
         Raises:
-            LookupError: There was none of this run.
+            LookupError: The run has had no event yet.
         """
         event = self._events.get(run_id)
         if event is None:
             raise LookupError(f"run {run_id!r} has had no event yet")
         return await self._attempt(event)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -137,18 +138,18 @@ class Deliveries:
     async def _follow(self, run: FakeRun) -> None:
         await self._until_ended(run)
         event = self._events[run.run_id] = self._events.get(run.run_id) or _event_of(run)
-        if self.losing:
-            self.losing -= 1
+        if self.losses_left:
+            self.losses_left -= 1
             self.log.append(event.attempt(error="lost"))
         else:
             await self._deliver(event)
-        del self._open[run.run_id], self._finished[run.run_id]
+        del self._tracked[run.run_id], self._finished[run.run_id]
 
     async def _until_ended(self, run: FakeRun) -> None:
         finished = self._finished[run.run_id] = asyncio.get_running_loop().create_future()
-        while (left := run.ends - self._clock.time()) > 0:
-            patience = left if self._clock is SYSTEM_CLOCK else _LOOK_SECONDS
-            await asyncio.wait([finished], timeout=None if math.isinf(patience) else patience)
+        while (remaining := run.ends - self._clock.time()) > 0:
+            timeout = remaining if self._clock is SYSTEM_CLOCK else _CLOCK_INTERVAL
+            await asyncio.wait([finished], timeout=None if math.isinf(timeout) else timeout)
 
     async def _deliver(self, event: _Event) -> None:
         for pause in chain((0.0,), self._pauses):
@@ -178,11 +179,11 @@ class Deliveries:
             return response.status
 
     def _resolved(self, url: str) -> str:
-        """The local URL for a public one; the longest beginning that is known decides."""
+        """Return the local URL for a callback URL; the longest matching prefix decides."""
         for prefix in sorted(self.addresses, key=len, reverse=True):
             if url.startswith(prefix):
                 return self.addresses[prefix] + url.removeprefix(prefix)
-        raise OSError(f"{url} cannot be resolved: say where it leads with FakeFlora.resolve")
+        raise OSError(f"{url} cannot be resolved: map it to a local URL with FakeFlora.resolve")
 
 
 def _event_of(run: FakeRun) -> _Event:

@@ -1,4 +1,4 @@
-"""One address of the local FLORA: a server on loopback that leaves nothing behind."""
+"""A server socket on loopback that closes without leaving tasks or connections behind."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,30 +17,32 @@ class Listener:
     Args:
         serve: Answers a request.
         port: The port, 0 for a free one.
-        largest: The most bytes that a request may have.
+        max_bytes: The maximum size of a request body.
     """
 
-    def __init__(self, serve: Callable[[web.Request], Awaitable[web.StreamResponse]], port: int, largest: int) -> None:
+    def __init__(
+        self, serve: Callable[[web.Request], Awaitable[web.StreamResponse]], port: int, max_bytes: int
+    ) -> None:
         self._serve = serve
         self._port = port
-        self._largest = largest
+        self._max_bytes = max_bytes
         self._runner: web.AppRunner | None = None
         self._handlers: set[asyncio.Task[None]] = set()
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes requests."""
+        """Whether it accepts connections."""
         return self._runner is not None
 
     async def open(self) -> str:
-        """Take requests; the origin.
+        """Accept connections and return the origin.
 
         Raises:
-            OSError: The port is taken.
+            OSError: The port is in use.
         """
-        app = web.Application(client_max_size=self._largest)
+        app = web.Application(client_max_size=self._max_bytes)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        app.on_shutdown.append(self._stop_handlers)
+        app.on_shutdown.append(self._cancel_handlers)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await runner.setup()
         try:
@@ -53,13 +55,13 @@ class Listener:
         return f"http://{HOST}:{self._port}"
 
     async def close(self) -> None:
-        """Take no more, and end what is under way."""
+        """Close every connection and cancel the requests on them."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
 
-    async def _stop_handlers(self, _: web.Application) -> None:
-        # aiohttp would wait for them, and forgets those whose client has gone; none may outlive the server.
+    async def _cancel_handlers(self, _: web.Application) -> None:
+        # aiohttp would wait for these handlers, and it loses track of those whose client has disconnected.
         handlers = list(self._handlers)
         for task in handlers:
             task.cancel()

@@ -1,4 +1,4 @@
-"""`FakeFlora`: the local FLORA as a server on loopback."""
+"""`FakeFlora`: a local FLORA that listens on loopback."""
 
 import uuid
 from collections.abc import Iterable
@@ -9,60 +9,62 @@ from typing import Self, get_args
 from aiohttp import web
 
 from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async.testing._faults.queue import Fault, FaultQueue
 from flora_async.testing._server.api import Api
-from flora_async.testing._server.controls import Controls
-from flora_async.testing._server.deliveries import Deliveries
+from flora_async.testing._server.deliveries import Deliveries, FakeDelivery
 from flora_async.testing._server.listener import Listener
-from flora_async.testing._state.models import ready_actions, ready_models
+from flora_async.testing._state.asset import FakeAsset
+from flora_async.testing._state.models import FakeAction, FakeModel, default_actions, default_models
 from flora_async.testing._state.projects import check_workspaces
-from flora_async.testing._state.techniques import FakeTechnique, ready_techniques
-from flora_async.testing._wire.exchange import Exchange, read_body
+from flora_async.testing._state.runs import FakeRun
+from flora_async.testing._state.techniques import FakeTechnique, default_techniques
+from flora_async.testing._wire.exchange import Exchange, read_request_body
 from flora_async.testing._wire.idempotency import Idempotency
 from flora_async.testing._wire.key_case import KeyCase
-from flora_async.testing._wire.operations import Origin, route_to
+from flora_async.testing._wire.operations import API, Origin, match_route
 from flora_async.testing._wire.requests import RecordedRequest
 
-_LARGEST_REQUEST = 64 * 1024**2
-_LARGEST_UPLOAD = 2 * 1024**3
+_MAX_REQUEST_BYTES = 64 * 1024**2
+_MAX_UPLOAD_BYTES = 2 * 1024**3
 
 
-class FakeFlora(Controls):
-    """A local FLORA: a real HTTP server with every operation of FLORA's API, which misbehaves on demand.
+class FakeFlora:
+    """A local FLORA: a real HTTP server with every operation of FLORA's API that fails on demand.
 
-    It has the techniques `cctv-cam` (input `input_image`, an image URL; gives an image for 0.05 USD),
-    `caption` (input `prompt`; gives a text for 0.01 USD) and `always-fails` (input `prompt`; fails with
-    `safety_blocked`); the models `flux-pro`, `veo-3`, `narrator` and `storyteller`; the actions
-    `rotate-image-browser` and `concat-text-browser`; and in its first workspace the project `prj_local` and
-    the project folder `fld_local`. Media and uploads are on a host of their own, which takes no key. Entering
-    it again after it was closed brings it back at the same addresses with all it had, like a server after an outage.
+    A new server has the techniques `cctv-cam` (input `input_image`, an image URL; output an image; 0.05 USD), `caption`
+    (input `prompt`; output a text; 0.01 USD) and `always-fails` (input `prompt`; fails with `safety_blocked`); the
+    models `flux-pro`, `veo-3`, `narrator` and `storyteller`; the actions `rotate-image-browser` and
+    `concat-text-browser`; and, in its first workspace, the project `prj_local` and the project folder `fld_local`.
+    Media and uploads have an origin of their own, which refuses the API key. A closed server can be entered again: it
+    comes back at the same addresses with everything it had, like a server after an outage.
 
     Args:
-        api_key: The only key it accepts.
-        case: How it writes keys: `camel`, `snake`, or `both`, a mix of the two.
-        idempotency: What it does with a key it knows: `replay` the original answer for 24 hours, and refuse
-            another body with 422; or `conflict`, answer 409 for 2 hours. A key is known once its request has
-            acted.
-        techniques: Techniques to have instead of the three.
-        run_seconds: How long a run takes of what it has from the beginning, a fifth of it pending.
-        clock: What tells its runs the time, by default the machine's clock; a `VirtualClock` to move them by
-            hand.
-        poll_urls: Whether answers carry a `poll_url`.
+        api_key: The only key that it accepts.
+        case: The spelling of keys in its answers: `camel`, `snake`, or `both`, a mixture.
+        idempotency: What it answers to a known idempotency key: `replay` repeats the original answer for 24 hours and
+            refuses another body with 422; `conflict` answers 409 for 2 hours. A key is known once its request has been
+            carried out.
+        techniques: The techniques to have instead of the three above.
+        run_seconds: The duration of runs of its own techniques, models and actions, a fifth of it pending.
+        clock: The clock that its runs follow, by default the machine's; a `VirtualClock` to advance it by hand.
+        poll_urls: Whether answers contain a `poll_url`.
         port: The port, 0 for a free one.
-        workspaces: The ids of the workspaces it has.
-        asset_ready_after: At how many looks an asset that was completed, or fetched from a URL, is not ready yet.
-        webhook_secret: What webhooks are signed with.
-        webhook_retries: Seconds between the attempts to deliver a webhook, as FLORA has them.
-        webhook_scale: What those seconds are multiplied with, so that nobody has to wait.
-        webhook_timeout: Seconds for one attempt, real ones.
+        workspaces: The ids of its workspaces.
+        asset_ready_after: How many times an asset that was completed, or created from a URL, is polled before it is
+            ready.
+        webhook_secret: The secret that signs webhooks.
+        webhook_retries: Seconds between the attempts to deliver a webhook, by default FLORA's.
+        webhook_scale: The factor by which those seconds are multiplied, so that tests need not wait.
+        webhook_timeout: Seconds of real time for one attempt.
 
     Attributes:
-        api_key: The only key it accepts.
-        webhook_secret: What webhooks are signed with.
+        api_key: The only key that it accepts.
+        webhook_secret: The secret that signs webhooks.
         requests: Every request that has arrived, in order.
 
     Raises:
-        ValueError: A setting is none of its choices.
-        OSError: On entering, when the port is taken.
+        ValueError: A setting has a value that it does not allow.
+        OSError: The port is in use, when the server is entered.
 
     Example:
         >>> import asyncio
@@ -75,7 +77,9 @@ class FakeFlora(Controls):
         ('http', 0)
     """
 
-    def __init__(  # noqa: PLR0913  each is one independent property of the server
+    requests: list[RecordedRequest]
+
+    def __init__(  # noqa: PLR0913 - each is one independent property of the server
         self,
         *,
         api_key: str = "sk_test_local",
@@ -88,52 +92,56 @@ class FakeFlora(Controls):
         port: int = 0,
         workspaces: Iterable[str] = ("ws_local",),
         asset_ready_after: int = 0,
-        webhook_secret: str = "whsec_local",  # noqa: S107 - of a server on this machine
+        webhook_secret: str = "whsec_local",  # noqa: S107 - the secret of a server on this machine
         webhook_retries: Iterable[float] = (10.0, 60.0, 300.0),
         webhook_scale: float = 0.001,
         webhook_timeout: float = 10.0,
     ) -> None:
-        for value, choices in ((case, get_args(KeyCase)), (idempotency, get_args(Idempotency))):
+        for name, value, choices in (
+            ("case", case, get_args(KeyCase)),
+            ("idempotency", idempotency, get_args(Idempotency)),
+        ):
             if value not in choices:
-                raise ValueError(f"{value!r} is none of {', '.join(choices)}")
-        ids = check_workspaces(workspaces)
-        contract = Api(
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        workspace_ids = check_workspaces(workspaces)
+        self.api_key = api_key
+        self.webhook_secret = webhook_secret
+        self.requests = []
+        self._faults = FaultQueue()
+        self._api = Api(
             api_key=api_key,
             case=case,
             idempotency=idempotency,
             clock=clock,
             poll_urls=poll_urls,
-            workspaces=ids,
+            workspaces=workspace_ids,
             asset_ready_after=asset_ready_after,
         )
-        deliveries = Deliveries(
+        self._deliveries = Deliveries(
             secret=webhook_secret,
             pauses=[seconds * webhook_scale for seconds in webhook_retries],
             timeout=webhook_timeout,
             clock=clock,
         )
-        contract.book.on_open = deliveries.expect
-        super().__init__(contract, deliveries)
-        self.api_key = api_key
-        self.webhook_secret = webhook_secret
-        for technique in ready_techniques(run_seconds, *ids[:1]) if techniques is None else techniques:
+        self._api.runs.on_create = self._deliveries.track
+        for technique in default_techniques(run_seconds, *workspace_ids[:1]) if techniques is None else techniques:
             self.add_technique(technique)
-        for model in ready_models(run_seconds):
+        for model in default_models(run_seconds):
             self.add_model(model)
-        for action in ready_actions(run_seconds):
+        for action in default_actions(run_seconds):
             self.add_action(action)
-        self._api = Listener(self._serve_api, port, _LARGEST_REQUEST)
-        self._storage = Listener(self._serve_storage, 0, _LARGEST_UPLOAD)
+        self._api_listener = Listener(self._serve_api, port, _MAX_REQUEST_BYTES)
+        self._storage_listener = Listener(self._serve_storage, 0, _MAX_UPLOAD_BYTES)
 
     async def __aenter__(self) -> Self:
-        if self._api.is_open:
-            raise RuntimeError("this FakeFlora is running already")
-        environment = self._contract.environment
-        environment.api = await self._api.open()
+        if self._api_listener.is_open:
+            raise RuntimeError("this FakeFlora is already running")
+        environment = self._api.environment
+        environment.api_origin = await self._api_listener.open()
         try:
-            environment.storage = await self._storage.open()
+            environment.storage_origin = await self._storage_listener.open()
         except OSError:
-            await self._api.close()
+            await self._api_listener.close()
             raise
         self._deliveries.start()
         return self
@@ -143,8 +151,171 @@ class FakeFlora(Controls):
     ) -> None:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._deliveries.stop)
-            stack.push_async_callback(self._storage.close)
-            await self._api.close()
+            stack.push_async_callback(self._storage_listener.close)
+            await self._api_listener.close()
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, such as `http://127.0.0.1:49152`; they remain when the server is closed.
+
+        Raises:
+            RuntimeError: The server has not been started yet.
+        """
+        return self._require_started(self._api.environment.api_origin)
+
+    @property
+    def base_url(self) -> str:
+        """The base URL for `FloraSession` or `FLORA_BASE_URL`.
+
+        Raises:
+            RuntimeError: The server has not been started yet.
+        """
+        return f"{self.origin}{API}"
+
+    @property
+    def storage_origin(self) -> str:
+        """The origin of media and uploads, which differs from that of the API.
+
+        Raises:
+            RuntimeError: The server has not been started yet.
+        """
+        return self._require_started(self._api.environment.storage_origin)
+
+    @property
+    def runs(self) -> tuple[FakeRun, ...]:
+        """The runs that exist, in order of creation. Each has been paid for, or will be if it completes."""
+        return tuple(self._api.runs.runs.values())
+
+    @property
+    def assets(self) -> tuple[FakeAsset, ...]:
+        """The assets that exist, in order of creation, including those that have not been uploaded yet."""
+        return self._api.assets.all
+
+    @property
+    def feedback(self) -> tuple[dict[str, object], ...]:
+        """The recorded feedback, as it was sent."""
+        return tuple(self._api.projects.feedback)
+
+    @property
+    def deliveries(self) -> tuple[FakeDelivery, ...]:
+        """Every attempt to deliver a webhook, in order."""
+        return tuple(self._deliveries.log)
+
+    def add_technique(self, technique: FakeTechnique) -> FakeTechnique:
+        """Add a technique and return it; it replaces one with the same slug or id for future runs."""
+        self._api.catalog.add_technique(technique)
+        return technique
+
+    def add_model(self, model: FakeModel) -> FakeModel:
+        """Add a model and return it; it replaces one with the same id for future generations."""
+        self._api.catalog.models[model.model_id] = model
+        return model
+
+    def add_action(self, action: FakeAction) -> FakeAction:
+        """Add an action and return it; it replaces one with the same slug for future runs."""
+        self._api.catalog.actions[action.action_id] = action
+        return action
+
+    def add_media(self, name: str, body: bytes, content_type: str = "application/octet-stream") -> str:
+        """Serve a file from the storage host and return its URL.
+
+        Args:
+            name: The path below `/media/`. The path of an output or an asset replaces that file.
+            body: The content.
+            content_type: The `Content-Type` header.
+
+        Raises:
+            RuntimeError: The server has not been started yet.
+
+        Example:
+            >>> url = fake.add_media("film.mp4", bytes(8_000_000), "video/mp4")
+            >>> url == f"{fake.storage_origin}/media/film.mp4"
+            True
+        """
+        return self._require_started(self._api.storage.add(name, body, content_type))
+
+    def inject(self, fault: Fault, *, on: str = "any", times: int | None = 1, after: int = 0) -> None:
+        """Make future requests fail.
+
+        Faults form a queue: a request meets the first fault that applies to it and is not counted by later ones.
+
+        Args:
+            fault: The fault.
+            on: The requests that it applies to: `start`, `poll`, `history` or `technique` of technique runs; `media` or
+                `upload` on the storage host; `asset` for all operations on assets; the name of one operation, such as
+                `assets.complete`; `other` for everything but the first four; or `any`.
+            times: How many requests meet it; `None` for all.
+            after: How many matching requests pass first.
+
+        Raises:
+            TypeError: `fault` is not a fault.
+            ValueError: `on` is not a target, `times` is less than 1, or `after` is negative.
+
+        Example:
+            >>> from flora_async.testing import FakeFlora, Status
+            >>> FakeFlora().inject(Status(429, retry_after=0.01), on="poll", times=3, after=1)
+        """
+        self._faults.add(fault, on=on, times=times, after=after)
+
+    def heal(self) -> None:
+        """Remove every injected fault that has not happened yet."""
+        self._faults.clear()
+
+    def finish(self, run_id: str, *, error_code: str | None = None, error_message: str | None = None) -> None:
+        """End a run now: as failed if there is a code or a message, otherwise as completed.
+
+        Raises:
+            LookupError: There is no such run.
+            ValueError: The run has already ended.
+        """
+        try:
+            run = self._api.runs.runs[run_id]
+        except KeyError:
+            raise LookupError(f"there is no run {run_id!r}") from None
+        run.end(error_code, error_message)
+        self._deliveries.notify_finished(run_id)
+
+    def expire_uploads(self) -> None:
+        """End every upload reservation now: the storage host refuses the upload, and the asset fails."""
+        self._api.assets.expire_uploads()
+
+    def fail_assets(self, times: int = 1, *, message: str = "The file could not be read.") -> None:
+        """Make the next assets that are completed, or created from a URL, fail with a message."""
+        self._api.assets.failures_left, self._api.assets.failure_message = times, message
+
+    def resolve(self, public_prefix: str, local_url: str) -> None:
+        """Map callback URLs to a local URL, as DNS would; webhooks for other callback URLs are not delivered.
+
+        Args:
+            public_prefix: The prefix of the callback URLs, such as `https://hooks.example/`.
+            local_url: The replacement for the prefix, such as `http://127.0.0.1:8080/`.
+
+        Raises:
+            ValueError: The prefix does not start with `https://`, as callback URLs do, or `local_url` is not an HTTP
+                URL.
+
+        Example:
+            >>> fake.resolve("https://hooks.example/", "http://127.0.0.1:8080/")
+        """
+        if not public_prefix.startswith("https://") or not local_url.startswith(("http://", "https://")):
+            raise ValueError(
+                "public_prefix must start with https://, as every callback URL does, and local_url with http:// or "
+                f"https://, not {public_prefix!r} and {local_url!r}"
+            )
+        self._deliveries.addresses[public_prefix] = local_url
+
+    async def deliver_again(self, run_id: str) -> FakeDelivery:
+        """Deliver the event of a run once more, whether or not the receiver has accepted it.
+
+        Raises:
+            LookupError: The run has had no event yet.
+            RuntimeError: The server is closed.
+        """
+        return await self._deliveries.redeliver(run_id)
+
+    def lose_deliveries(self, times: int = 1) -> None:
+        """Lose the events of the next runs that end: there is no attempt to deliver them."""
+        self._deliveries.losses_left = times
 
     async def _serve_api(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, "flora")
@@ -153,12 +324,12 @@ class FakeFlora(Controls):
         return await self._serve(request, "media")
 
     async def _serve(self, request: web.Request, origin: Origin) -> web.StreamResponse:
-        route = route_to(origin, request.method, request.raw_path.partition("?")[0])
-        fault = self._plan.take(route.targets)
+        route = match_route(origin, request.method, request.raw_path.partition("?")[0])
+        fault = self._faults.take(route.targets)
         try:
-            body = await read_body(request, getattr(fault, "reads", None))
+            body = await read_request_body(request, getattr(fault, "reads", None))
         except ConnectionError:
-            return web.Response()  # the client has gone before it had said what it wants
+            return web.Response()  # the client has disconnected before its request was complete
         recorded = RecordedRequest(
             method=request.method,
             target=request.raw_path,
@@ -170,5 +341,11 @@ class FakeFlora(Controls):
             route=route,
         )
         self.requests.append(recorded)
-        exchange = Exchange(request, recorded.request_id, self._contract.arrive(recorded))
+        exchange = Exchange(request, recorded.request_id, self._api.accept(recorded))
         return exchange.send(exchange.act()) if fault is None else await fault.serve(exchange)
+
+    @staticmethod
+    def _require_started(address: str) -> str:
+        if not address.startswith("http"):
+            raise RuntimeError("this FakeFlora has no address yet: start it with `async with`")
+        return address

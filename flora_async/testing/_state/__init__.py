@@ -1,1 +1,1 @@
-"""What the local FLORA holds: its catalogue, projects, runs, assets and canvases."""
+"""Everything that the local FLORA stores: its catalogue, workspaces, runs, assets and canvases."""

@@ -1,4 +1,4 @@
-"""One asset of the local FLORA, and the upload it may be waiting for."""
+"""Assets of the local FLORA and the uploads they wait for."""
 
 import hashlib
 import uuid
@@ -25,23 +25,23 @@ TYPES: Final = {**{suffix: type_ for type_, suffix in SUFFIXES.items()}, ".jpeg"
 
 @attrs.define(eq=False, kw_only=True)
 class FakeAsset:
-    """An asset that the local FLORA has, or waits for.
+    """An asset on the local FLORA, uploaded or still to be uploaded.
 
     Attributes:
-        number: The place in the order of creation, from 1.
+        number: Its position in the order of creation, from 1.
         asset_id: The public id.
-        workspace_id: The workspace it belongs to.
-        project_id: The project on whose canvas it is shown, if any.
-        source: The way it came: `direct` in a form, from a `url`, or by a `signed_url`.
+        workspace_id: The workspace that it belongs to.
+        project_id: The project whose canvas shows it, if any.
+        source: How it was uploaded: `direct` in a form, from a `url`, or through a `signed_url`.
         name: The file name.
         content_type: The content type, empty until it is known.
-        content: The bytes, `b""` until they are there.
-        status: What FLORA says of it: pending_upload, ready or failed.
-        failure_message: Why it failed.
-        description: What people say about it.
+        content: The bytes, `b""` until they have been uploaded.
+        status: pending_upload, ready or failed.
+        failure_message: The reason for its failure.
+        description: Its description in a library.
         node_id: Its node on the canvas of its project.
         created: Unix time in seconds.
-        looks: At how many more looks it is not ready yet; `None` if nobody works on it.
+        polls_left: How many more times it is polled before it is ready; `None` while it is not being processed.
     """
 
     number: int
@@ -57,29 +57,29 @@ class FakeAsset:
     description: str | None = None
     node_id: str | None = None
     created: float
-    looks: int | None = attrs.field(default=None, init=False, repr=False)
+    polls_left: int | None = attrs.field(default=None, init=False, repr=False)
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The number of bytes."""
         return len(self.content)
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the bytes, in hexadecimal digits."""
+        """The SHA-256 of the bytes, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
 
     @property
     def path(self) -> str:
-        """Where the media host has it."""
+        """Its path on the storage host, below `/media/`."""
         return f"{self.asset_id}/original{SUFFIXES.get(self.content_type, '.bin')}"
 
     def fail(self, message: str) -> None:
-        """Nothing will become of it."""
-        self.status, self.failure_message, self.looks = "failed", message, None
+        """Mark it as failed."""
+        self.status, self.failure_message, self.polls_left = "failed", message, None
 
     def payload(self, url: str) -> dict[str, Any]:
-        """What FLORA says about it, whoever asks; `url` is where it will be."""
+        """Return the fields that every description of it has; `url` is its URL once it is ready."""
         return {
             "asset_id": self.asset_id,
             "workspace_id": self.workspace_id,
@@ -110,13 +110,14 @@ def _signed_fields(reservation: "Reservation") -> dict[str, str]:
 
 @attrs.define(eq=False)
 class Reservation:
-    """An upload that the storage host awaits until `expires`, Unix seconds.
+    """An upload that the storage host accepts until `expires`, in Unix seconds.
 
     Attributes:
-        asset: What it is for.
-        expires: When it is awaited no more.
-        token: What tells it from another one for this asset.
-        fields: What the form has to hold besides the file, and before it; names of every make, as storage hosts have.
+        asset: The asset to upload.
+        expires: The end of the reservation.
+        token: Distinguishes it from other reservations for the same asset.
+        fields: The fields that the form must have before the file. Their names are spelled in every style that real
+            storage hosts use.
     """
 
     asset: FakeAsset
@@ -126,5 +127,5 @@ class Reservation:
 
     @property
     def path(self) -> str:
-        """Where it awaits the upload."""
+        """Its path on the storage host, below `/upload/`."""
         return f"{self.asset.asset_id}/{self.token}"

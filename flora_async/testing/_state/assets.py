@@ -1,4 +1,4 @@
-"""Assets of the local FLORA: files that people bring, on each of the three ways in."""
+"""The operations on assets, with FLORA's three ways to upload a file."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -7,11 +7,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flora_async.testing._state.asset import SUFFIXES, TYPES, FakeAsset, Reservation, Source
-from flora_async.testing._state.environment import Environment, Handlers
+from flora_async.testing._state.environment import Environment, Handlers, milliseconds
 from flora_async.testing._state.projects import Projects
-from flora_async.testing._state.runs import milliseconds
-from flora_async.testing._state.sample_files import sample
-from flora_async.testing._wire.answers import conflict, not_found, wrong_fields
+from flora_async.testing._state.sample_files import sample_file
+from flora_async.testing._wire.answers import conflict, invalid_fields, not_found
 from flora_async.testing._wire.forms import read_form
 from flora_async.testing._wire.requests import RecordedRequest
 from flora_async.testing._wire.validation import (
@@ -19,19 +18,21 @@ from flora_async.testing._wire.validation import (
     PROJECT,
     TEXT,
     WORKSPACE,
-    Kind,
+    FieldType,
     field_problems,
-    page_of,
+    paginate,
     read_body,
     read_optional_body,
 )
 
-_LARGEST_DIRECT = 4 * 1024 * 1024
-_RESERVED_SECONDS = 3600.0
+_MAX_DIRECT_BYTES = 4 * 1024 * 1024
+_RESERVATION_SECONDS = 3600.0
 _SIGNED: Final = "signed-url"
-_SOURCE: Final = Kind(f"{_SIGNED} or an HTTPS URL", lambda value: value == _SIGNED or HTTPS.fits(value))
-_CONTENT_TYPE: Final = Kind(f"one of {', '.join(SUFFIXES)}", lambda value: isinstance(value, str) and value in SUFFIXES)
-_DETAILS: Final[Mapping[str, Kind]] = {
+_SOURCE: Final = FieldType(f"{_SIGNED} or an HTTPS URL", lambda value: value == _SIGNED or HTTPS.accepts(value))
+_CONTENT_TYPE: Final = FieldType(
+    f"one of {', '.join(SUFFIXES)}", lambda value: isinstance(value, str) and value in SUFFIXES
+)
+_DETAILS: Final[Mapping[str, FieldType]] = {
     "content_type": _CONTENT_TYPE,
     "file_name": TEXT,
     "folder": TEXT,
@@ -40,27 +41,27 @@ _DETAILS: Final[Mapping[str, Kind]] = {
 
 
 class Assets:
-    """Every asset there is, and the uploads that are awaited.
+    """All assets of the server and their upload reservations.
 
     Args:
         environment: The clock and the addresses.
-        projects: Where assets can belong.
-        ready_after: At how many looks an asset that has to be worked on is not ready yet.
+        projects: The workspaces and projects that assets belong to.
+        ready_after: How many times an asset is polled before it has been processed.
 
     Raises:
         ValueError: `ready_after` is negative.
 
     Attributes:
-        failing: How many of the assets to come will fail when they are worked on.
-        why: What FLORA says of those.
-        on_ready: Told of each asset once it is ready.
+        failures_left: How many of the next assets will fail to be processed.
+        failure_message: The failure message of those.
+        on_ready: Called with every asset once it is ready.
     """
 
     def __init__(self, environment: Environment, projects: Projects, *, ready_after: int) -> None:
         if ready_after < 0:
-            raise ValueError(f"asset_ready_after must be 0 looks or more, not {ready_after}")
-        self.failing = 0
-        self.why = ""
+            raise ValueError(f"asset_ready_after must be 0 polls or more, not {ready_after}")
+        self.failures_left = 0
+        self.failure_message = ""
         self.on_ready: Callable[[FakeAsset], None] = lambda _: None
         self._environment = environment
         self._projects = projects
@@ -81,111 +82,111 @@ class Assets:
 
     @property
     def all(self) -> tuple[FakeAsset, ...]:
-        """The assets in order of creation, as they are now."""
+        """The assets in order of creation."""
         for asset in self._assets.values():
-            self._expire(asset)
+            self._fail_if_expired(asset)
         return tuple(self._assets.values())
 
-    def named(self, request: RecordedRequest) -> FakeAsset:
-        """The asset in a request's path.
+    def from_path(self, request: RecordedRequest) -> FakeAsset:
+        """Return the asset named in the path of a request.
 
         Raises:
-            RefusedError: There is none.
+            RefusedError: There is no such asset.
         """
-        asset = self._assets.get(request.route.names["asset_id"])
+        asset = self._assets.get(request.route.path_params["asset_id"])
         if asset is None:
             raise not_found()
-        self._expire(asset)
+        self._fail_if_expired(asset)
         return asset
 
     def url(self, asset: FakeAsset) -> str:
-        """Where the media host has it, once it is ready."""
-        return f"{self._environment.storage}/media/{asset.path}"
+        """Return its URL on the storage host, which works once it is ready."""
+        return f"{self._environment.storage_origin}/media/{asset.path}"
 
     def by_path(self, path: str) -> FakeAsset | None:
-        """The asset that the media host has there."""
+        """Return the asset with this path on the storage host, if it is ready."""
         asset = self._assets.get(path.partition("/")[0])
         return asset if asset is not None and asset.status == "ready" and asset.path == path else None
 
-    def fetch(self, url: str, workspace_id: str, **details: Any) -> FakeAsset:  # noqa: ANN401 - fields of an asset
-        """Take what is at a public URL; no request leaves this machine, so a sample stands for it.
+    def fetch(self, url: str, workspace_id: str, **details: Any) -> FakeAsset:  # noqa: ANN401 - fields of FakeAsset
+        """Create an asset from a public URL. The URL is never requested: a sample file stands in for its content.
 
         Raises:
-            RefusedError: Its name says that it is nothing FLORA takes.
+            RefusedError: FLORA does not accept files with the suffix of the URL.
         """
         path = urlsplit(url).path
-        content_type = details.pop("content_type", None) or _type_of(path) or "image/png"
+        content_type = details.pop("content_type", None) or _content_type_of(path) or "image/png"
         name = details.pop("name", None) or PurePosixPath(path).name or None
-        content = sample(SUFFIXES[content_type], url)
+        content = sample_file(SUFFIXES[content_type], url)
         asset = self._add("url", workspace_id, name=name, content_type=content_type, content=content, **details)
-        self._work_on(asset)
+        self._process(asset)
         return asset
 
-    def expire(self) -> None:
-        """Let the time of every upload that is awaited be over."""
+    def expire_uploads(self) -> None:
+        """End every upload reservation now."""
         for reservation in self._reservations.values():
             reservation.expires = self._environment.clock.time()
 
     def reservation(self, path: str) -> Reservation | None:
-        """The upload that is awaited there."""
+        """Return the reservation with this path on the storage host."""
         reservation = self._reservations.get(path.partition("/")[0])
         return reservation if reservation is not None and reservation.path == path else None
 
     def _create(self, request: RecordedRequest) -> dict[str, Any]:
         if request.is_form:
-            return self._created(self._take(request))
+            return self._created(self._upload_form(request))
         body = read_body(request, {"source": _SOURCE, "workspace_id": WORKSPACE}, **_DETAILS)
-        details = {"name": body.get("file_name"), "project_id": self._project_of(body)}
+        details = {"name": body.get("file_name"), "project_id": self._checked_project(body)}
         content_type = body.get("content_type")
         if body["source"] != _SIGNED:
             asset = self.fetch(body["source"], body["workspace_id"], content_type=content_type, **details)
             return self._created(asset)
-        content_type = content_type or _type_of(body.get("file_name", "")) or ""
+        content_type = content_type or _content_type_of(body.get("file_name", "")) or ""
         asset = self._add("signed_url", body["workspace_id"], content_type=content_type, **details)
         return self._created(asset) | self._reserve(asset)
 
-    def _take(self, request: RecordedRequest) -> FakeAsset:
+    def _upload_form(self, request: RecordedRequest) -> FakeAsset:
         parts = {part.name: part for part in read_form(request)}
         file = parts.pop("file", None)
         body = {name: part.text for name, part in parts.items()}
         problems = field_problems(body, {"workspace_id": WORKSPACE}, {**_DETAILS, "idempotency_key": TEXT})
         if file is None:
-            raise wrong_fields(problems | {"file": "Required"})
-        if not 0 < len(file.content) <= _LARGEST_DIRECT:
-            problems["file"] = f"Expected 1 to {_LARGEST_DIRECT} bytes"
+            raise invalid_fields(problems | {"file": "Required"})
+        if not 0 < len(file.content) <= _MAX_DIRECT_BYTES:
+            problems["file"] = f"Expected 1 to {_MAX_DIRECT_BYTES} bytes"
         name = body.get("file_name") or file.filename
-        content_type = body.get("content_type") or file.content_type or _type_of(name) or ""
+        content_type = body.get("content_type") or file.content_type or _content_type_of(name) or ""
         if content_type not in SUFFIXES:
             problems["content_type"] = f"Expected {_CONTENT_TYPE.expected}"
         if problems:
-            raise wrong_fields(problems)
-        project_id = self._project_of(body)
+            raise invalid_fields(problems)
+        project_id = self._checked_project(body)
         details = {"name": name, "project_id": project_id, "content_type": content_type, "content": file.content}
         asset = self._add("direct", body["workspace_id"], **details)
         self._make_ready(asset)
         return asset
 
     def _complete(self, request: RecordedRequest) -> dict[str, Any]:
-        asset = self.named(request)
+        asset = self.from_path(request)
         read_body(request)
-        if asset.status == "pending_upload" and asset.looks is None:
+        if asset.status == "pending_upload" and asset.polls_left is None:
             if not asset.content:
                 raise conflict("Nothing has been uploaded yet.")
-            self._work_on(asset)
+            self._process(asset)
         elif asset.status == "failed":
             raise conflict(f"The upload has failed: {asset.failure_message}")
         return self._state(asset)
 
     def _retry(self, request: RecordedRequest) -> dict[str, Any]:
-        asset = self.named(request)
+        asset = self.from_path(request)
         read_optional_body(request)
         if asset.status != "failed":
             raise conflict(f"The asset is {asset.status}: there is nothing to retry.")
-        asset.status, asset.failure_message, asset.content, asset.looks = "pending_upload", None, b"", None
+        asset.status, asset.failure_message, asset.content, asset.polls_left = "pending_upload", None, b"", None
         return self._state(asset) | self._reserve(asset)
 
     def _list(self, request: RecordedRequest) -> dict[str, Any]:
-        return page_of("assets", request.query, self._matching(request.query), self._item, {})
+        return paginate("assets", request.query, self._matching(request.query), self._row, {})
 
     def _matching(self, query: Mapping[str, str]) -> Iterator[tuple[int, FakeAsset]]:
         for asset in reversed(self.all):
@@ -197,19 +198,19 @@ class Assets:
                 yield asset.number, asset
 
     def _retrieve(self, request: RecordedRequest) -> dict[str, Any]:
-        asset = self.named(request)
-        if asset.status == "pending_upload" and asset.looks is not None:
-            if asset.looks:
-                asset.looks -= 1
+        asset = self.from_path(request)
+        if asset.status == "pending_upload" and asset.polls_left is not None:
+            if asset.polls_left:
+                asset.polls_left -= 1
             else:
-                self._finish(asset)
+                self._finish_processing(asset)
         created_at = datetime.fromtimestamp(asset.created, UTC).isoformat(timespec="milliseconds")
         return asset.payload(self.url(asset)) | {
             "created_at": created_at.replace("+00:00", "Z"),
             "failure_message": asset.failure_message,
         }
 
-    def _add(self, source: Source, workspace_id: str, **details: Any) -> FakeAsset:  # noqa: ANN401 - fields of an asset
+    def _add(self, source: Source, workspace_id: str, **details: Any) -> FakeAsset:  # noqa: ANN401 - fields of FakeAsset
         asset = FakeAsset(
             number=len(self._assets) + 1,
             workspace_id=self._projects.check_workspace(workspace_id),
@@ -220,18 +221,18 @@ class Assets:
         self._assets[asset.asset_id] = asset
         return asset
 
-    def _project_of(self, body: Mapping[str, Any]) -> str | None:
+    def _checked_project(self, body: Mapping[str, Any]) -> str | None:
         project_id: str | None = body.get("project_id")
         if project_id is not None:
-            self._projects.in_workspace(body["workspace_id"], project_id)
+            self._projects.find(body["workspace_id"], project_id)
         return project_id
 
     def _reserve(self, asset: FakeAsset) -> dict[str, Any]:
-        expires = self._environment.clock.time() + _RESERVED_SECONDS
+        expires = self._environment.clock.time() + _RESERVATION_SECONDS
         self._reservations[asset.asset_id] = reservation = Reservation(asset, expires)
         return {
             "upload": {
-                "url": f"{self._environment.storage}/upload/{reservation.path}",
+                "url": f"{self._environment.storage_origin}/upload/{reservation.path}",
                 "method": "POST",
                 "content_type": "multipart/form-data",
                 "file_field": "file",
@@ -240,22 +241,22 @@ class Assets:
             "expires_at": datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
 
-    def _expire(self, asset: FakeAsset) -> None:
+    def _fail_if_expired(self, asset: FakeAsset) -> None:
         reservation = self._reservations.get(asset.asset_id)
-        if reservation is None or asset.status != "pending_upload" or asset.looks is not None:
+        if reservation is None or asset.status != "pending_upload" or asset.polls_left is not None:
             return
         if self._environment.clock.time() >= reservation.expires:
             asset.fail("The upload reservation has expired.")
 
-    def _work_on(self, asset: FakeAsset) -> None:
-        asset.looks = self._ready_after
-        if not asset.looks:
-            self._finish(asset)
+    def _process(self, asset: FakeAsset) -> None:
+        asset.polls_left = self._ready_after
+        if not asset.polls_left:
+            self._finish_processing(asset)
 
-    def _finish(self, asset: FakeAsset) -> None:
-        if self.failing:
-            self.failing -= 1
-            asset.fail(self.why)
+    def _finish_processing(self, asset: FakeAsset) -> None:
+        if self.failures_left:
+            self.failures_left -= 1
+            asset.fail(self.failure_message)
         else:
             self._make_ready(asset)
 
@@ -276,7 +277,7 @@ class Assets:
             "failure_message": asset.failure_message,
         }
 
-    def _item(self, asset: FakeAsset) -> dict[str, Any]:
+    def _row(self, asset: FakeAsset) -> dict[str, Any]:
         return asset.payload(self.url(asset)) | {
             "created_at": milliseconds(asset.created),
             "node_id": asset.node_id,
@@ -284,13 +285,13 @@ class Assets:
         }
 
 
-def _type_of(name: str) -> str | None:
-    """The content type that a file name tells, if FLORA takes that.
+def _content_type_of(name: str) -> str | None:
+    """Return the content type for the suffix of a file name, `None` without a suffix.
 
     Raises:
-        RefusedError: It tells of something else.
+        RefusedError: FLORA does not accept files with this suffix.
     """
     suffix = PurePosixPath(name).suffix.lower()
     if suffix and suffix not in TYPES:
-        raise wrong_fields({"content_type": f"Expected {_CONTENT_TYPE.expected}"})
+        raise invalid_fields({"content_type": f"Expected {_CONTENT_TYPE.expected}"})
     return TYPES.get(suffix)

@@ -1,4 +1,4 @@
-"""The canvas of a project: nodes, the edges between them, and the three ways in which FLORA shows them."""
+"""The canvas of a project: its nodes and edges, and FLORA's three representations of them."""
 
 import copy
 import hashlib
@@ -12,7 +12,7 @@ import attrs
 from flora_async.testing._state.models import OUTPUT_TYPES
 from flora_async.testing._state.runs import FakeRun
 
-# FLORA has two vocabularies: its agent's for graphs and changesets, its editor's for definitions.
+# FLORA has two vocabularies: graphs and changesets use node types, definitions use the editor's blocks.
 BLOCKS: Final = {
     "image": "emptyImageBlock",
     "video": "videoBlock",
@@ -25,14 +25,14 @@ BLOCKS: Final = {
     "layer_editor": "layerEditorNode",
     "action": "codeBlock",
 }
-_WORDS: Final = {block: word for word, block in BLOCKS.items()}
+_TYPES: Final = {block: type_ for type_, block in BLOCKS.items()}
 _STATUSES: Final = {"pending": "generating", "running": "generating", "completed": "done", "failed": "error"}
 _ROW_HEIGHT = 400
 
 
 @attrs.define(eq=False, kw_only=True)
 class Node:
-    """A node. What the editor knows of it beyond the fields here is in `rest`, as it came."""
+    """A node; `rest` has the fields of its definition that have no attribute here."""
 
     id: str
     node_id: str
@@ -46,14 +46,14 @@ class Node:
 
     @property
     def type(self) -> str:
-        """The type in the agent's words."""
-        return _WORDS.get(self.block, self.block)
+        """Its type in graphs and changesets."""
+        return _TYPES.get(self.block, self.block)
 
     @property
     def kind(self) -> str | None:
-        """The medium it shows; `None` for what shows none."""
-        word = self.type.removeprefix("static_")
-        return word if word in OUTPUT_TYPES else None
+        """The medium of its output, `None` if it has no output."""
+        kind = self.type.removeprefix("static_")
+        return kind if kind in OUTPUT_TYPES else None
 
     @property
     def generates(self) -> bool:
@@ -62,19 +62,19 @@ class Node:
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """The label that people see."""
         return str(self.data.get("label", ""))
 
-    def shows(self, media: str) -> dict[str, Any]:
-        """Its output: `url` or `text`, or neither; `media` is the origin of the files."""
+    def current_output(self, storage_origin: str) -> dict[str, Any]:
+        """Return its output: `url`, `text` or nothing."""
         if self.run is None or self.run.status != "completed":
             return self.output
-        made = self.run.outputs(media)[0]
-        return {"text" if made["type"] == "text" else "url": made["url"]}
+        output = self.run.outputs(storage_origin)[0]
+        return {"text" if output["type"] == "text" else "url": output["url"]}
 
-    def in_graph(self, media: str) -> dict[str, Any]:
-        """What the graph says about it."""
-        shown = self.shows(media)
+    def graph_entry(self, storage_origin: str) -> dict[str, Any]:
+        """Return its entry in the graph."""
+        output = self.current_output(storage_origin)
         is_action = self.type == "action"
         params = self.inputs.get("params")
         entry = {
@@ -89,18 +89,18 @@ class Node:
             "action": {"action_id": self.inputs.get("action_id"), "params": params} if is_action else None,
             "position": self.position,
             "status": self._status(),
-            "output_url": shown.get("url"),
-            "output_text": shown.get("text"),
+            "output_url": output.get("url"),
+            "output_text": output.get("text"),
         }
         if self.run is not None and entry["status"] == "error":
             entry |= {"error_code": self.run.error_code, "error_message": self.run.error_message}
         return entry
 
-    def in_list(self, media: str) -> dict[str, Any]:
-        """What the list of nodes says about it."""
-        shown = self.shows(media)
+    def list_entry(self, storage_origin: str) -> dict[str, Any]:
+        """Return its entry in the list of nodes."""
+        output = self.current_output(storage_origin)
         entry = {"node_id": self.node_id, "type": self.kind, "label": self.label}
-        return entry | {"url": shown.get("url", shown.get("text")), "asset_id": self.output.get("asset_id")}
+        return entry | {"url": output.get("url", output.get("text")), "asset_id": self.output.get("asset_id")}
 
     def _status(self) -> str | None:
         if self.run is not None:
@@ -112,7 +112,7 @@ class Node:
 
 @attrs.define(eq=False, kw_only=True)
 class Edge:
-    """An edge from one node to another, by their ids in the editor."""
+    """An edge between two nodes, which are given by their `node_id`."""
 
     id: str
     source: str
@@ -124,16 +124,16 @@ class Edge:
 
 @attrs.define(eq=False)
 class Canvas:
-    """What is on a canvas; `modified` is when it last changed, Unix seconds."""
+    """A canvas; `modified` is the time of its last change in Unix seconds."""
 
     nodes: dict[str, Node] = attrs.field(factory=dict)
     edges: list[Edge] = attrs.field(factory=list)
     documents: dict[str, Any] | None = None
     modified: float | None = None
-    _named: int = attrs.field(default=0, alias="named")
+    _last_id: int = attrs.field(default=0, alias="last_id")
 
     def draft(self) -> "Canvas":
-        """A copy to change, to be kept or thrown away as a whole."""
+        """Return a copy that can be changed without changing this canvas."""
         nodes = {
             id_: attrs.evolve(
                 node, data=copy.deepcopy(node.data), rest=copy.deepcopy(node.rest), inputs=copy.deepcopy(node.inputs)
@@ -143,20 +143,20 @@ class Canvas:
         return attrs.evolve(self, nodes=nodes, edges=list(self.edges))
 
     def find(self, reference: object) -> Node | None:
-        """The node with this short id or id in the editor."""
+        """Return the node with this `id` or `node_id`."""
         if isinstance(reference, str) and reference in self.nodes:
             return self.nodes[reference]
         return next((node for node in self.nodes.values() if node.id == reference), None)
 
     def cleared(self) -> "Canvas":
-        """A canvas without anything on it, on which no new node is called like one that was here."""
-        return Canvas(named=self._named)
+        """Return an empty canvas that does not reuse the short ids of this one."""
+        return Canvas(last_id=self._last_id)
 
-    def add(self, block: str, *, node_id: str | None = None, **details: Any) -> Node:  # noqa: ANN401 - fields of a node
-        """Put a node on the canvas, below the others unless it has a position."""
+    def add(self, block: str, *, node_id: str | None = None, **details: Any) -> Node:  # noqa: ANN401 - fields of Node
+        """Add a node, below the others unless `details` has a position."""
         if "id" not in details:
-            self._named += 1
-            details["id"] = f"n{self._named}"
+            self._last_id += 1
+            details["id"] = f"n{self._last_id}"
         details.setdefault("position", {"x": 0, "y": _ROW_HEIGHT * len(self.nodes)})
         details.setdefault("data", {})
         node = Node(node_id=node_id or str(uuid.uuid4()), block=block, **details)
@@ -164,7 +164,7 @@ class Canvas:
         return node
 
     def connect(self, source: Node, target: Node, slot: str | None = None) -> bool:
-        """Draw an edge; a second one between two nodes is none."""
+        """Add an edge; return False if the two nodes are already connected."""
         if any((edge.source, edge.target) == (source.node_id, target.node_id) for edge in self.edges):
             return False
         edge_id = f"edge_{uuid.uuid4().hex}"
@@ -172,24 +172,27 @@ class Canvas:
         return True
 
     def remove(self, node: Node) -> int:
-        """Take a node, its edges and what is grouped in it away; how many nodes those are."""
+        """Remove a node, its edges and the members of its group; return the number of removed nodes."""
         if self.nodes.pop(node.node_id, None) is None:
             return 0
         self.edges = [edge for edge in self.edges if node.node_id not in {edge.source, edge.target}]
         members = [member for member in self.nodes.values() if member.rest.get("parent_id") == node.node_id]
         return 1 + sum(self.remove(member) for member in members)
 
-    def graph(self, media: str) -> dict[str, Any]:
-        """Nodes, edges and a revision, in the agent's words."""
+    def graph(self, storage_origin: str) -> dict[str, Any]:
+        """Return the nodes, the edges and a revision."""
         edges = [
             {"from": self.nodes[edge.source].id, "to": self.nodes[edge.target].id, "in": edge.target_handle}
             for edge in self.edges
         ]
-        graph: dict[str, Any] = {"nodes": [node.in_graph(media) for node in self.nodes.values()], "edges": edges}
+        graph: dict[str, Any] = {
+            "nodes": [node.graph_entry(storage_origin) for node in self.nodes.values()],
+            "edges": edges,
+        }
         return graph | {"revision": hashlib.sha256(json.dumps(graph).encode()).hexdigest()[:32]}
 
-    def definition(self, media: str) -> dict[str, Any]:
-        """All that is needed to build the canvas again, in the editor's words."""
+    def definition(self, storage_origin: str) -> dict[str, Any]:
+        """Return the definition from which the canvas can be restored."""
         nodes = self.nodes.values()
         definition: dict[str, Any] = {
             "nodes": [
@@ -197,22 +200,22 @@ class Canvas:
             ],
             "edges": [{**attrs.asdict(edge, filter=attrs.filters.exclude("rest")), **edge.rest} for edge in self.edges],
             "node_inputs": {node.node_id: node.inputs for node in nodes if node.inputs},
-            "node_outputs": {node.node_id: shown for node in nodes if (shown := node.shows(media))},
+            "node_outputs": {n.node_id: output for n in nodes if (output := n.current_output(storage_origin))},
         }
         return definition if self.documents is None else definition | {"layer_editor_documents": self.documents}
 
     def summary(self) -> dict[str, int]:
-        """What FLORA counts on it; a workflow is what edges hold together."""
-        sets = list(self._connected())
+        """Return FLORA's counts; a workflow is a set of connected nodes."""
+        components = list(self._connected_components())
         return {
             "node_count": len(self.nodes),
             "edge_count": len(self.edges),
             "group_count": sum(node.type == "group" for node in self.nodes.values()),
-            "isolated_node_count": sum(len(one) == 1 for one in sets),
-            "workflow_count": sum(len(one) > 1 for one in sets),
+            "isolated_node_count": sum(len(nodes) == 1 for nodes in components),
+            "workflow_count": sum(len(nodes) > 1 for nodes in components),
         }
 
-    def _connected(self) -> Iterator[set[str]]:
+    def _connected_components(self) -> Iterator[set[str]]:
         left = set(self.nodes)
         while left:
             found, ahead = set[str](), {left.pop()}

@@ -1,4 +1,4 @@
-"""The operations on canvases: look at them, change them, run what is on them."""
+"""The operations on canvases: read them, change them and run their nodes."""
 
 from typing import Any, Final
 
@@ -8,24 +8,32 @@ from flora_async.testing._state.canvas import BLOCKS, Canvas, Edge, Node
 from flora_async.testing._state.catalog import Catalog
 from flora_async.testing._state.changesets import CHANGES, Changeset
 from flora_async.testing._state.environment import Environment, Handlers
-from flora_async.testing._state.mermaid import Patch, diagram
+from flora_async.testing._state.mermaid import DiagramUpdate, render_diagram
 from flora_async.testing._state.projects import Project, Projects
-from flora_async.testing._state.run_store import RunStore
-from flora_async.testing._wire.answers import conflict, not_found, wrong_fields
+from flora_async.testing._state.runs import RunStore
+from flora_async.testing._wire.answers import conflict, invalid_fields, not_found
 from flora_async.testing._wire.requests import RecordedRequest
-from flora_async.testing._wire.validation import MAPPING, TEXT, Kind, list_of, page_of, read_body, read_optional_body
+from flora_async.testing._wire.validation import (
+    MAPPING,
+    TEXT,
+    FieldType,
+    list_of,
+    paginate,
+    read_body,
+    read_optional_body,
+)
 
-_MOST_NODES = 50
-_LIST: Final = Kind("a list", lambda value: isinstance(value, list))
+_MAX_NODES = 50
+_LIST: Final = FieldType("a list", lambda value: isinstance(value, list))
 _DEFINITION: Final = {"nodes": _LIST, "edges": _LIST, "node_inputs": MAPPING, "node_outputs": MAPPING}
 _NODE_FIELDS: Final = {"id", "type", "data", "position"}
 _EDGE_FIELDS: Final = {"id", "source", "source_handle", "target", "target_handle"}
 _REASONS: Final = {
-    "node_not_found": "No node on this canvas has this id.",
-    "node_not_executable": "This node generates nothing.",
+    "node_not_found": "There is no node with this id on the canvas.",
+    "node_not_executable": "This node cannot be run.",
     "no_model_configured": "This node has no model.",
-    "generation_already_running": "A generation of this node is under way.",
-    "run_failed_to_start": "This node's model is not to be had.",
+    "generation_already_running": "A generation of this node is still running.",
+    "run_failed_to_start": "The model of this node does not exist.",
 }
 
 
@@ -34,25 +42,25 @@ class Canvases:
 
     Args:
         environment: The clock and the addresses.
-        catalog: What can be run on them.
-        projects: Whose they are.
-        book: Where runs are written down.
-        assets: What can be put on them.
+        catalog: The models and actions that nodes run.
+        projects: The projects that have the canvases.
+        runs: Stores the runs.
+        assets: The assets that nodes show.
     """
 
     def __init__(
-        self, environment: Environment, catalog: Catalog, projects: Projects, book: RunStore, assets: Assets
+        self, environment: Environment, catalog: Catalog, projects: Projects, runs: RunStore, assets: Assets
     ) -> None:
         self._environment = environment
         self._catalog = catalog
         self._projects = projects
-        self._book = book
+        self._runs = runs
         self._assets = assets
-        assets.on_ready = self._show
+        assets.on_ready = self._add_to_project
 
     @property
     def handlers(self) -> Handlers:
-        """The operations on what is in a project."""
+        """The operations on canvases and their nodes."""
         return {
             "workspaces.projects.graph": self._graph,
             "workspaces.projects.run_nodes": self._run_nodes,
@@ -67,96 +75,98 @@ class Canvases:
             "projects.actions.run": self._run_action,
         }
 
-    def _show(self, asset: FakeAsset) -> None:
+    def _add_to_project(self, asset: FakeAsset) -> None:
         if asset.project_id is not None:
-            asset.node_id = self._put(self._projects.in_workspace(asset.workspace_id, asset.project_id), asset)
+            asset.node_id = self._add_asset(self._projects.find(asset.workspace_id, asset.project_id), asset)
 
-    def _put(self, project: Project, asset: FakeAsset) -> str:
+    def _add_asset(self, project: Project, asset: FakeAsset) -> str:
         block = BLOCKS.get(f"static_{asset.content_type.partition('/')[0]}", "documentNode")
         output = {"url": self._assets.url(asset), "asset_id": asset.asset_id}
         node = project.canvas.add(block, data={"label": asset.name or asset.asset_id}, output=output)
         project.canvas.modified = self._environment.clock.time()
         return node.node_id
 
-    def _about(self, project: Project, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of an answer
+    def _describe(self, project: Project, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of the answer
         return {
             "project_id": project.project_id,
             "canvas_url": self._environment.canvas_url(project.project_id),
             **more,
         }
 
-    def _keep(self, project: Project, draft: Canvas) -> None:
+    def _replace(self, project: Project, draft: Canvas) -> None:
         project.canvas = draft
         draft.modified = self._environment.clock.time()
 
     def _graph(self, request: RecordedRequest) -> dict[str, Any]:
-        project = self._projects.named(request)
-        return self._about(project, **project.canvas.graph(self._environment.storage))
+        project = self._projects.from_path(request)
+        return self._describe(project, **project.canvas.graph(self._environment.storage_origin))
 
     def _retrieve(self, request: RecordedRequest) -> dict[str, Any]:
-        project = self._projects.named(request)
-        return self._about(project, diagram=diagram(project.canvas), summary=project.canvas.summary())
+        project = self._projects.from_path(request)
+        return self._describe(project, diagram=render_diagram(project.canvas), summary=project.canvas.summary())
 
     def _update(self, request: RecordedRequest) -> dict[str, Any]:
-        project = self._projects.named(request)
+        project = self._projects.from_path(request)
         body = read_body(request, {"diagram": TEXT}, node_params=MAPPING)
         draft = project.canvas.draft()
-        done = Patch(draft, self._catalog, body.get("node_params", {})).apply(body["diagram"])
-        self._keep(project, draft)
-        return self._about(project, **done)
+        result = DiagramUpdate(draft, self._catalog, body.get("node_params", {})).apply(body["diagram"])
+        self._replace(project, draft)
+        return self._describe(project, **result)
 
     def _apply_changeset(self, request: RecordedRequest) -> dict[str, Any]:
-        project = self._projects.named(request)
+        project = self._projects.from_path(request)
         body = read_body(request, None, **CHANGES)
         draft = project.canvas.draft()
-        done = Changeset(draft, self._catalog).apply(body)
-        self._keep(project, draft)
-        return self._about(project, **done, revision=draft.graph(self._environment.storage)["revision"])
+        result = Changeset(draft, self._catalog).apply(body)
+        self._replace(project, draft)
+        return self._describe(project, **result, revision=draft.graph(self._environment.storage_origin)["revision"])
 
     def _retrieve_definition(self, request: RecordedRequest) -> dict[str, Any]:
-        return self._defined(self._projects.named(request))
+        return self._describe_definition(self._projects.from_path(request))
 
     def _replace_definition(self, request: RecordedRequest) -> dict[str, Any]:
-        project = self._projects.named(request)
+        project = self._projects.from_path(request)
         definition = read_body(request, {"definition": MAPPING})["definition"]
-        self._keep(project, _canvas_from(definition, project.canvas))
-        return self._defined(project)
+        self._replace(project, _build_canvas(definition, project.canvas))
+        return self._describe_definition(project)
 
-    def _defined(self, project: Project) -> dict[str, Any]:
-        definition = project.canvas.definition(self._environment.storage)
-        return self._about(project, definition=definition, summary=project.canvas.summary())
+    def _describe_definition(self, project: Project) -> dict[str, Any]:
+        definition = project.canvas.definition(self._environment.storage_origin)
+        return self._describe(project, definition=definition, summary=project.canvas.summary())
 
     def _list_nodes(self, request: RecordedRequest) -> dict[str, Any]:
-        nodes = self._projects.named(request).canvas.nodes.values()
+        nodes = self._projects.from_path(request).canvas.nodes.values()
         rows = [(-number, node) for number, node in enumerate(node for node in nodes if node.kind)]
-        return page_of("nodes", request.query, rows, lambda node: node.in_list(self._environment.storage), {})
+        return paginate(
+            "nodes", request.query, rows, lambda node: node.list_entry(self._environment.storage_origin), {}
+        )
 
     def _attach(self, request: RecordedRequest) -> dict[str, Any]:
-        project = self._projects.named(request)
-        asset = self._assets.named(request)
+        project = self._projects.from_path(request)
+        asset = self._assets.from_path(request)
         read_optional_body(request)
         if asset.status != "ready":
             raise conflict(f"The asset is {asset.status}.")
-        return self._about(project, asset_id=asset.asset_id, node_id=self._put(project, asset))
+        return self._describe(project, asset_id=asset.asset_id, node_id=self._add_asset(project, asset))
 
     def _create_action(self, request: RecordedRequest) -> dict[str, Any]:
-        project = self._projects.named(request)
+        project = self._projects.from_path(request)
         body = read_body(request, {"action_id": TEXT}, params=MAPPING)
         action = self._catalog.action(body["action_id"])
         inputs = {name: body[name] for name in ("action_id", "params") if name in body}
         node = project.canvas.add(BLOCKS["action"], data={"label": action.name}, inputs=inputs)
         project.canvas.modified = self._environment.clock.time()
-        return self._about(project, action_id=action.action_id, node_id=node.node_id)
+        return self._describe(project, action_id=action.action_id, node_id=node.node_id)
 
     def _run_action(self, request: RecordedRequest) -> dict[str, Any]:
-        project = self._projects.named(request)
+        project = self._projects.from_path(request)
         read_optional_body(request)
-        node = project.canvas.find(request.route.names["node_id"])
+        node = project.canvas.find(request.route.path_params["node_id"])
         if node is None:
             raise not_found()
         if node.type != "action":
-            raise wrong_fields({"node_id": "This node is no action"})
-        node.run = self._book.open(
+            raise invalid_fields({"node_id": "This node is not an action"})
+        node.run = self._runs.create(
             request,
             "action",
             work=self._catalog.action(node.inputs.get("action_id", "")),
@@ -165,21 +175,21 @@ class Canvases:
             workspace_id=project.workspace_id,
             project_id=project.project_id,
         )
-        return node.run.ticket(self._book.poll_url(node.run))
+        return node.run.ticket(self._runs.poll_url(node.run))
 
     def _run_nodes(self, request: RecordedRequest) -> dict[str, Any]:
-        project = self._projects.named(request)
-        ids = read_body(request, {"node_ids": list_of(TEXT, most=_MOST_NODES)})["node_ids"]
+        project = self._projects.from_path(request)
+        ids = read_body(request, {"node_ids": list_of(TEXT, max_length=_MAX_NODES)})["node_ids"]
         return {"project_id": project.project_id, "runs": [self._run_node(request, project, id_) for id_ in ids]}
 
     def _run_node(self, request: RecordedRequest, project: Project, reference: str) -> dict[str, Any]:
         node = project.canvas.find(reference)
         entry: dict[str, Any] = {"node_id": reference, "status": "skipped"}
-        reason = self._reason_against(node)
+        reason = self._reason_to_skip(node)
         if node is None or reason:
             return entry | {"reason": reason, "message": _REASONS[reason]}
         model = self._catalog.models[node.inputs["model_id"]]
-        node.run = run = self._book.open(
+        node.run = run = self._runs.create(
             request,
             "generation",
             work=model,
@@ -188,11 +198,11 @@ class Canvases:
             workspace_id=project.workspace_id,
             project_id=project.project_id,
         )
-        ticket = run.ticket(self._book.poll_url(run))
+        ticket = run.ticket(self._runs.poll_url(run))
         del ticket["project_id"]
         return entry | {"status": "started", **ticket}
 
-    def _reason_against(self, node: Node | None) -> str:
+    def _reason_to_skip(self, node: Node | None) -> str:
         if node is None:
             return "node_not_found"
         if not node.generates:
@@ -204,23 +214,23 @@ class Canvases:
         return "" if node.inputs["model_id"] in self._catalog.models else "run_failed_to_start"
 
 
-def _canvas_from(definition: dict[str, Any], before: Canvas) -> Canvas:
-    """The canvas that a definition describes; what was there before keeps its short id.
+def _build_canvas(definition: dict[str, Any], previous: Canvas) -> Canvas:
+    """Build a canvas from a definition; nodes of the previous canvas keep their short ids.
 
     Raises:
-        RefusedError: It describes none.
+        RefusedError: The definition is invalid.
     """
     problems = {f"definition.{name}": "Required" for name in _DEFINITION if name not in definition}
-    for name, kind in _DEFINITION.items():
-        if name in definition and not kind.fits(definition[name]):
-            problems[f"definition.{name}"] = f"Expected {kind.expected}"
+    for name, field in _DEFINITION.items():
+        if name in definition and not field.accepts(definition[name]):
+            problems[f"definition.{name}"] = f"Expected {field.expected}"
     if problems:
-        raise wrong_fields(problems)
-    canvas = before.cleared()
+        raise invalid_fields(problems)
+    canvas = previous.cleared()
     canvas.documents = definition.get("layer_editor_documents")
     for number, item in enumerate(definition["nodes"]):
         if not (isinstance(item, dict) and item.keys() >= _NODE_FIELDS - {"position"}):
-            raise wrong_fields({f"definition.nodes[{number}]": "Expected at least id, type and data"})
+            raise invalid_fields({f"definition.nodes[{number}]": "Expected at least id, type and data"})
         id_ = item["id"]
         canvas.add(
             item["type"],
@@ -230,13 +240,15 @@ def _canvas_from(definition: dict[str, Any], before: Canvas) -> Canvas:
             inputs=definition["node_inputs"].get(id_, {}),
             output=definition["node_outputs"].get(id_, {}),
             **({"position": item["position"]} if "position" in item else {}),
-            **({"id": before.nodes[id_].id} if id_ in before.nodes else {}),
+            **({"id": previous.nodes[id_].id} if id_ in previous.nodes else {}),
         )
     for number, item in enumerate(definition["edges"]):
         if not (isinstance(item, dict) and item.keys() >= _EDGE_FIELDS):
-            raise wrong_fields({f"definition.edges[{number}]": f"Expected {', '.join(sorted(_EDGE_FIELDS))}"})
+            raise invalid_fields({f"definition.edges[{number}]": f"Expected {', '.join(sorted(_EDGE_FIELDS))}"})
         if not {item["source"], item["target"]} <= canvas.nodes.keys():
-            raise wrong_fields({f"definition.edges[{number}]": "Expected to go from a node here to a node here"})
+            raise invalid_fields(
+                {f"definition.edges[{number}]": "Expected source and target to be nodes of the definition"}
+            )
         known = {name: item[name] for name in _EDGE_FIELDS}
         canvas.edges.append(Edge(**known, rest={k: v for k, v in item.items() if k not in _EDGE_FIELDS}))
     return canvas

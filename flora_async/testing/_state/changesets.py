@@ -1,4 +1,4 @@
-"""Changesets: many changes of a canvas, all of them or none."""
+"""Changesets: several changes of a canvas that are applied together or not at all."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -6,33 +6,33 @@ from typing import Any, Final
 from flora_async.testing._state.canvas import BLOCKS, Canvas, Node
 from flora_async.testing._state.catalog import Catalog
 from flora_async.testing._state.models import KINDS
-from flora_async.testing._wire.answers import wrong_fields
-from flora_async.testing._wire.validation import HTTPS, MAPPING, NUMBER, TEXT, Kind, field_problems, one_of
+from flora_async.testing._wire.answers import invalid_fields
+from flora_async.testing._wire.validation import HTTPS, MAPPING, NUMBER, TEXT, FieldType, field_problems, one_of
 
-_POINT: Final = Kind(
+_POINT: Final = FieldType(
     "numbers x and y",
-    lambda value: isinstance(value, dict) and value.keys() == {"x", "y"} and all(map(NUMBER.fits, value.values())),
+    lambda value: isinstance(value, dict) and value.keys() == {"x", "y"} and all(map(NUMBER.accepts, value.values())),
 )
 _TYPES: Final = one_of([*KINDS, "group", "static_image", "layer_editor"])
-_EDGE: Final[Mapping[str, Kind]] = {"from": TEXT, "to": TEXT}
-_LOOKS: Final = {"label": TEXT, "model": TEXT, "params": MAPPING, "position": _POINT, "prompt": TEXT}
-# Which fields an operation must have, and which it may.
-_FIELDS: Final[Mapping[str, tuple[Mapping[str, Kind], Mapping[str, Kind]]]] = {
-    "add": ({"ref": TEXT, "type": _TYPES}, {**_LOOKS, "content_url": HTTPS, "group": TEXT}),
-    "update": ({"id": TEXT}, _LOOKS),
+_EDGE: Final[Mapping[str, FieldType]] = {"from": TEXT, "to": TEXT}
+_APPEARANCE: Final = {"label": TEXT, "model": TEXT, "params": MAPPING, "position": _POINT, "prompt": TEXT}
+# The required and the optional fields of every operation.
+_FIELDS: Final[Mapping[str, tuple[Mapping[str, FieldType], Mapping[str, FieldType]]]] = {
+    "add": ({"ref": TEXT, "type": _TYPES}, {**_APPEARANCE, "content_url": HTTPS, "group": TEXT}),
+    "update": ({"id": TEXT}, _APPEARANCE),
     "connect": (_EDGE, {"in": TEXT}),
     "disconnect": (_EDGE, {"in": TEXT}),
     "remove": ({"id": TEXT}, {}),
 }
-CHANGES: Final = dict.fromkeys(_FIELDS, Kind("a list of objects", lambda value: isinstance(value, list)))
+CHANGES: Final = dict.fromkeys(_FIELDS, FieldType("a list of objects", lambda value: isinstance(value, list)))
 
 
 class Changeset:
-    """One changeset on its way onto a canvas.
+    """Applies a changeset to a canvas.
 
     Args:
-        canvas: A draft, which is of no use when the changeset is refused.
-        catalog: Knows the models.
+        canvas: The draft to change, to be discarded if the changeset is refused.
+        catalog: The models.
     """
 
     def __init__(self, canvas: Canvas, catalog: Catalog) -> None:
@@ -44,12 +44,12 @@ class Changeset:
         self._applied = dict.fromkeys(("added", "connected", "disconnected", "removed", "updated"), 0)
 
     def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry it out; what was done.
+        """Apply the changeset and return a summary.
 
         Raises:
-            RefusedError: Any change in it is wrong.
+            RefusedError: A change is invalid.
         """
-        # Groups come before their members, whatever the order in the request.
+        # Groups are added before their members, whatever their order in the request.
         adding = sorted(self._items(body, "add"), key=lambda item: item[1]["type"] != "group")
         for path, item in adding:
             self._add(path, item)
@@ -59,11 +59,11 @@ class Changeset:
             self._connect(path, item)
         for path, item in self._items(body, "disconnect"):
             self._disconnect(path, item)
-        # A group takes its members with it, which may be named as well.
-        doomed = [self._node(f"{path}id", item["id"]) for path, item in self._items(body, "remove")]
-        self._applied["removed"] = sum(self._canvas.remove(node) for node in doomed if node is not None)
+        # Removing a group removes its members, which may be listed as well.
+        removed = [self._node(f"{path}id", item["id"]) for path, item in self._items(body, "remove")]
+        self._applied["removed"] = sum(self._canvas.remove(node) for node in removed if node is not None)
         if self._problems:
-            raise wrong_fields(self._problems)
+            raise invalid_fields(self._problems)
         return {
             "applied": self._applied,
             "created": {ref: {"id": node.id, "node_id": node.node_id} for ref, node in self._created.items()},
@@ -83,12 +83,12 @@ class Changeset:
     def _add(self, path: str, item: dict[str, Any]) -> None:
         ref, type_ = item["ref"], item["type"]
         if ref in self._created or self._canvas.find(ref):
-            self._problems[f"{path}ref"] = "Used already"
+            self._problems[f"{path}ref"] = "Already used"
             return
         url = item.get("content_url")
         if url and item.keys() & {"prompt", "model", "params"}:
-            self._problems[f"{path}content_url"] = "Cannot go with prompt, model or params"
-        word = f"static_{type_}" if url and type_ in KINDS else type_
+            self._problems[f"{path}content_url"] = "Cannot be combined with prompt, model or params"
+        block_type = f"static_{type_}" if url and type_ in KINDS else type_
         details: dict[str, Any] = {"data": {"label": item.get("label", ref)}}
         if url:
             details["output"] = {"url": url}
@@ -98,7 +98,7 @@ class Changeset:
             details["position"] = item["position"]
         if "group" in item and (group := self._node(f"{path}group", item["group"])):
             details["rest"] = {"parent_id": group.node_id}
-        self._created[ref] = self._canvas.add(BLOCKS.get(word, BLOCKS[type_]), **details)
+        self._created[ref] = self._canvas.add(BLOCKS.get(block_type, BLOCKS[type_]), **details)
         self._applied["added"] += 1
 
     def _update(self, path: str, item: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ class Changeset:
             given["model_id"] = self._model(path, node.type, item["model"])
         node.inputs |= given
         if before == (node.label, node.position, node.inputs):
-            self._warnings.append(f"{item['id']} is like that already")
+            self._warnings.append(f"{item['id']} already has these values")
         else:
             self._applied["updated"] += 1
 
@@ -127,7 +127,7 @@ class Changeset:
         if self._canvas.connect(source, target, item.get("in")):
             self._applied["connected"] += 1
         else:
-            self._warnings.append(f"{item['from']} and {item['to']} are connected already")
+            self._warnings.append(f"{item['from']} and {item['to']} are already connected")
 
     def _disconnect(self, path: str, item: dict[str, Any]) -> None:
         source, target = self._node(f"{path}from", item["from"]), self._node(f"{path}to", item["to"])

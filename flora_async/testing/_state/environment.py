@@ -1,4 +1,4 @@
-"""What every operation of the local FLORA knows: the time, the addresses, and how to be looked up."""
+"""What every operation of the local FLORA needs: the clock, the origins, and the type of a handler."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -9,27 +9,32 @@ from flora_async._clock import Clock
 from flora_async.testing._wire.requests import RecordedRequest
 
 Handler: TypeAlias = Callable[[RecordedRequest], dict[str, Any]]
-"""Carries an operation out: the payload in snake_case, or a `RefusedError`."""
+"""Carries an operation out; returns the payload in snake_case or raises `RefusedError`."""
 
 Handlers: TypeAlias = Mapping[str, Handler]
 
 
 @attrs.define
 class Environment:
-    """Where and when the local FLORA is.
+    """The clock and the addresses of the local FLORA.
 
     Attributes:
-        clock: What tells the time.
-        poll_urls: Whether answers say where a run is polled.
-        api: The origin of the API.
-        storage: The origin of media and uploads.
+        clock: The server's clock.
+        poll_urls: Whether answers contain a `poll_url`.
+        api_origin: The origin of the API, empty until the server has started.
+        storage_origin: The origin of media and uploads, likewise.
     """
 
     clock: Clock
     poll_urls: bool
-    api: str = ""
-    storage: str = ""
+    api_origin: str = ""
+    storage_origin: str = ""
 
     def canvas_url(self, project_id: str) -> str:
-        """Where people see a canvas."""
-        return f"{self.api}/projects/{project_id}"
+        """Return the URL at which people open a canvas."""
+        return f"{self.api_origin}/projects/{project_id}"
+
+
+def milliseconds(seconds: float) -> int:
+    """Convert Unix seconds to FLORA's milliseconds."""
+    return round(seconds * 1000)

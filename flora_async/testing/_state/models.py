@@ -1,40 +1,41 @@
-"""Models and actions of the local FLORA: what generations and canvases run."""
+"""Models and actions of the local FLORA, which generations and canvases run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from flora_async.testing._state.work import Work, frozen_mapping, timing
+from flora_async.testing._state.work import Work, frozen_mapping, split_duration
 
 OUTPUT_TYPES: Final = {"image": "imageUrl", "video": "videoUrl", "audio": "audioUrl", "text": "text"}
 KINDS: Final = tuple(OUTPUT_TYPES)
 
-_kind = attrs.validators.in_(KINDS)
-_kinds = attrs.validators.deep_mapping(attrs.validators.instance_of(str), _kind)
+_validate_kind = attrs.validators.in_(KINDS)
+_validate_kinds = attrs.validators.deep_mapping(attrs.validators.instance_of(str), _validate_kind)
 
 
 @attrs.frozen
 class FakeModel(Work):
-    """A model that generations can ask for.
+    """A model that generations can use.
 
     Args:
         model_id: The endpoint id, such as `flux-pro`.
-        type: What it makes: `image`, `video`, `audio` or `text`. A text says the model's name and the prompt.
-        name: The title, by default made from the id.
-        provider: Who makes it.
-        capabilities: What it can do, in FLORA's words.
-        params: The parameters it describes, each as in FLORA's catalogue: `name`, `type`, `required` and more.
-        run_cost: USD charged for a generation that completes.
-        pending: Seconds before a generation begins, as for `FakeTechnique`.
-        running: Seconds from its beginning to its end, as for `FakeTechnique`.
-        error_code: Why its generations fail, for machines.
-        error_message: Why its generations fail, for people.
-        estimated_seconds: How long FLORA says a generation takes; `None` if it does not say.
+        type: The medium of its output: `image`, `video`, `audio` or `text`. A text output consists of the model's
+            name and the prompt.
+        name: The title, by default derived from the id.
+        provider: The company that provides it.
+        capabilities: Its capabilities, such as `text_to_image`.
+        params: Its parameters as FLORA's catalogue describes them: `name`, `type`, `required` and more.
+        run_cost: USD charged for a completed generation.
+        pending: Seconds until a generation starts, as for `FakeTechnique`.
+        running: Seconds from the start of a generation to its end, as for `FakeTechnique`.
+        error_code: The error code of its generations, which then fail.
+        error_message: The error message of its generations, which then fail.
+        estimated_seconds: FLORA's estimate of the duration of a generation; `None` for no estimate.
 
     Raises:
         TypeError: A time is not a number.
-        ValueError: The id is empty, the type is not one of FLORA's, or a time or the cost is negative or NaN.
+        ValueError: The id is empty, FLORA does not have the type, or a time or the cost is negative or NaN.
 
     Example:
         >>> from flora_async.testing import FakeModel
@@ -43,23 +44,23 @@ class FakeModel(Work):
     """
 
     model_id: str = attrs.field(validator=attrs.validators.min_len(1))
-    type: str = attrs.field(validator=_kind)
-    name: str = attrs.field(default=attrs.Factory(lambda model: _words(model.model_id), takes_self=True), kw_only=True)
+    type: str = attrs.field(validator=_validate_kind)
+    name: str = attrs.field(default=attrs.Factory(lambda model: _title(model.model_id), takes_self=True), kw_only=True)
     provider: str = attrs.field(default="local", kw_only=True)
     capabilities: Sequence[str] = attrs.field(default=(), kw_only=True)
     params: Sequence[Mapping[str, Any]] = attrs.field(default=(), kw_only=True)
 
     @property
-    def gives(self) -> Mapping[str, str]:
-        """The one output of a generation."""
+    def output_types(self) -> Mapping[str, str]:
+        """The single output of a generation."""
         return {"output_1": OUTPUT_TYPES[self.type]}
 
     def reference(self) -> dict[str, Any]:
-        """How the answer to a start names it."""
+        """Return the field that names it in answers about its runs."""
         return {"model": {"model_id": self.model_id}}
 
     def payload(self) -> dict[str, Any]:
-        """What FLORA's catalogue says about it."""
+        """Return its entry in FLORA's catalogue."""
         return {
             "model_id": self.model_id,
             "name": self.name,
@@ -74,25 +75,25 @@ class FakeModel(Work):
 
 @attrs.frozen
 class FakeAction(Work):
-    """A ready-made action, such as turning an image.
+    """A built-in action, such as rotating an image.
 
     Args:
         action_id: The slug.
-        inputs: What it takes, name → `image`, `video`, `audio` or `text`.
-        outputs: What it gives, name → likewise.
-        name: The title, by default made from the slug.
-        description: What it does.
-        params: The parameters it describes, each as in FLORA's catalogue: `key`, `type` and more.
-        run_cost: USD charged for a run that completes.
-        pending: Seconds before a run begins, as for `FakeTechnique`.
-        running: Seconds from its beginning to its end, as for `FakeTechnique`.
-        error_code: Why its runs fail, for machines.
-        error_message: Why its runs fail, for people.
-        estimated_seconds: How long FLORA says a run takes; `None` if it does not say.
+        inputs: Inputs, name → `image`, `video`, `audio` or `text`.
+        outputs: Outputs, likewise.
+        name: The title, by default derived from the slug.
+        description: One sentence about it.
+        params: Its parameters as FLORA's catalogue describes them: `key`, `type` and more.
+        run_cost: USD charged for a completed run.
+        pending: Seconds until a run starts, as for `FakeTechnique`.
+        running: Seconds from the start of a run to its end, as for `FakeTechnique`.
+        error_code: The error code of its runs, which then fail.
+        error_message: The error message of its runs, which then fail.
+        estimated_seconds: FLORA's estimate of the duration of a run; `None` for no estimate.
 
     Raises:
         TypeError: A time is not a number.
-        ValueError: The slug is empty, a type is not one of FLORA's, or a time or the cost is negative or NaN.
+        ValueError: The slug is empty, FLORA does not have a type, or a time or the cost is negative or NaN.
 
     Example:
         >>> from flora_async.testing import FakeAction
@@ -101,25 +102,25 @@ class FakeAction(Work):
     """
 
     action_id: str = attrs.field(validator=attrs.validators.min_len(1))
-    inputs: Mapping[str, str] = attrs.field(converter=frozen_mapping, validator=_kinds, kw_only=True)
-    outputs: Mapping[str, str] = attrs.field(converter=frozen_mapping, validator=_kinds, kw_only=True)
+    inputs: Mapping[str, str] = attrs.field(converter=frozen_mapping, validator=_validate_kinds, kw_only=True)
+    outputs: Mapping[str, str] = attrs.field(converter=frozen_mapping, validator=_validate_kinds, kw_only=True)
     name: str = attrs.field(
-        default=attrs.Factory(lambda action: _words(action.action_id), takes_self=True), kw_only=True
+        default=attrs.Factory(lambda action: _title(action.action_id), takes_self=True), kw_only=True
     )
     description: str = attrs.field(default="", kw_only=True)
     params: Sequence[Mapping[str, Any]] = attrs.field(default=(), kw_only=True)
 
     @property
-    def gives(self) -> Mapping[str, str]:
-        """The outputs of a run."""
+    def output_types(self) -> Mapping[str, str]:
+        """The outputs of a run, output id → type."""
         return {name: OUTPUT_TYPES[kind] for name, kind in self.outputs.items()}
 
     def reference(self) -> dict[str, Any]:
-        """How the answer to a start names it."""
+        """Return the field that names it in answers about its runs."""
         return {"action": {"action_id": self.action_id}}
 
     def payload(self) -> dict[str, Any]:
-        """What FLORA's catalogue says about it."""
+        """Return its entry in FLORA's catalogue."""
         return {
             "action_id": self.action_id,
             "name": self.name,
@@ -132,13 +133,13 @@ class FakeAction(Work):
         }
 
 
-def _words(slug: str) -> str:
+def _title(slug: str) -> str:
     return slug.removesuffix("-browser").replace("-", " ").capitalize()
 
 
-def ready_models(run_seconds: float) -> tuple[FakeModel, ...]:
-    """The models of a new `FakeFlora`, one of each type, whose generations take `run_seconds` in all."""
-    times = timing(run_seconds)
+def default_models(run_seconds: float) -> tuple[FakeModel, ...]:
+    """Return the models of a new `FakeFlora`, one of each type, whose generations take `run_seconds` in all."""
+    durations = split_duration(run_seconds)
     ratio = {
         "name": "aspect_ratio",
         "type": "string",
@@ -163,18 +164,18 @@ def ready_models(run_seconds: float) -> tuple[FakeModel, ...]:
             params=params.get(kind, ()),
             run_cost=cost,
             estimated_seconds=run_seconds,
-            **times,
+            **durations,
         )
         for model_id, kind, name, cost in models
     )
 
 
-def ready_actions(run_seconds: float) -> tuple[FakeAction, ...]:
-    """The actions of a new `FakeFlora`, whose runs take `run_seconds` in all."""
+def default_actions(run_seconds: float) -> tuple[FakeAction, ...]:
+    """Return the actions of a new `FakeFlora`, whose runs take `run_seconds` in all."""
     angle = {"key": "angle", "type": "number", "label": "Angle", "default_value": 90, "number_step": 1}
     separator = {"key": "separator", "type": "string", "label": "Separator", "default_value": ", "}
     actions = (
-        ("rotate-image-browser", "image", "Turns an image.", angle),
+        ("rotate-image-browser", "image", "Rotates an image.", angle),
         ("concat-text-browser", "text", "Joins texts.", separator),
     )
     return tuple(
@@ -186,7 +187,7 @@ def ready_actions(run_seconds: float) -> tuple[FakeAction, ...]:
             params=(param,),
             run_cost=0.001,
             estimated_seconds=run_seconds,
-            **timing(run_seconds),
+            **split_duration(run_seconds),
         )
         for action_id, kind, description, param in actions
     )

@@ -1,4 +1,4 @@
-"""Workspaces of the local FLORA, and what is filed in them: projects, library folders, feedback."""
+"""Workspaces, projects and feedback of the local FLORA."""
 
 import uuid
 from collections.abc import Iterable
@@ -7,8 +7,7 @@ from typing import Any, Final
 import attrs
 
 from flora_async.testing._state.canvas import Canvas
-from flora_async.testing._state.environment import Environment, Handlers
-from flora_async.testing._state.runs import milliseconds
+from flora_async.testing._state.environment import Environment, Handlers, milliseconds
 from flora_async.testing._wire.answers import not_found
 from flora_async.testing._wire.requests import RecordedRequest
 from flora_async.testing._wire.validation import (
@@ -17,7 +16,7 @@ from flora_async.testing._wire.validation import (
     WORKSPACE,
     list_of,
     one_of,
-    page_of,
+    paginate,
     public_id,
     read_body,
 )
@@ -34,7 +33,7 @@ _FEEDBACK: Final = {
 
 @attrs.define(eq=False, kw_only=True)
 class Project:
-    """A project and its canvas; the time is Unix seconds."""
+    """A project and its canvas; `created` is Unix seconds."""
 
     number: int
     project_id: str
@@ -44,7 +43,7 @@ class Project:
     canvas: Canvas = attrs.field(factory=Canvas)
 
     def payload(self) -> dict[str, Any]:
-        """What FLORA answers about it."""
+        """Return FLORA's description of it."""
         return {
             "project_id": self.project_id,
             "workspace_id": self.workspace_id,
@@ -56,14 +55,14 @@ class Project:
 
 
 class Projects:
-    """The workspaces there are, the projects in them, and what people say about it all.
+    """The workspaces, their projects and project folders, and the feedback.
 
     Args:
         environment: The clock and the addresses.
-        workspaces: The ids of the workspaces; the first has a project and a folder for projects.
+        workspaces: The ids of the workspaces; the first one has a project and a project folder.
 
     Attributes:
-        feedback: What was recorded, as it came.
+        feedback: The recorded feedback, as it was sent.
     """
 
     def __init__(self, environment: Environment, workspaces: Iterable[str]) -> None:
@@ -83,35 +82,35 @@ class Projects:
             "workspaces.projects.create": self._create_in_workspace,
             "workspaces.folders.create_project": self._create_in_folder,
             "projects.create": self._create,
-            "projects.retrieve": lambda request: self.named(request).payload(),
+            "projects.retrieve": lambda request: self.from_path(request).payload(),
             "projects.list": self._list,
             "feedback.record": self._record_feedback,
         }
 
     def check_workspace(self, workspace_id: str) -> str:
-        """The id again, if there is such a workspace.
+        """Return the id of a workspace.
 
         Raises:
-            RefusedError: There is none.
+            RefusedError: There is no such workspace.
         """
         if workspace_id not in self._workspaces:
             raise not_found()
         return workspace_id
 
-    def named(self, request: RecordedRequest) -> Project:
-        """The project in a request's path, in the workspace there, if one is.
+    def from_path(self, request: RecordedRequest) -> Project:
+        """Return the project named in the path of a request, in the workspace named there, if any.
 
         Raises:
-            RefusedError: There is none.
+            RefusedError: There is no such project.
         """
-        names = request.route.names
-        return self.in_workspace(names.get("workspace_id"), names["project_id"])
+        params = request.route.path_params
+        return self.find(params.get("workspace_id"), params["project_id"])
 
-    def in_workspace(self, workspace_id: str | None, project_id: str) -> Project:
-        """A project, if it is in a workspace.
+    def find(self, workspace_id: str | None, project_id: str) -> Project:
+        """Return a project; the workspace, if given, must be its own.
 
         Raises:
-            RefusedError: There is no such project there.
+            RefusedError: There is no such project in the workspace.
         """
         project = self._projects.get(project_id)
         if project is None or workspace_id not in {None, project.workspace_id}:
@@ -123,25 +122,25 @@ class Projects:
         return self._add(self.check_workspace(body["workspace_id"]), body["name"]).payload()
 
     def _create_in_workspace(self, request: RecordedRequest) -> dict[str, Any]:
-        workspace_id = self.check_workspace(request.route.names["workspace_id"])
+        workspace_id = self.check_workspace(request.route.path_params["workspace_id"])
         return self._add(workspace_id, read_body(request, {"name": TEXT})["name"]).payload()
 
     def _create_in_folder(self, request: RecordedRequest) -> dict[str, Any]:
-        names = request.route.names
-        if (names["workspace_id"], names["folder_id"]) not in self._folders:
+        params = request.route.path_params
+        if (params["workspace_id"], params["folder_id"]) not in self._folders:
             raise not_found()
-        return self._add(names["workspace_id"], read_body(request, {"name": TEXT})["name"]).payload()
+        return self._add(params["workspace_id"], read_body(request, {"name": TEXT})["name"]).payload()
 
     def _list(self, request: RecordedRequest) -> dict[str, Any]:
         query = request.query
         problems = {} if "workspace_id" in query else {"workspace_id": "Required"}
-        words = query.get("query", "").lower()
+        search = query.get("query", "").lower()
         matching = [
             (project.number, project)
             for project in reversed(self._projects.values())
-            if project.workspace_id == query.get("workspace_id") and words in project.name.lower()
+            if project.workspace_id == query.get("workspace_id") and search in project.name.lower()
         ]
-        return page_of("projects", query, matching, Project.payload, problems)
+        return paginate("projects", query, matching, Project.payload, problems)
 
     def _record_feedback(self, request: RecordedRequest) -> dict[str, Any]:
         body = read_body(
@@ -176,12 +175,12 @@ class Projects:
 
 
 def check_workspaces(workspaces: Iterable[str]) -> tuple[str, ...]:
-    """The ids, if they are ids of workspaces.
+    """Return the ids.
 
     Raises:
-        ValueError: One is none.
+        ValueError: An id is not that of a workspace.
     """
     ids = tuple(workspaces)
-    if wrong := [id_ for id_ in ids if not WORKSPACE.fits(id_)]:
-        raise ValueError(f"workspaces must be ids that start with ws_, not {wrong[0]!r}")
+    if invalid := [id_ for id_ in ids if not WORKSPACE.accepts(id_)]:
+        raise ValueError(f"workspaces must be ids that start with ws_, not {invalid[0]!r}")
     return ids

@@ -1,20 +1,28 @@
-"""Runs of the local FLORA: nothing moves them, their state is worked out from the time at each look."""
+"""Runs of the local FLORA. No task advances them: their state is computed from the clock whenever it is asked for."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 import attrs
 
 from flora_async._clock import Clock
+from flora_async.testing._state.environment import Environment, Handlers, milliseconds
 from flora_async.testing._state.sample_files import OUTPUT_SUFFIXES
 from flora_async.testing._state.techniques import FakeTechnique
 from flora_async.testing._state.work import Work
+from flora_async.testing._wire.answers import not_found
+from flora_async.testing._wire.idempotency import idempotency_key
+from flora_async.testing._wire.operations import API
+from flora_async.testing._wire.requests import RecordedRequest
+from flora_async.testing._wire.validation import one_of, paginate, query_problems
 
 STATUSES: Final = ("pending", "running", "completed", "failed")
 
 RunKind: TypeAlias = Literal["technique", "generation", "action"]
+
+_STATUS: Final = one_of(STATUSES)
 
 
 def _new_run_id() -> str:
@@ -22,41 +30,41 @@ def _new_run_id() -> str:
 
 
 class _Ending(NamedTuple):
-    """When a run ends and why it fails, if it does; the time is Unix seconds."""
+    """The end of a run, in Unix seconds, and its error if it fails."""
 
     time: float
     error_code: str | None
     error_message: str | None
 
 
-def _drawn(run: "FakeRun") -> float:
+def _draw_running(run: "FakeRun") -> float:
     running = run.work.running
     return running() if callable(running) else running
 
 
-def _natural(run: "FakeRun") -> _Ending:
+def _planned_ending(run: "FakeRun") -> _Ending:
     work = run.work
-    return _Ending(run.created + work.pending + run._running, work.error_code, work.error_message)  # noqa: SLF001 - its own field
+    return _Ending(run.created + work.pending + run._running, work.error_code, work.error_message)  # noqa: SLF001 - attrs factory of the same class
 
 
 @attrs.define(eq=False, kw_only=True)
 class FakeRun:
-    """A run that exists on the local FLORA, and so is paid for when it completes.
+    """A run on the local FLORA, which is paid for if it completes.
 
     Attributes:
-        number: The place in the order of creation, from 1.
-        kind: What was started: a `technique`, a `generation` or an `action`.
-        work: What is being run: a `FakeTechnique`, a `FakeModel` or a `FakeAction`.
-        inputs: The values given, by input id; those of a generation are its `prompt`.
-        params: The parameters given to a model or an action.
-        mode: `async` or `stream`, as asked.
-        callback_url: Where the webhook was asked for.
-        idempotency_key: The key it was started with.
-        workspace_id: The workspace it is listed under.
-        project_id: The project it is listed under.
+        number: Its position in the order of creation, from 1.
+        kind: `technique`, `generation` or `action`.
+        work: The `FakeTechnique`, `FakeModel` or `FakeAction` that is run.
+        inputs: The values of its inputs, by input id; a generation has the input `prompt`.
+        params: The parameters of a model or an action.
+        mode: `async` or `stream`, as requested.
+        callback_url: The requested URL for the webhook.
+        idempotency_key: The key of the request that started it.
+        workspace_id: The workspace that it belongs to.
+        project_id: The project that it belongs to.
         run_id: The public id.
         created: Unix time in seconds.
-        clock: What tells it the time.
+        clock: The clock of the server.
     """
 
     number: int
@@ -72,18 +80,18 @@ class FakeRun:
     created: float
     run_id: str = attrs.field(factory=_new_run_id)
     clock: Clock = attrs.field(repr=False)
-    _running: float = attrs.field(init=False, repr=False, default=attrs.Factory(_drawn, takes_self=True))
-    _ending: _Ending = attrs.field(init=False, repr=False, default=attrs.Factory(_natural, takes_self=True))
+    _running: float = attrs.field(init=False, repr=False, default=attrs.Factory(_draw_running, takes_self=True))
+    _ending: _Ending = attrs.field(init=False, repr=False, default=attrs.Factory(_planned_ending, takes_self=True))
 
     @property
     def technique(self) -> FakeTechnique:
-        """What is being run, if that is a technique.
+        """The technique that is run.
 
         Raises:
-            TypeError: It is a model or an action.
+            TypeError: The run is that of a model or an action.
         """
         if not isinstance(self.work, FakeTechnique):
-            raise TypeError(f"run {self.run_id} is a run of {self.work.name!r}, which is no technique: see its work")
+            raise TypeError(f"run {self.run_id} runs {self.work.name!r}, which is not a technique: use its work")
         return self.work
 
     @property
@@ -93,37 +101,37 @@ class FakeRun:
 
     @property
     def created_at(self) -> int:
-        """When it was created, as FLORA writes it: Unix milliseconds."""
+        """The time of its creation as FLORA writes it: Unix milliseconds."""
         return milliseconds(self.created)
 
     @property
     def status(self) -> str:
-        """What FLORA says of it now: pending, running, completed or failed."""
+        """The current status: pending, running, completed or failed."""
         return self.status_at(self.clock.time())
 
     @property
     def charged_cost(self) -> float:
-        """USD charged so far: what its work costs once it has completed, else 0."""
+        """USD charged so far: the cost of its work once it has completed, otherwise 0."""
         return self.work.run_cost if self.status == "completed" else 0.0
 
     @property
     def error_code(self) -> str | None:
-        """Why it fails, for machines; `None` if it does not."""
+        """The error code if it fails, otherwise `None`."""
         return self._ending.error_code
 
     @property
     def error_message(self) -> str | None:
-        """Why it fails, for people; `None` if it does not."""
+        """The error message if it fails, otherwise `None`."""
         return self._ending.error_message
 
     @property
     def ends(self) -> float:
-        """When it ends, Unix time in seconds; `math.inf` if only `FakeFlora.finish` ends it."""
+        """The Unix time in seconds at which it ends; `math.inf` if only `FakeFlora.finish` ends it."""
         return self._ending.time
 
     @property
     def path(self) -> str:
-        """Where it is polled, below the base URL."""
+        """The path of its poll URL, below the base URL."""
         if self.kind != "technique":
             return f"/runs/{self.run_id}"
         return f"/techniques/{quote(self.technique_id, safe='')}/runs/{self.run_id}"
@@ -133,25 +141,25 @@ class FakeRun:
         return min(self.created + self.work.pending, self._ending.time)
 
     def status_at(self, now: float) -> str:
-        """What FLORA says of it at `now`, Unix seconds."""
+        """Return the status at `now`, in Unix seconds."""
         ending = self._ending
         if now < ending.time:
             return "pending" if now < self._started else "running"
         return "completed" if ending.error_code is ending.error_message is None else "failed"
 
     def end(self, error_code: str | None, error_message: str | None) -> None:
-        """End it now, as failed when there is a code or a message.
+        """End it now, as failed if there is a code or a message.
 
         Raises:
-            ValueError: It has ended already.
+            ValueError: It has already ended.
         """
         now = self.clock.time()
         if now >= self.ends:
             raise ValueError(f"run {self.run_id} has already {self.status_at(now)}")
         self._ending = _Ending(now, error_code, error_message)
 
-    def payload(self, now: float, media: str, poll_url: str | None) -> dict[str, Any]:
-        """What FLORA answers about it at `now`; a field that does not apply is left out, as FLORA does."""
+    def payload(self, now: float, storage_origin: str, poll_url: str | None) -> dict[str, Any]:
+        """Return FLORA's description of it at `now`, without the fields that do not apply yet."""
         status, ending = self.status_at(now), self._ending
         payload = {
             "run_id": self.run_id,
@@ -168,14 +176,14 @@ class FakeRun:
             return payload
         payload["completed_at"] = milliseconds(ending.time)
         if status == "completed":
-            return payload | {"charged_cost": self.work.run_cost, "outputs": self.outputs(media)}
-        why = {"error_code": ending.error_code, "error_message": ending.error_message}
-        return payload | {name: value for name, value in why.items() if value is not None}
+            return payload | {"charged_cost": self.work.run_cost, "outputs": self.outputs(storage_origin)}
+        error = {"error_code": ending.error_code, "error_message": ending.error_message}
+        return payload | {name: value for name, value in error.items() if value is not None}
 
-    def item(self, now: float, media: str, poll_url: str | None) -> dict[str, Any]:
-        """What a history of FLORA's says about it at `now`."""
+    def history_row(self, now: float, storage_origin: str, poll_url: str | None) -> dict[str, Any]:
+        """Return its row in a history at `now`."""
         return {
-            **self.payload(now, media, poll_url),
+            **self.payload(now, storage_origin, poll_url),
             f"{self.kind}_run_id" if self.kind == "technique" else f"{self.kind}_id": self.run_id,
             "project_id": self.project_id,
             "workspace_id": self.workspace_id,
@@ -183,7 +191,7 @@ class FakeRun:
         }
 
     def ticket(self, poll_url: str | None) -> dict[str, Any]:
-        """What FLORA answers when it starts anything but a technique by its own path."""
+        """Return FLORA's answer to a start, except for `POST /techniques/{technique_id}/runs`."""
         ticket = {
             "run_id": self.run_id,
             "type": self.kind,
@@ -194,16 +202,18 @@ class FakeRun:
         }
         return ticket if poll_url is None else {**ticket, "poll_url": poll_url}
 
-    def outputs(self, media: str) -> list[dict[str, str]]:
-        """What it has made, once it has completed; `media` is the origin of the files."""
+    def outputs(self, storage_origin: str) -> list[dict[str, str]]:
+        """Return its outputs."""
         text = f"{self.work.name}: {', '.join(self.inputs.values())}"
         return [
             {
                 "output_id": output_id,
                 "type": type_,
-                "url": text if type_ == "text" else f"{media}/media/{self.run_id}/{file_of(output_id, type_)}",
+                "url": text
+                if type_ == "text"
+                else f"{storage_origin}/media/{self.run_id}/{output_file_name(output_id, type_)}",
             }
-            for output_id, type_ in self.work.gives.items()
+            for output_id, type_ in self.work.output_types.items()
         ]
 
     def _progress(self, status: str, now: float) -> int:
@@ -212,11 +222,93 @@ class FakeRun:
         return 100 if status == "completed" else 0
 
 
-def file_of(output_id: str, type_: str) -> str:
-    """The file of an output, percent-encoded."""
+def output_file_name(output_id: str, type_: str) -> str:
+    """Return the percent-encoded file name of an output."""
     return quote(output_id, safe="") + OUTPUT_SUFFIXES.get(type_, ".bin")
 
 
-def milliseconds(seconds: float) -> int:
-    """Seconds as FLORA writes them."""
-    return round(seconds * 1000)
+class RunStore:
+    """All runs of the server.
+
+    Args:
+        environment: The clock and the addresses.
+
+    Attributes:
+        runs: The runs by id, in order of creation.
+        on_create: Called with every new run.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self.runs: dict[str, FakeRun] = {}
+        self.on_create: Callable[[FakeRun], None] = lambda _: None
+        self._environment = environment
+
+    @property
+    def handlers(self) -> Handlers:
+        """The operations that read runs."""
+        return {
+            "techniques.runs.retrieve": self._retrieve_technique_run,
+            "generations.retrieve": self._retrieve,
+            "techniques.runs.list": lambda request: self._list(request, "technique", "technique_runs"),
+            "generations.list": lambda request: self._list(request, "generation", "generations"),
+        }
+
+    def create(self, request: RecordedRequest, kind: RunKind, **fields: Any) -> FakeRun:  # noqa: ANN401 - fields of FakeRun
+        """Start a run on behalf of a request."""
+        run = FakeRun(
+            number=len(self.runs) + 1,
+            kind=kind,
+            idempotency_key=idempotency_key(request),
+            created=self._environment.clock.time(),
+            clock=self._environment.clock,
+            **fields,
+        )
+        self.runs[run.run_id] = run
+        self.on_create(run)
+        return run
+
+    def poll_url(self, run: FakeRun) -> str | None:
+        """Return the poll URL of a run, or `None` if answers do not contain one."""
+        return f"{self._environment.api_origin}{API}{run.path}" if self._environment.poll_urls else None
+
+    def payload(self, run: FakeRun) -> dict[str, Any]:
+        """Return FLORA's current description of a run."""
+        return run.payload(self._environment.clock.time(), self._environment.storage_origin, self.poll_url(run))
+
+    def _retrieve(self, request: RecordedRequest) -> dict[str, Any]:
+        run = self.runs.get(request.route.path_params["run_id"])
+        if run is None:
+            raise not_found()
+        return self.payload(run)
+
+    def _retrieve_technique_run(self, request: RecordedRequest) -> dict[str, Any]:
+        run = self.runs.get(request.route.path_params["run_id"])
+        if run is None or not _runs_technique(run, request.route.path_params["technique_id"]):
+            raise not_found()
+        return self.payload(run)
+
+    def _list(self, request: RecordedRequest, kind: RunKind, name: str) -> dict[str, Any]:
+        now, storage_origin = self._environment.clock.time(), self._environment.storage_origin
+        return paginate(
+            name,
+            request.query,
+            self._matching(request.query, kind, now),
+            lambda run: run.history_row(now, storage_origin, self.poll_url(run)),
+            query_problems(request.query, status=_STATUS),
+        )
+
+    def _matching(self, query: Mapping[str, str], kind: RunKind, now: float) -> Iterator[tuple[int, FakeRun]]:
+        for run in reversed(self.runs.values()):
+            if (
+                run.kind == kind
+                and query.get("workspace_id", run.workspace_id) == run.workspace_id
+                and query.get("project_id", run.project_id) == run.project_id
+                and ("technique_id" not in query or _runs_technique(run, query["technique_id"]))
+                and query.get("status", status := run.status_at(now)) == status
+            ):
+                yield run.number, run
+
+
+def _runs_technique(run: FakeRun, technique_id: str) -> bool:
+    work = run.work
+    return isinstance(work, FakeTechnique) and technique_id in {work.slug, work.technique_id}

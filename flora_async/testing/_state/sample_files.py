@@ -1,4 +1,4 @@
-"""Small files of every kind that FLORA makes: real images, and the beginnings of what takes more to be real."""
+"""Small sample files: complete PNG images, and the first bytes of formats that need more to be playable."""
 
 import hashlib
 import struct
@@ -16,28 +16,28 @@ CONTENT_TYPES: Final = {
 
 _SIDE = 64
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# The PNG specification's numbers for: a row stored as it is, 8 bits a channel, colour without alpha.
+# Constants of the PNG specification: an unfiltered row, 8 bits per channel, RGB without alpha.
 _UNFILTERED, _BITS, _RGB = 0, 8, 2
-# An MPEG-1 layer III frame of 128 kbit/s at 44.1 kHz has this header and 417 bytes in all.
+# An MPEG-1 layer III frame at 128 kbit/s and 44.1 kHz has this header and is 417 bytes long.
 _MP3_FRAME = b"\xff\xfb\x90\x00".ljust(417, b"\x00")
 
 
-def sample(suffix: str, seed: str) -> bytes:
-    """A file that only this seed has, with the magic bytes of its kind."""
+def sample_file(suffix: str, seed: str) -> bytes:
+    """Return a file that starts with the magic bytes of its format and differs for every seed."""
     if suffix == ".png":
         return png(seed)
-    mark = hashlib.sha256(seed.encode()).hexdigest().encode()
+    digest = hashlib.sha256(seed.encode()).hexdigest().encode()
     if suffix == ".mp4":
-        return _box(b"ftyp", b"isom\x00\x00\x02\x00isommp41") + _box(b"free", mark) + _box(b"mdat", mark)
+        return _box(b"ftyp", b"isom\x00\x00\x02\x00isommp41") + _box(b"free", digest) + _box(b"mdat", digest)
     if suffix == ".mp3":
-        return b"ID3\x04\x00\x00" + bytes((0, 0, 0, len(mark))) + mark + _MP3_FRAME * 4
+        return b"ID3\x04\x00\x00" + bytes((0, 0, 0, len(digest))) + digest + _MP3_FRAME * 4
     if suffix == ".pdf":
-        return b"%PDF-1.4\n%" + mark + b"\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
-    return mark
+        return b"%PDF-1.4\n%" + digest + b"\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+    return digest
 
 
 def png(seed: str) -> bytes:
-    """A PNG image, 64 by 64 pixels, of a colour gradient that only this seed has."""
+    """Return a PNG image of 64 by 64 pixels with a colour gradient that differs for every seed."""
     red, green, blue, slant = hashlib.sha256(seed.encode()).digest()[:4]
     rows = (
         bytes([_UNFILTERED]) + b"".join(_pixel(red, green, blue, x * 2 + y * (1 + slant % 3)) for x in range(_SIDE))

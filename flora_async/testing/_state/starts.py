@@ -1,4 +1,4 @@
-"""The operations that start runs, and so cost money."""
+"""The operations that start runs."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,9 +7,9 @@ from flora_async.testing._state.catalog import Catalog
 from flora_async.testing._state.environment import Handlers
 from flora_async.testing._state.models import KINDS, FakeAction
 from flora_async.testing._state.projects import Projects
-from flora_async.testing._state.run_store import RunStore
+from flora_async.testing._state.runs import RunStore
 from flora_async.testing._state.techniques import FakeTechnique
-from flora_async.testing._wire.answers import wrong_fields
+from flora_async.testing._wire.answers import invalid_fields
 from flora_async.testing._wire.requests import RecordedRequest
 from flora_async.testing._wire.validation import (
     HTTPS,
@@ -17,53 +17,53 @@ from flora_async.testing._wire.validation import (
     PROJECT,
     TEXT,
     WORKSPACE,
-    body_of,
     field_problems,
+    json_object,
     list_of,
     one_of,
     public_id,
     read_body,
 )
 
-_PLACED: Final = {"workspace_id": WORKSPACE, "project_id": PROJECT}
-_GENERATION: Final = {"type": one_of(KINDS), "prompt": TEXT, **_PLACED}
+_LOCATION: Final = {"workspace_id": WORKSPACE, "project_id": PROJECT}
+_GENERATION: Final = {"type": one_of(KINDS), "prompt": TEXT, **_LOCATION}
 _TECHNIQUE: Final = {"technique_id": public_id("tech"), "workspace_id": WORKSPACE, "inputs": MAPPING}
-_ACTION: Final = {"action_id": TEXT, "inputs": list_of(MAPPING), **_PLACED}
-_INPUT: Final = {"type": one_of(KINDS)}
-_INPUT_VALUES: Final = {"name": TEXT, "text": TEXT, "url": HTTPS}
+_ACTION: Final = {"action_id": TEXT, "inputs": list_of(MAPPING), **_LOCATION}
+_ACTION_INPUT: Final = {"type": one_of(KINDS)}
+_ACTION_INPUT_OPTIONAL: Final = {"name": TEXT, "text": TEXT, "url": HTTPS}
 
 
 class Starts:
     """Starts runs of techniques, models and actions.
 
     Args:
-        catalog: What can be run.
-        projects: Where it can be run.
-        book: Where runs are written down.
+        catalog: The techniques, models and actions.
+        projects: The projects that runs belong to.
+        runs: Stores the runs.
     """
 
-    def __init__(self, catalog: Catalog, projects: Projects, book: RunStore) -> None:
+    def __init__(self, catalog: Catalog, projects: Projects, runs: RunStore) -> None:
         self._catalog = catalog
         self._projects = projects
-        self._book = book
+        self._runs = runs
 
     @property
     def handlers(self) -> Handlers:
-        """The operations that start something without a canvas."""
+        """The operations that start a run outside a canvas."""
         return {
-            "techniques.runs.create": self._start_of_technique,
+            "techniques.runs.create": self._start_nested,
             "runs.start_technique": self._start_technique,
             "generations.create": self._start_generation,
             "runs.start_generation": self._start_generation,
             "actions.run": self._start_action,
         }
 
-    def _start_of_technique(self, request: RecordedRequest) -> dict[str, Any]:
-        technique = self._catalog.technique(request.route.names["technique_id"])
-        body = body_of(request)
+    def _start_nested(self, request: RecordedRequest) -> dict[str, Any]:
+        technique = self._catalog.technique(request.route.path_params["technique_id"])
+        body = json_object(request)
         if problems := _start_problems(body, technique):
-            raise wrong_fields(problems)
-        run = self._book.open(
+            raise invalid_fields(problems)
+        run = self._runs.create(
             request,
             "technique",
             work=technique,
@@ -73,17 +73,17 @@ class Starts:
             workspace_id=technique.workspace_id,
             project_id=technique.project_id,
         )
-        return self._book.payload(run)
+        return self._runs.payload(run)
 
     def _start_technique(self, request: RecordedRequest) -> dict[str, Any]:
         body = read_body(request, _TECHNIQUE)
         self._projects.check_workspace(body["workspace_id"])
         technique = self._catalog.technique(body["technique_id"])
-        types = {**technique.inputs, **technique.optional_inputs}
+        types = technique.input_types
         typed = [{"id": name, "type": types.get(name, ""), "value": value} for name, value in body["inputs"].items()]
         if problems := _start_problems({"mode": "async", "inputs": typed}, technique):
-            raise wrong_fields(problems)
-        run = self._book.open(
+            raise invalid_fields(problems)
+        run = self._runs.create(
             request,
             "technique",
             work=technique,
@@ -91,12 +91,12 @@ class Starts:
             workspace_id=body["workspace_id"],
             project_id=technique.project_id,
         )
-        return run.ticket(self._book.poll_url(run))
+        return run.ticket(self._runs.poll_url(run))
 
     def _start_generation(self, request: RecordedRequest) -> dict[str, Any]:
         body = read_body(request, _GENERATION, model=TEXT, params=MAPPING, callback_url=HTTPS)
-        project = self._projects.in_workspace(body["workspace_id"], body["project_id"])
-        run = self._book.open(
+        project = self._projects.find(body["workspace_id"], body["project_id"])
+        run = self._runs.create(
             request,
             "generation",
             work=self._catalog.model(body["type"], body.get("model")),
@@ -106,13 +106,13 @@ class Starts:
             workspace_id=project.workspace_id,
             project_id=project.project_id,
         )
-        return run.ticket(self._book.poll_url(run))
+        return run.ticket(self._runs.poll_url(run))
 
     def _start_action(self, request: RecordedRequest) -> dict[str, Any]:
         body = read_body(request, _ACTION, params=MAPPING)
-        project = self._projects.in_workspace(body["workspace_id"], body["project_id"])
+        project = self._projects.find(body["workspace_id"], body["project_id"])
         action = self._catalog.action(body["action_id"])
-        run = self._book.open(
+        run = self._runs.create(
             request,
             "action",
             work=action,
@@ -121,16 +121,16 @@ class Starts:
             workspace_id=project.workspace_id,
             project_id=project.project_id,
         )
-        return run.ticket(self._book.poll_url(run))
+        return run.ticket(self._runs.poll_url(run))
 
 
 def _action_inputs(inputs: list[dict[str, Any]], action: FakeAction) -> dict[str, str]:
-    """The values by name, or by place where they have none."""
+    """Return the values by name, or by position if they have no name."""
     values: dict[str, str] = {}
     problems: dict[str, str] = {}
     for number, item in enumerate(inputs):
         path = f"inputs[{number}]"
-        problems |= field_problems(item, _INPUT, _INPUT_VALUES, f"{path}.")
+        problems |= field_problems(item, _ACTION_INPUT, _ACTION_INPUT_OPTIONAL, f"{path}.")
         kind = item.get("type")
         field = "text" if kind == "text" else "url"
         if kind not in action.inputs.values():
@@ -139,20 +139,20 @@ def _action_inputs(inputs: list[dict[str, Any]], action: FakeAction) -> dict[str
             problems.setdefault(f"{path}.{field}", "Required")
         values[item.get("name", str(number))] = item.get(field, "")
     if problems:
-        raise wrong_fields(problems)
+        raise invalid_fields(problems)
     return values
 
 
-def _start_problems(payload: Mapping[str, Any], technique: FakeTechnique) -> dict[str, str]:
-    """What is wrong with the body of a technique's start, by field; empty when nothing is."""
+def _start_problems(body: Mapping[str, Any], technique: FakeTechnique) -> dict[str, str]:
+    """Return the problems in the body of a technique's start, by field."""
     problems = {}
-    if payload.get("mode") not in ("async", "stream"):
+    if body.get("mode") not in ("async", "stream"):
         problems["mode"] = "Expected async or stream"
-    if not HTTPS.fits(payload.get("callback_url", "https://")):
+    if not HTTPS.accepts(body.get("callback_url", "https://")):
         problems["callback_url"] = f"Expected {HTTPS.expected}"
-    if not TEXT.fits(payload.get("idempotency_key", "none")):
+    if not TEXT.accepts(body.get("idempotency_key", "none")):
         problems["idempotency_key"] = f"Expected {TEXT.expected}"
-    inputs = payload.get("inputs")
+    inputs = body.get("inputs")
     if isinstance(inputs, list) and inputs:
         return problems | _input_problems(inputs, technique)
     return problems | {"inputs": "Expected a list of at least one input"}
@@ -161,11 +161,11 @@ def _start_problems(payload: Mapping[str, Any], technique: FakeTechnique) -> dic
 def _input_problems(inputs: list[Any], technique: FakeTechnique) -> dict[str, str]:
     problems = {}
     missing = set(technique.inputs)
-    types = {**technique.inputs, **technique.optional_inputs}
+    types = technique.input_types
     given = set()
     for number, item in enumerate(inputs):
         match item:
-            case {"id": str(id_), "type": str(type_), "value": str(), **more} if not more:
+            case {"id": str(id_), "type": str(type_), "value": str(), **rest} if not rest:
                 missing.discard(id_)
                 if id_ not in types:
                     problems[id_] = "Unknown input"

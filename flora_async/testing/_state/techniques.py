@@ -1,25 +1,25 @@
-"""Techniques of the local FLORA: what they take, what they give, how long they run and how they end."""
+"""Techniques of the local FLORA."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
-from flora_async.testing._state.work import Work, frozen_mapping, timing
+from flora_async.testing._state.work import Work, frozen_mapping, split_duration
 
 _INPUT_TYPES = {"text", "imageUrl", "videoUrl"}
 
 
-def _known_types(_: object, attribute: "attrs.Attribute[Any]", value: Mapping[str, str]) -> None:
+def _validate_input_types(_: object, attribute: "attrs.Attribute[Any]", value: Mapping[str, str]) -> None:
     if unknown := set(value.values()) - _INPUT_TYPES:
         raise ValueError(f"{attribute.name} must be of types text, imageUrl or videoUrl, not {sorted(unknown)}")
 
 
-def _title(technique: "FakeTechnique") -> str:
+def _default_name(technique: "FakeTechnique") -> str:
     return technique.slug.replace("-", " ").capitalize()
 
 
-def _public_id(technique: "FakeTechnique") -> str:
+def _default_id(technique: "FakeTechnique") -> str:
     return f"tech_{technique.slug.replace('-', '_')}"
 
 
@@ -30,26 +30,26 @@ class FakeTechnique(Work):
     Its runs complete, unless it has an `error_code` or an `error_message`: then they fail with those.
 
     Args:
-        slug: The readable name in addresses.
+        slug: The readable name in URLs.
         technique_id: The public id, by default `tech_` and the slug.
-        name: The title, by default made from the slug.
+        name: The title, by default derived from the slug.
         inputs: Required inputs, id → type (`text`, `imageUrl`, `videoUrl`).
-        optional_inputs: Inputs that a start request may leave out, id → type.
-        outputs: Outputs, id → type. A `text` output says the technique's name and the values it was given;
-            for `imageUrl`, `videoUrl`, `audioUrl` and `documentUrl` the media host has a small file.
-        run_cost: USD charged for a run that completes.
-        pending: Seconds before a run begins; `math.inf` holds it until `FakeFlora.finish`.
-        running: Seconds from its beginning to its end, `math.inf` likewise; or a function that draws them for each run.
-        error_code: Why its runs fail, for machines.
-        error_message: Why its runs fail, for people.
-        estimated_seconds: How long FLORA says a run takes; `None` if it does not say.
-        workspace_id: The workspace its runs are listed under.
-        project_id: The project its runs are listed under.
+        optional_inputs: Optional inputs, id → type.
+        outputs: Outputs, id → type. A `text` output consists of the technique's name and the values of the inputs;
+            for `imageUrl`, `videoUrl`, `audioUrl` and `documentUrl` the storage host has a small file.
+        run_cost: USD charged for a completed run.
+        pending: Seconds until a run starts; `math.inf` keeps it pending until `FakeFlora.finish`.
+        running: Seconds from the start of a run to its end, `math.inf` likewise; or a function that is called once for
+            each run.
+        error_code: The error code of its runs, which then fail.
+        error_message: The error message of its runs, which then fail.
+        estimated_seconds: FLORA's estimate of the duration of a run; `None` for no estimate.
+        workspace_id: The workspace that its runs belong to.
+        project_id: The project that its runs belong to.
 
     Raises:
         TypeError: A time is not a number.
-        ValueError: The slug is empty, an input type is not one of FLORA's, or a time or the cost is negative
-            or NaN.
+        ValueError: The slug is empty, FLORA does not have an input type, or a time or the cost is negative or NaN.
 
     Example:
         >>> from flora_async.testing import FakeTechnique
@@ -58,13 +58,13 @@ class FakeTechnique(Work):
     """
 
     slug: str = attrs.field(validator=attrs.validators.min_len(1))
-    technique_id: str = attrs.field(default=attrs.Factory(_public_id, takes_self=True), kw_only=True)
-    name: str = attrs.field(default=attrs.Factory(_title, takes_self=True), kw_only=True)
+    technique_id: str = attrs.field(default=attrs.Factory(_default_id, takes_self=True), kw_only=True)
+    name: str = attrs.field(default=attrs.Factory(_default_name, takes_self=True), kw_only=True)
     inputs: Mapping[str, str] = attrs.field(
-        factory=lambda: {"prompt": "text"}, converter=frozen_mapping, validator=_known_types, kw_only=True
+        factory=lambda: {"prompt": "text"}, converter=frozen_mapping, validator=_validate_input_types, kw_only=True
     )
     optional_inputs: Mapping[str, str] = attrs.field(
-        factory=dict, converter=frozen_mapping, validator=_known_types, kw_only=True
+        factory=dict, converter=frozen_mapping, validator=_validate_input_types, kw_only=True
     )
     outputs: Mapping[str, str] = attrs.field(
         factory=lambda: {"output_1": "imageUrl"}, converter=frozen_mapping, kw_only=True
@@ -73,40 +73,44 @@ class FakeTechnique(Work):
     project_id: str = attrs.field(default="prj_local", kw_only=True)
 
     @property
-    def gives(self) -> Mapping[str, str]:
-        """The outputs of a run."""
+    def output_types(self) -> Mapping[str, str]:
+        """The outputs of a run, output id → type."""
         return self.outputs
 
+    @property
+    def input_types(self) -> Mapping[str, str]:
+        """All inputs, id → type."""
+        return {**self.inputs, **self.optional_inputs}
+
     def reference(self) -> dict[str, Any]:
-        """How the answer to a start names it."""
+        """Return the field that names it in answers about its runs."""
         return {"technique": {"technique_id": self.technique_id, "name": self.name}}
 
     def payload(self) -> dict[str, Any]:
-        """What FLORA answers about it."""
-        inputs = [(name, kind, False) for name, kind in self.inputs.items()]
-        inputs += [(name, kind, True) for name, kind in self.optional_inputs.items()]
+        """Return FLORA's description of it."""
         return {
             "technique_id": self.technique_id,
             "name": self.name,
             "run_cost": self.run_cost,
             "inputs": [
-                {"id": name, "name": name, "type": kind, "optional": left_out} for name, kind, left_out in inputs
+                {"id": name, "name": name, "type": type_, "optional": name in self.optional_inputs}
+                for name, type_ in self.input_types.items()
             ],
-            "outputs": [{"id": name, "name": name, "type": kind} for name, kind in self.outputs.items()],
+            "outputs": [{"id": name, "name": name, "type": type_} for name, type_ in self.outputs.items()],
         }
 
 
-def ready_techniques(run_seconds: float, workspace_id: str = "ws_local") -> tuple[FakeTechnique, ...]:
-    """The techniques of a new `FakeFlora`, whose runs take `run_seconds` in all."""
-    times = timing(run_seconds)
+def default_techniques(run_seconds: float, workspace_id: str = "ws_local") -> tuple[FakeTechnique, ...]:
+    """Return the techniques of a new `FakeFlora`, whose runs take `run_seconds` in all."""
+    durations = split_duration(run_seconds)
     techniques = (
-        FakeTechnique("cctv-cam", name="CCTV cam", inputs={"input_image": "imageUrl"}, **times),
-        FakeTechnique("caption", outputs={"output_1": "text"}, run_cost=0.01, **times),
+        FakeTechnique("cctv-cam", name="CCTV cam", inputs={"input_image": "imageUrl"}, **durations),
+        FakeTechnique("caption", outputs={"output_1": "text"}, run_cost=0.01, **durations),
         FakeTechnique(
             "always-fails",
             error_code="safety_blocked",
             error_message="The request was blocked by the safety system.",
-            **times,
+            **durations,
         ),
     )
     return tuple(attrs.evolve(technique, workspace_id=workspace_id) for technique in techniques)

@@ -1,4 +1,4 @@
-"""What a run of the local FLORA does, whatever started it: how long it takes, what it costs and how it ends."""
+"""What techniques, models and actions have in common: duration, cost and outcome of their runs."""
 
 import math
 from abc import ABC, abstractmethod
@@ -8,55 +8,55 @@ from typing import Any, TypedDict
 
 import attrs
 
-from flora_async.testing._checks import finite_seconds, seconds_or_never
+from flora_async.testing._checks import validate_finite_seconds, validate_seconds
 
 _PENDING_SHARE = 0.2
 
 
 def frozen_mapping(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A copy that nobody changes."""
+    """Return a read-only copy."""
     return MappingProxyType(dict(mapping))
 
 
-def _usd(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+def _validate_usd(_: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{attribute.name} must be an amount in USD of 0 or more, not {value}")
 
 
 @attrs.frozen
 class Work(ABC):
-    """What techniques, models and actions have in common."""
+    """Something that can be run."""
 
     name: str = attrs.field(kw_only=True)
-    run_cost: float = attrs.field(default=0.05, validator=_usd, kw_only=True)
-    pending: float = attrs.field(default=0.02, validator=seconds_or_never, kw_only=True)
+    run_cost: float = attrs.field(default=0.05, validator=_validate_usd, kw_only=True)
+    pending: float = attrs.field(default=0.02, validator=validate_seconds, kw_only=True)
     running: float | Callable[[], float] = attrs.field(
-        default=0.08, validator=attrs.validators.or_(attrs.validators.is_callable(), seconds_or_never), kw_only=True
+        default=0.08, validator=attrs.validators.or_(attrs.validators.is_callable(), validate_seconds), kw_only=True
     )
     error_code: str | None = attrs.field(default=None, kw_only=True)
     error_message: str | None = attrs.field(default=None, kw_only=True)
     estimated_seconds: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(finite_seconds), kw_only=True
+        default=None, validator=attrs.validators.optional(validate_finite_seconds), kw_only=True
     )
 
     @property
     @abstractmethod
-    def gives(self) -> Mapping[str, str]:
-        """The outputs of a run, id → type as in a run's answer."""
+    def output_types(self) -> Mapping[str, str]:
+        """The outputs of a run, output id → type."""
 
     @abstractmethod
     def reference(self) -> dict[str, Any]:
-        """How the answer to a start names it."""
+        """Return the field that names it in answers about its runs."""
 
 
-class Times(TypedDict):
-    """How long a run takes, in seconds."""
+class Durations(TypedDict):
+    """The phases of a run, in seconds."""
 
     pending: float
     running: float
 
 
-def timing(run_seconds: float) -> Times:
-    """The times of ready-made work whose runs take `run_seconds` in all."""
+def split_duration(run_seconds: float) -> Durations:
+    """Divide the duration of a run into its phases."""
     pending = run_seconds * _PENDING_SHARE
     return {"pending": pending, "running": run_seconds - pending}

@@ -1,1 +1,1 @@
-"""Requests and answers of the local FLORA: operations, validation, keys and idempotency."""
+"""HTTP as FLORA speaks it: operations, requests, validation, answers, key spelling and idempotency."""

@@ -1,4 +1,4 @@
-"""What the local FLORA answers, before anything goes wrong with it."""
+"""Answers of the local FLORA, as they are before a fault changes them."""
 
 import json
 from collections.abc import Mapping
@@ -22,32 +22,31 @@ _CODES = {
 
 
 def default_code(status: int) -> str:
-    """The error code that FLORA most often sends with a status."""
+    """Return the error code that FLORA most often sends with a status."""
     return _CODES.get(status, "unknown_error")
 
 
 @attrs.frozen
 class Answer:
-    """An answer ready to send: status, body and the headers that are not the connection's business."""
+    """A complete answer: status, body and every header that does not belong to the connection."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
-    def plus(self, **headers: str) -> "Answer":
-        """The same answer with more headers; `_` in a name stands for `-`."""
-        added = {name.replace("_", "-"): value for name, value in headers.items()}
-        return attrs.evolve(self, headers={**self.headers, **added})
+    def with_headers(self, headers: Mapping[str, str]) -> "Answer":
+        """Return a copy with these headers added."""
+        return attrs.evolve(self, headers={**self.headers, **headers})
 
 
-def json_answer(payload: Any, status: int = 200) -> Answer:  # noqa: ANN401  any JSON value
+def json_answer(payload: Any, status: int = 200) -> Answer:  # noqa: ANN401 - any JSON value
     """Answer with a JSON value."""
     return Answer(status, json.dumps(payload).encode())
 
 
 def error_answer(status: int, code: str, message: str, fields: Mapping[str, str] | None = None) -> Answer:
-    """Answer with FLORA's error envelope; `fields` says what is wrong with which field."""
+    """Answer with FLORA's error envelope; `fields` maps each invalid field to its problem."""
     error: dict[str, Any] = {"code": code, "message": message}
     if fields:
         error["fields"] = [{"field": field, "message": text} for field, text in fields.items()]
@@ -55,10 +54,10 @@ def error_answer(status: int, code: str, message: str, fields: Mapping[str, str]
 
 
 class RefusedError(Exception):
-    """An operation does not do what it was asked.
+    """An operation refuses a request.
 
     Args:
-        answer: What FLORA says instead.
+        answer: The error to answer with.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -70,16 +69,16 @@ NOT_FOUND = error_answer(404, "not_found", "Not found.")
 
 
 def not_found() -> RefusedError:
-    """There is no such thing, or the key may not see it."""
+    """Refuse with 404."""
     return RefusedError(NOT_FOUND)
 
 
-def wrong_fields(problems: Mapping[str, str]) -> RefusedError:
-    """The request is not what FLORA takes; `problems` by field."""
+def invalid_fields(problems: Mapping[str, str]) -> RefusedError:
+    """Refuse with 400; `problems` maps each invalid field to its problem."""
     field, text = next(iter(problems.items()))
     return RefusedError(error_answer(400, "input_validation_error", f"{field}: {text}", problems))
 
 
 def conflict(message: str) -> RefusedError:
-    """The thing is there, but in no state for this."""
+    """Refuse with 409: the object exists, but its state does not allow the operation."""
     return RefusedError(error_answer(409, "conflict", message))

@@ -1,4 +1,4 @@
-"""One request on its way to an answer, and the ways in which bytes can leave the server."""
+"""A request on its connection, and the ways to answer it."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -12,12 +12,12 @@ from flora_async.testing._wire.answers import Answer
 
 @attrs.frozen
 class Exchange:
-    """A request that has arrived, what carries it out, and the connection it came on.
+    """A request that has arrived, the function that carries it out, and its connection.
 
     Attributes:
         request: The request on its connection.
-        request_id: The `request-id` of whatever is answered.
-        act: Carries the request out, creates its run if it starts one, and gives the true answer.
+        request_id: The `request-id` header of the answer.
+        act: Carries the request out, which creates its run if it starts one, and returns the regular answer.
     """
 
     request: web.Request
@@ -25,17 +25,17 @@ class Exchange:
     act: Callable[[], Answer]
 
     def send(self, answer: Answer) -> web.StreamResponse:
-        """Send the whole answer."""
+        """Send a complete answer."""
         return web.Response(status=answer.status, body=answer.body, headers=self._headers(answer))
 
     async def stream(
         self, answer: Answer, pieces: Iterable[bytes], *, length: int | None, pause: float = 0.0
     ) -> web.StreamResponse:
-        """Send the head of the answer with these pieces as its body.
+        """Send the head of the answer and then these pieces as its body.
 
         Args:
-            answer: Gives status and headers.
-            pieces: The body, or the part of it that gets sent.
+            answer: Provides the status and the headers.
+            pieces: The body, or the part of it to send.
             length: The announced number of bytes; `None` for a chunked body.
             pause: Seconds of real time after each piece.
         """
@@ -50,16 +50,16 @@ class Exchange:
                 await response.write(piece)
                 await asyncio.sleep(pause)
         except ConnectionError:
-            pass  # the client has gone, which is its right
+            pass  # the client has closed the connection, as it is free to do
         return response
 
-    def cut(self) -> None:
-        """Close the connection once what has been written is out."""
+    def close(self) -> None:
+        """Close the connection after everything written so far has been sent."""
         if self.request.transport is not None:
             self.request.transport.close()
 
     def abort(self) -> web.StreamResponse:
-        """Drop the connection now, with whatever is still to be written."""
+        """Close the connection at once and discard what has not been sent yet."""
         if self.request.transport is not None:
             self.request.transport.abort()
         return web.Response()
@@ -70,17 +70,17 @@ class Exchange:
         return headers
 
 
-async def read_body(request: web.Request, most: int | None) -> bytes:
-    """The body of a request, or as much of it as has come when `most` bytes are there.
+async def read_request_body(request: web.Request, max_bytes: int | None) -> bytes:
+    """Read the body of a request, or stop once at least `max_bytes` have arrived.
 
     Raises:
-        ConnectionError: The client has gone before that.
+        ConnectionError: The client has closed the connection before that.
     """
-    if most is None:
+    if max_bytes is None:
         return await request.read()
     body = bytearray()
     async for piece in request.content.iter_any():
         body += piece
-        if len(body) >= most:
+        if len(body) >= max_bytes:
             break
     return bytes(body)

@@ -1,4 +1,4 @@
-"""Multipart forms, as the local FLORA and its storage host read them (RFC 7578)."""
+"""Multipart forms (RFC 7578)."""
 
 from collections.abc import Iterator
 from email.message import Message
@@ -9,7 +9,7 @@ from flora_async.testing._wire.requests import RecordedRequest
 
 
 class Part(NamedTuple):
-    """One field of a form; the file name and the type are those of a file, else empty."""
+    """One field of a form; `filename` and `content_type` are empty unless it is a file."""
 
     name: str
     filename: str
@@ -18,33 +18,33 @@ class Part(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The content of a field that is no file."""
+        """The content of a field that is not a file."""
         return self.content.decode(errors="replace")
 
 
 def boundary_of(request: RecordedRequest) -> bytes:
-    """What stands between the fields, empty if the request has no such thing."""
+    """Return the boundary between the fields, empty if the request does not declare one."""
     header = Message()
     header["Content-Type"] = request.headers.get("Content-Type", "")
     return (header.get_boundary() or "").encode()
 
 
 def read_form(request: RecordedRequest) -> list[Part]:
-    """The fields in the order in which they came.
+    """Return the fields of a form in the order in which they were sent.
 
     Raises:
-        RefusedError: The body is no whole form.
+        RefusedError: The body is not a complete form.
     """
     boundary = boundary_of(request)
     if not request.is_form or not boundary:
-        raise _no_form("The body is not a multipart form.")
+        raise _invalid_form("The body is not a multipart form.")
     first, *parts = (b"\r\n" + request.body).split(b"\r\n--" + boundary)
     if first or not parts or not parts.pop().startswith(b"--"):
-        raise _no_form("The form does not begin or end with its boundary.")
-    return list(_parts(parts))
+        raise _invalid_form("The form does not begin or end with its boundary.")
+    return list(_parse_parts(parts))
 
 
-def _parts(raw: list[bytes]) -> Iterator[Part]:
+def _parse_parts(raw: list[bytes]) -> Iterator[Part]:
     for part in raw:
         head, blank, content = part.partition(b"\r\n\r\n")
         headers = Message()
@@ -54,9 +54,9 @@ def _parts(raw: list[bytes]) -> Iterator[Part]:
                 headers[key] = value.strip()
         name = headers.get_param("name", header="Content-Disposition")
         if not blank or not isinstance(name, str):
-            raise _no_form("A part of the form has no name.")
+            raise _invalid_form("A part of the form has no name.")
         yield Part(name, headers.get_filename(""), headers.get("Content-Type", ""), content)
 
 
-def _no_form(message: str) -> RefusedError:
+def _invalid_form(message: str) -> RefusedError:
     return RefusedError(error_answer(400, "input_validation_error", message, {"file": message}))

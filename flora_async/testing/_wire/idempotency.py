@@ -1,4 +1,4 @@
-"""How FLORA remembers idempotency keys: one way by its developer site, another by its API reference."""
+"""Idempotency keys, in the versions that FLORA's developer site and its API reference describe."""
 
 import hashlib
 import json
@@ -13,50 +13,50 @@ Idempotency: TypeAlias = Literal["replay", "conflict"]
 _LIFETIMES = {"replay": 24 * 3600.0, "conflict": 2 * 3600.0}
 
 
-class _Acted(NamedTuple):
-    """What was carried out under a key; the time is Unix seconds."""
+class _Used(NamedTuple):
+    """The request that used a key; the time is Unix seconds."""
 
     time: float
     fingerprint: str
     answer: Answer
 
 
-def key_of(request: RecordedRequest) -> str | None:
-    """The key of a request: the body's, else the header's."""
+def idempotency_key(request: RecordedRequest) -> str | None:
+    """Return the key of a request: that of its body, else that of its header."""
     in_body = request.json.get("idempotency_key") if isinstance(request.json, dict) else None
     return in_body if isinstance(in_body, str) else request.headers.get("Idempotency-Key")
 
 
-class KeyMemory:
-    """The keys of the whole server.
+class IdempotencyKeys:
+    """The keys that the server remembers.
 
-    A key is looked up when a request arrives and kept when it has acted, so two requests in flight at once
-    with one key both act. That is FLORA's documented flaw, not this class's.
+    A key is looked up when a request arrives and remembered once the request has been carried out, so two requests
+    with one key that are in flight at the same time are both carried out, as FLORA documents.
     """
 
     def __init__(self, idempotency: Idempotency) -> None:
         self._idempotency = idempotency
-        self._acted: dict[str, _Acted] = {}
+        self._used: dict[str, _Used] = {}
 
     def find(self, request: RecordedRequest, now: float) -> Answer | None:
-        """The answer that its key alone decides, or `None` if it has to act."""
-        acted = self._acted.get(key_of(request) or "")
-        if acted is None or now - acted.time >= _LIFETIMES[self._idempotency]:
+        """Return the answer to a request whose key is known, or `None` if the request is to be carried out."""
+        used = self._used.get(idempotency_key(request) or "")
+        if used is None or now - used.time >= _LIFETIMES[self._idempotency]:
             return None
         if self._idempotency == "conflict":
             return error_answer(409, "idempotency_duplicate", "Duplicate idempotency key.")
-        if acted.fingerprint != _fingerprint(request):
+        if used.fingerprint != _fingerprint(request):
             return error_answer(422, "idempotency_conflict", "Idempotency key was used with another body.")
-        return acted.answer.plus(idempotent_replayed="true")
+        return used.answer.with_headers({"idempotent-replayed": "true"})
 
-    def keep(self, request: RecordedRequest, answer: Answer, now: float) -> None:
-        """Remember what a request did, if it has a key."""
-        if key := key_of(request):
-            self._acted[key] = _Acted(now, _fingerprint(request), answer)
+    def remember(self, request: RecordedRequest, answer: Answer, now: float) -> None:
+        """Remember the answer to a request that has been carried out, if the request has a key."""
+        if key := idempotency_key(request):
+            self._used[key] = _Used(now, _fingerprint(request), answer)
 
 
 def _fingerprint(request: RecordedRequest) -> str:
     body = request.json
-    if request.is_form:  # whose boundary is another at each attempt
+    if request.is_form:  # every attempt has another boundary
         body = hashlib.sha256(request.body.replace(boundary_of(request), b"")).hexdigest()
     return json.dumps([request.method, request.path, body], sort_keys=True)

@@ -1,4 +1,4 @@
-"""The operations of FLORA's API, and which of them a request asks for."""
+"""FLORA's operations, and how requests are matched to them."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -12,15 +12,15 @@ _CREATED = 201
 
 
 class Operation(NamedTuple):
-    """One operation: how it is asked for, and the status of an answer that is no error."""
+    """One operation: its method, its path template and the status of a successful answer."""
 
     method: str
     path: str
     status: int = 200
 
     @property
-    def changes(self) -> bool:
-        """Whether it changes anything, so that FLORA remembers its idempotency key."""
+    def mutates(self) -> bool:
+        """Whether it can change anything, so that its idempotency key is remembered."""
         return self.method != "GET"
 
 
@@ -72,8 +72,8 @@ OPERATIONS: Final = {
     "feedback.record": Operation("POST", "/feedback", _CREATED),
 }
 
-# What most tests are about, under the words of their authors.
-_SHORT: Final = {
+# Short names for the operations that most tests are about.
+_ALIASES: Final = {
     "techniques.runs.create": "start",
     "techniques.runs.retrieve": "poll",
     "generations.retrieve": "poll",
@@ -81,27 +81,28 @@ _SHORT: Final = {
     "techniques.retrieve": "technique",
 }
 
-TARGETS: Final = (*sorted({*_SHORT.values(), "media", "upload", "asset", "other"}), "any", *OPERATIONS)
+TARGETS: Final = (*sorted({*_ALIASES.values(), "media", "upload", "asset", "other"}), "any", *OPERATIONS)
+"""Everything that a fault can be injected on."""
 
 
 class Route(NamedTuple):
-    """Where a request leads.
+    """The operation that a request was matched to.
 
     Attributes:
-        operation: What the request is recorded as.
-        name: The operation in the table, empty for what is not in it.
-        names: The names in the path, percent-decoded, by parameter.
-        targets: The targets of faults that mean it, `any` aside.
+        operation: The name under which the request is recorded.
+        name: The name in the table of operations, empty for a request that is not in it.
+        path_params: The percent-decoded parameters in the path.
+        targets: The fault targets that include this request, apart from `any`.
     """
 
     operation: str
     name: str
-    names: Mapping[str, str]
+    path_params: Mapping[str, str]
     targets: frozenset[str]
 
 
-class _Row(NamedTuple):
-    """An operation as the router looks for it: a segment is a parameter's name or `None`, and what it has to be."""
+class _Pattern(NamedTuple):
+    """An operation as the router matches it; a segment is (parameter, "") or (None, literal)."""
 
     name: str
     segments: tuple[tuple[str | None, str], ...]
@@ -109,55 +110,57 @@ class _Row(NamedTuple):
     targets: frozenset[str]
 
 
-def _row(name: str, operation: Operation) -> _Row:
-    segments = operation.path.split("/")[1:]
-    short = _SHORT.get(name)
-    targets = {name, short or "other"} | ({"asset"} if "assets" in name.split(".") else set())
-    pattern = tuple((part[1:-1], "") if part.startswith("{") else (None, part) for part in segments)
-    return _Row(name, pattern, short or name, frozenset(targets))
+def _pattern(name: str, operation: Operation) -> _Pattern:
+    alias = _ALIASES.get(name)
+    targets = {name, alias or "other"} | ({"asset"} if "assets" in name.split(".") else set())
+    segments = tuple(
+        (part[1:-1], "") if part.startswith("{") else (None, part) for part in operation.path.split("/")[1:]
+    )
+    return _Pattern(name, segments, alias or name, frozenset(targets))
 
 
-def _table() -> dict[tuple[str, str, int], list[_Row]]:
-    table: dict[tuple[str, str, int], list[_Row]] = {}
+def _index_patterns() -> dict[tuple[str, str, int], list[_Pattern]]:
+    """Index the operations by method, first segment and number of segments."""
+    index: dict[tuple[str, str, int], list[_Pattern]] = {}
     for name, operation in OPERATIONS.items():
-        row = _row(name, operation)
-        table.setdefault((operation.method, row.segments[0][1], len(row.segments)), []).append(row)
-    return table
+        pattern = _pattern(name, operation)
+        index.setdefault((operation.method, pattern.segments[0][1], len(pattern.segments)), []).append(pattern)
+    return index
 
 
-_ROWS: Final = _table()
-_NOWHERE: Final = Route("other", "", {}, frozenset({"other"}))
+_PATTERNS: Final = _index_patterns()
+_UNMATCHED: Final = Route("other", "", {}, frozenset({"other"}))
 _MEDIA: Final = frozenset({"media"})
 _UPLOAD: Final = frozenset({"upload"})
 
 
-def route_to(origin: Origin, method: str, path: str) -> Route:
-    """Read a path as it came over the wire: it is split before it is decoded, so `%2F` is part of a name."""
-    return _route_api(method, path) if origin == "flora" else _route_storage(method, path)
+def match_route(origin: Origin, method: str, path: str) -> Route:
+    """Match a path as it was sent. It is split before it is decoded, so `%2F` belongs to a parameter."""
+    return _match_api(method, path) if origin == "flora" else _match_storage(method, path)
 
 
-def _route_api(method: str, path: str) -> Route:
+def _match_api(method: str, path: str) -> Route:
     if not path.startswith(f"{API}/"):
-        return _NOWHERE
+        return _UNMATCHED
     parts = path[len(API) + 1 :].split("/")
     if "%" in path:
         parts = [unquote(part) for part in parts]
-    for row in _ROWS.get((method, parts[0], len(parts)), ()):
-        names = {}
-        for (parameter, literal), part in zip(row.segments, parts, strict=True):
+    for pattern in _PATTERNS.get((method, parts[0], len(parts)), ()):
+        params = {}
+        for (parameter, literal), part in zip(pattern.segments, parts, strict=True):
             if parameter is not None:
-                names[parameter] = part
+                params[parameter] = part
             elif literal != part:
                 break
         else:
-            return Route(row.operation, row.name, names, row.targets)
-    return _NOWHERE
+            return Route(pattern.operation, pattern.name, params, pattern.targets)
+    return _UNMATCHED
 
 
-def _route_storage(method: str, path: str) -> Route:
-    place, _, rest = path.removeprefix("/").partition("/")
-    if rest and (method, place) == ("GET", "media"):
+def _match_storage(method: str, path: str) -> Route:
+    directory, _, rest = path.removeprefix("/").partition("/")
+    if rest and (method, directory) == ("GET", "media"):
         return Route("media", "", {"name": unquote(rest)}, _MEDIA)
-    if rest and (method, place) == ("POST", "upload"):
+    if rest and (method, directory) == ("POST", "upload"):
         return Route("upload", "", {"reservation": unquote(rest)}, _UPLOAD)
-    return _NOWHERE
+    return _UNMATCHED

@@ -1,4 +1,4 @@
-"""What arrived at the local FLORA, and which operation it asks for."""
+"""Requests that the local FLORA has received."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from multidict import CIMultiDictProxy, MultiMapping
 from flora_async.testing._wire.operations import Origin, Route
 
 
-def _parsed(request: "RecordedRequest") -> Any:  # noqa: ANN401  any JSON value
+def _parse_json(request: "RecordedRequest") -> Any:  # noqa: ANN401 - any JSON value
     if request.is_form:
         return None
     try:
@@ -26,12 +26,12 @@ class RecordedRequest:
         method: The HTTP method.
         target: The request target as it was sent: path and query, percent-encoded.
         query: The decoded query parameters.
-        headers: The headers, looked up in any case.
+        headers: The headers; lookups ignore case.
         body: The body, `b""` if there was none.
-        request_id: The `request-id` of the answer.
-        origin: Where it arrived: `flora`, or `media` for the storage host.
-        route: The operation and the names in the path.
-        json: The body parsed, `None` if it is not JSON.
+        request_id: The `request-id` header of the answer.
+        origin: The server that received it: `flora`, or `media` for the storage host.
+        route: The operation and the parameters in the path.
+        json: The parsed body, `None` if it is not JSON.
     """
 
     method: str
@@ -42,7 +42,7 @@ class RecordedRequest:
     request_id: str
     origin: Origin
     route: Route = attrs.field(repr=False)
-    json: Any = attrs.field(init=False, repr=False, default=attrs.Factory(_parsed, takes_self=True))
+    json: Any = attrs.field(init=False, repr=False, default=attrs.Factory(_parse_json, takes_self=True))
 
     @property
     def path(self) -> str:
@@ -56,9 +56,10 @@ class RecordedRequest:
 
     @property
     def operation(self) -> str:
-        """Which operation it asks for.
+        """The operation that was requested.
 
-        `start`, `poll`, `history` and `technique` are what technique runs need, `media` and `upload` what the
-        storage host does; all else has its name in FLORA's SDKs, such as `assets.create`, or is `other`.
+        `start`, `poll`, `history` and `technique` are the operations on technique runs, `media` and `upload` those
+        of the storage host; any other operation has its name in FLORA's SDKs, such as `assets.create`. A request
+        that matches no operation is `other`.
         """
         return self.route.operation

@@ -1,158 +1,160 @@
-"""What FLORA refuses in a request, as the `fields` of its error envelope."""
+"""Validation of request bodies and queries, reported in the `fields` of FLORA's error envelope."""
 
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
-from flora_async.testing._wire.answers import RefusedError, error_answer, wrong_fields
+from flora_async.testing._wire.answers import RefusedError, error_answer, invalid_fields
 from flora_async.testing._wire.requests import RecordedRequest
 
-_LIMIT = 20
-_HIGHEST_LIMIT = 100
+_DEFAULT_LIMIT = 20
+_MAX_LIMIT = 100
 
 ItemT = TypeVar("ItemT")
 
 
-class Kind(NamedTuple):
-    """What a field may hold, and how FLORA puts it."""
+class FieldType(NamedTuple):
+    """The values that a field may have, and how the error message describes them."""
 
     expected: str
-    fits: Callable[[Any], bool]
+    accepts: Callable[[Any], bool]
 
 
-def one_of(choices: Iterable[str]) -> Kind:
-    """One of these words."""
+def one_of(choices: Iterable[str]) -> FieldType:
+    """Accept one of these strings."""
     known = tuple(choices)
-    return Kind(f"one of {', '.join(known)}", lambda value: isinstance(value, str) and value in known)
+    return FieldType(f"one of {', '.join(known)}", lambda value: isinstance(value, str) and value in known)
 
 
-def public_id(prefix: str) -> Kind:
-    """A public id, such as `ws_1`."""
-    return Kind(
+def public_id(prefix: str) -> FieldType:
+    """Accept a public id, such as `ws_1`."""
+    return FieldType(
         f"an id that starts with {prefix}_",
         lambda value: isinstance(value, str) and value.startswith(f"{prefix}_"),
     )
 
 
-def list_of(kind: Kind, *, most: int | None = None) -> Kind:
-    """A list of one to `most` of a kind."""
-    bounds = "at least 1" if most is None else f"1 to {most}"
-    return Kind(
-        f"a list of {bounds}, each {kind.expected}",
+def list_of(item: FieldType, *, max_length: int | None = None) -> FieldType:
+    """Accept a list of at least one item."""
+    bounds = "at least 1" if max_length is None else f"1 to {max_length}"
+    return FieldType(
+        f"a list of {bounds}, each {item.expected}",
         lambda value: (
-            isinstance(value, list) and 1 <= len(value) <= (most or len(value)) and all(map(kind.fits, value))
+            isinstance(value, list) and 1 <= len(value) <= (max_length or len(value)) and all(map(item.accepts, value))
         ),
     )
 
 
-def or_null(kind: Kind) -> Kind:
-    """The kind, or null."""
-    return Kind(f"{kind.expected}, or null", lambda value: value is None or kind.fits(value))
+def nullable(field: FieldType) -> FieldType:
+    """Accept null as well."""
+    return FieldType(f"{field.expected}, or null", lambda value: value is None or field.accepts(value))
 
 
-TEXT: Final = Kind("a string that is not empty", lambda value: isinstance(value, str) and value != "")
-HTTPS: Final = Kind("an HTTPS URL", lambda value: isinstance(value, str) and value.startswith("https://"))
-MAPPING: Final = Kind("an object", lambda value: isinstance(value, dict))
-NUMBER: Final = Kind("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool))
+TEXT: Final = FieldType("a string that is not empty", lambda value: isinstance(value, str) and value != "")
+HTTPS: Final = FieldType("an HTTPS URL", lambda value: isinstance(value, str) and value.startswith("https://"))
+MAPPING: Final = FieldType("an object", lambda value: isinstance(value, dict))
+NUMBER: Final = FieldType("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool))
 WORKSPACE: Final = public_id("ws")
 PROJECT: Final = public_id("prj")
 
 
-def body_of(request: RecordedRequest) -> dict[str, Any]:
-    """The JSON object that is the body.
+def json_object(request: RecordedRequest) -> dict[str, Any]:
+    """Return the body of a request.
 
     Raises:
-        RefusedError: It is none.
+        RefusedError: The body is not a JSON object.
     """
     if not isinstance(request.json, dict):
         raise RefusedError(error_answer(400, "invalid_json", "The body is not a JSON object."))
     return request.json
 
 
-def read_body(request: RecordedRequest, required: Mapping[str, Kind] | None = None, **optional: Kind) -> dict[str, Any]:
-    """The body of a request, with these fields and no others; a key for idempotency may always be there.
+def read_body(
+    request: RecordedRequest, required: Mapping[str, FieldType] | None = None, **optional: FieldType
+) -> dict[str, Any]:
+    """Return the body of a request, which has only these fields and perhaps an idempotency key.
 
     Raises:
-        RefusedError: It is no JSON object, or its fields are others.
+        RefusedError: The body is not a JSON object, or its fields are invalid.
     """
-    body = body_of(request)
+    body = json_object(request)
     if problems := field_problems(body, required or {}, {**optional, "idempotency_key": TEXT}):
-        raise wrong_fields(problems)
+        raise invalid_fields(problems)
     return body
 
 
-def read_optional_body(request: RecordedRequest, **optional: Kind) -> dict[str, Any]:
-    """The body of a request that may come without one."""
+def read_optional_body(request: RecordedRequest, **optional: FieldType) -> dict[str, Any]:
+    """Return the body of a request that may have none."""
     return read_body(request, None, **optional) if request.body else {}
 
 
 def field_problems(
-    body: Mapping[str, Any], required: Mapping[str, Kind], optional: Mapping[str, Kind], path: str = ""
+    body: Mapping[str, Any], required: Mapping[str, FieldType], optional: Mapping[str, FieldType], path: str = ""
 ) -> dict[str, str]:
-    """What is wrong with the fields of an object that stands at `path`."""
+    """Return the problems of an object's fields, each under its path."""
     problems = {f"{path}{name}": "Required" for name in required if name not in body}
     for name, value in body.items():
-        kind = required.get(name) or optional.get(name)
-        if kind is None:
+        field = required.get(name) or optional.get(name)
+        if field is None:
             problems[f"{path}{name}"] = "Unknown field"
-        elif not kind.fits(value):
-            problems[f"{path}{name}"] = f"Expected {kind.expected}"
+        elif not field.accepts(value):
+            problems[f"{path}{name}"] = f"Expected {field.expected}"
     return problems
 
 
-def query_problems(query: Mapping[str, str], **kinds: Kind) -> dict[str, str]:
-    """What is wrong with the parameters of a query that are there."""
+def query_problems(query: Mapping[str, str], **fields: FieldType) -> dict[str, str]:
+    """Return the problems of those query parameters that are present."""
     return {
-        name: f"Expected {kind.expected}"
-        for name, kind in kinds.items()
-        if name in query and not kind.fits(query[name])
+        name: f"Expected {field.expected}"
+        for name, field in fields.items()
+        if name in query and not field.accepts(query[name])
     }
 
 
-def page_of(
+def paginate(
     name: str,
     query: Mapping[str, str],
     rows: Iterable[tuple[int, ItemT]],
-    show: Callable[[ItemT], dict[str, Any]],
+    render: Callable[[ItemT], dict[str, Any]],
     problems: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The page of a list that a query asks for.
+    """Return the page of a list that a query asks for.
 
     Args:
-        name: The key of the items.
-        query: Says with `limit` and `cursor` which page.
-        rows: What matches the query, each with its number, falling.
-        show: What FLORA says about one.
-        problems: What else is wrong with the query.
+        name: The key of the items in the answer.
+        query: The query, whose `limit` and `cursor` select the page.
+        rows: The matching items, each with its number, highest number first.
+        render: Turns an item into its payload.
+        problems: Problems of other query parameters.
 
     Raises:
-        RefusedError: Something is wrong with the query.
+        RefusedError: A query parameter is invalid.
     """
-    limit, seen, wrong = _read_page(query)
-    if wrong := {**wrong, **problems}:
-        raise wrong_fields(wrong)
+    limit, last_seen, invalid = _read_page_query(query)
+    if invalid := {**invalid, **problems}:
+        raise invalid_fields(invalid)
     matching = list(rows)
-    rest = matching if seen is None else [row for row in matching if row[0] < seen]
+    rest = matching if last_seen is None else [row for row in matching if row[0] < last_seen]
     page = rest[:limit]
     next_cursor = base64.b64encode(str(page[-1][0]).encode()).decode() if len(rest) > limit else None
     return {
-        name: [show(item) for _, item in page],
+        name: [render(item) for _, item in page],
         "meta": {"next_cursor": next_cursor, "total_estimate": len(matching)},
     }
 
 
-def _read_page(query: Mapping[str, str]) -> tuple[int, int | None, dict[str, str]]:
-    """The limit, the number of the last item seen, and what is wrong with them."""
+def _read_page_query(query: Mapping[str, str]) -> tuple[int, int | None, dict[str, str]]:
+    """Return the limit, the number of the last item seen, and the problems of both parameters."""
     problems = {}
-    limit, seen = _LIMIT, None
+    limit, last_seen = _DEFAULT_LIMIT, None
     if (text := query.get("limit")) is not None:
         limit = int(text) if text.isascii() and text.isdigit() else 0
-        if not 1 <= limit <= _HIGHEST_LIMIT:
-            problems["limit"] = f"Expected a number from 1 to {_HIGHEST_LIMIT}"
+        if not 1 <= limit <= _MAX_LIMIT:
+            problems["limit"] = f"Expected a number from 1 to {_MAX_LIMIT}"
     if (text := query.get("cursor")) is not None:
         try:
-            seen = int(base64.b64decode(text, validate=True))
+            last_seen = int(base64.b64decode(text, validate=True))
         except (binascii.Error, ValueError):
             problems["cursor"] = "Not a cursor of this server"
-    return limit, seen, problems
+    return limit, last_seen, problems
