@@ -77,8 +77,6 @@ class FakeFlora:
         ('http', 0)
     """
 
-    requests: list[RecordedRequest]
-
     def __init__(  # noqa: PLR0913 - each is one independent property of the server
         self,
         *,
@@ -106,7 +104,7 @@ class FakeFlora:
         workspace_ids = check_workspaces(workspaces)
         self.api_key = api_key
         self.webhook_secret = webhook_secret
-        self.requests = []
+        self.requests: list[RecordedRequest] = []
         self._faults = FaultQueue()
         self._api = Api(
             api_key=api_key,
