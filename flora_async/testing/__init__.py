@@ -1,7 +1,8 @@
 """A local FLORA for tests and demos: a real server on loopback, and a clock whose sleeps return at once."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from flora_async._lazy import lazy_names
 
 if TYPE_CHECKING:
     from flora_async.testing._faults.connections import Cut, Drop, Oversize, Slow, Truncate
@@ -24,30 +25,23 @@ if TYPE_CHECKING:
     from flora_async.testing._wire.requests import RecordedRequest
     from flora_async.testing.clock import VirtualClock
 else:
-    _MODULES = {
-        **dict.fromkeys(("Cut", "Drop", "Oversize", "Slow", "Truncate"), "_faults.connections"),
-        **dict.fromkeys(("ForeignPollUrl", "Garbage", "Headers"), "_faults.responses"),
-        **dict.fromkeys(("Redirect", "Replace", "RetryAfter", "Status"), "_faults.responses"),
-        "FakeAction": "_state.models",
-        "FakeAsset": "_state.asset",
-        "FakeDelivery": "_server.deliveries",
-        "FakeFlora": "_server.server",
-        "FakeModel": "_state.models",
-        "FakeRun": "_state.runs",
-        "FakeTechnique": "_state.techniques",
-        "Fault": "_faults.queue",
-        "RecordedRequest": "_wire.requests",
-        "VirtualClock": "clock",
-    }
-
-    def __getattr__(name: str) -> object:
-        # The server needs aiohttp.web, which costs a noticeable part of a second to import.
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = value
-        return value
-
+    # The server needs aiohttp.web, which takes a noticeable part of a second to import.
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "_faults.connections": "Cut Drop Oversize Slow Truncate",
+            "_faults.queue": "Fault",
+            "_faults.responses": "ForeignPollUrl Garbage Headers Redirect Replace RetryAfter Status",
+            "_server.deliveries": "FakeDelivery",
+            "_server.server": "FakeFlora",
+            "_state.asset": "FakeAsset",
+            "_state.models": "FakeAction FakeModel",
+            "_state.runs": "FakeRun",
+            "_state.techniques": "FakeTechnique",
+            "_wire.requests": "RecordedRequest",
+            "clock": "VirtualClock",
+        },
+    )
 
 __all__ = [
     "Cut",

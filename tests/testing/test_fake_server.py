@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 import runpy
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -121,6 +123,19 @@ def test_every_public_name_exists_and_no_other() -> None:
     assert all(getattr(testing, name).__name__ == name for name in testing.__all__)
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
         _ = testing.missing  # type: ignore[attr-defined]  # the name does not exist on purpose
+
+
+def test_of_the_client_the_package_imports_only_its_table_of_routes() -> None:
+    package = Path(testing.__file__).parent
+    imports = {
+        name for path in package.rglob("*.py") for name in re.findall(r"from (flora_async\S*)", path.read_text())
+    }
+    assert {name for name in imports if not name.startswith("flora_async.testing")} == {
+        "flora_async._clock",
+        "flora_async._http.routes",
+        "flora_async._lazy",
+        "flora_async.webhooks",
+    }
 
 
 def test_loading_the_plugin_does_not_load_the_server() -> None:

@@ -4,11 +4,18 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+from flora_async._http.routes import ROUTES
+
 API: Final = "/api/v1"
 
 Origin: TypeAlias = Literal["flora", "media"]
 
-_CREATED = 201
+_CREATED: Final = {
+    *("actions.run", "assets.create", "feedback.record", "generations.create", "projects.actions.create"),
+    *("projects.actions.run", "projects.assets.attach", "projects.create", "runs.start_generation"),
+    *("runs.start_technique", "techniques.runs.create", "workspaces.folders.create_project"),
+    *("workspaces.library.folders.add_item", "workspaces.library.folders.create", "workspaces.projects.create"),
+}
 
 
 class Operation(NamedTuple):
@@ -16,7 +23,7 @@ class Operation(NamedTuple):
 
     method: str
     path: str
-    status: int = 200
+    status: int
 
     @property
     def mutates(self) -> bool:
@@ -24,52 +31,8 @@ class Operation(NamedTuple):
         return self.method != "GET"
 
 
-_PROJECT = "/workspaces/{workspace_id}/projects/{project_id}"
-_LIBRARY = "/workspaces/{workspace_id}/library/folders"
-
 OPERATIONS: Final = {
-    "techniques.retrieve": Operation("GET", "/techniques/{technique_id}"),
-    "techniques.list": Operation("GET", "/techniques"),
-    "techniques.runs.create": Operation("POST", "/techniques/{technique_id}/runs", _CREATED),
-    "techniques.runs.list": Operation("GET", "/technique-runs"),
-    "techniques.runs.retrieve": Operation("GET", "/techniques/{technique_id}/runs/{run_id}"),
-    "assets.create": Operation("POST", "/assets", _CREATED),
-    "assets.complete": Operation("POST", "/assets/{asset_id}/complete"),
-    "assets.retry": Operation("POST", "/assets/{asset_id}/retry"),
-    "assets.list": Operation("GET", "/assets"),
-    "assets.retrieve": Operation("GET", "/assets/{asset_id}"),
-    "workspaces.list": Operation("GET", "/workspaces"),
-    "workspaces.projects.create": Operation("POST", "/workspaces/{workspace_id}/projects", _CREATED),
-    "workspaces.projects.graph": Operation("GET", f"{_PROJECT}/graph"),
-    "workspaces.projects.run_nodes": Operation("POST", f"{_PROJECT}/nodes/run"),
-    "workspaces.projects.canvas.apply_changeset": Operation("POST", f"{_PROJECT}/canvas/changeset"),
-    "workspaces.projects.canvas.retrieve_definition": Operation("GET", f"{_PROJECT}/canvas/definition"),
-    "workspaces.projects.canvas.replace_definition": Operation("PUT", f"{_PROJECT}/canvas/definition"),
-    "workspaces.folders.create_project": Operation(
-        "POST", "/workspaces/{workspace_id}/folders/{folder_id}/projects", _CREATED
-    ),
-    "workspaces.library.folders.create": Operation("POST", _LIBRARY, _CREATED),
-    "workspaces.library.folders.delete": Operation("DELETE", f"{_LIBRARY}/{{folder_id}}"),
-    "workspaces.library.folders.add_item": Operation("POST", f"{_LIBRARY}/{{folder_id}}/items", _CREATED),
-    "projects.create": Operation("POST", "/projects", _CREATED),
-    "projects.retrieve": Operation("GET", "/projects/{project_id}"),
-    "projects.list": Operation("GET", "/projects"),
-    "projects.list_nodes": Operation("GET", "/projects/{project_id}/nodes"),
-    "projects.assets.attach": Operation("POST", "/projects/{project_id}/assets/{asset_id}/attach", _CREATED),
-    "projects.canvas.retrieve": Operation("GET", "/projects/{project_id}/canvas"),
-    "projects.canvas.update": Operation("PATCH", "/projects/{project_id}/canvas"),
-    "projects.actions.create": Operation("POST", "/projects/{project_id}/actions", _CREATED),
-    "projects.actions.run": Operation("POST", "/projects/{project_id}/actions/{node_id}/run", _CREATED),
-    "actions.list": Operation("GET", "/actions"),
-    "actions.retrieve": Operation("GET", "/actions/{action_id}"),
-    "actions.run": Operation("POST", "/runs/action", _CREATED),
-    "models.list": Operation("GET", "/models"),
-    "generations.create": Operation("POST", "/generate", _CREATED),
-    "generations.retrieve": Operation("GET", "/runs/{run_id}"),
-    "generations.list": Operation("GET", "/generations"),
-    "runs.start_generation": Operation("POST", "/runs/generation", _CREATED),
-    "runs.start_technique": Operation("POST", "/runs/technique", _CREATED),
-    "feedback.record": Operation("POST", "/feedback", _CREATED),
+    name: Operation(route.method, route.template, 201 if name in _CREATED else 200) for name, route in ROUTES.items()
 }
 
 # Short names for the operations that most tests are about.
