@@ -20,6 +20,9 @@ _NOT_IN_ENCODED: Final = re.compile(r"[^!-~]")
 _PLAIN_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
 _VIDEO_ENDINGS: Final = (".mp4", ".webm", ".mov", ".m4v", ".qt", ".mkv", ".avi", ".ogv")
 
+START_PARAMETER: Final = "flora_start"
+"""The query parameter of a callback URL that names the start, so that a delivery tells which start its run is of."""
+
 ParameterValue = str | int | float | bool | None
 
 

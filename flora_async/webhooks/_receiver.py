@@ -1,21 +1,20 @@
-"""`WebhookReceiver`: each webhook once, and whoever waits for its run woken.
-
-It has no task of its own: all it does, it does while a delivery is answered.
-"""
+"""Receive webhooks: verify each delivery, pass each event on once, and wake the waits for its run or its start."""
 
 import asyncio
 import inspect
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from flora_async._cache import RecentItems
+from flora_async._checks import check_number
 from flora_async._clock import SYSTEM_CLOCK, Clock
 from flora_async.errors import WebhookVerificationError
 from flora_async.models import RunStatus, WebhookEvent
 from flora_async.webhooks._header import Headers
+from flora_async.webhooks._query import Query, start_token
 from flora_async.webhooks._serving import Answer, Receive, Scope, Send, aiohttp_app, refusal, serve_asgi
 from flora_async.webhooks._signature import TOLERANCE, Body, check_tolerance, conceal, raw, read, usable
 
@@ -24,31 +23,34 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flora_async")
 
-_REMEMBERED: Final = 10_000
+_MAX_REMEMBERED: Final = 10_000
+# FLORA itself gives up a delivery after 10 seconds.
+_BODY_TIMEOUT: Final = 10.0
 _ENDED: Final = (RunStatus.COMPLETED, RunStatus.FAILED)
 
 
 class WebhookReceiver:
-    """Receives FLORA's webhooks: verifies them, hands each event on once, and wakes those who wait for its run.
+    """Receives FLORA's webhooks: verifies them, passes each event on once, and wakes the waits for its run.
 
-    It is an ASGI application by itself, and `aiohttp_app` is one for aiohttp; in any other framework, call `receive`.
-    Whatever the path, a POST is a delivery. It is answered with 204, a second time too; with 400 when it is not proven
-    to be FLORA's, 413 beyond 1 MiB, 405 for any other method, and 500 when `on_event` raised, so that FLORA delivers it
-    again (FLORA's page "Webhooks": after 10 s, 1 min and 5 min). Give it to `wait_for_run` as `wake`, and the wait
-    ends as soon as the delivery is here.
+    The receiver is an ASGI application, and `aiohttp_app` makes one for aiohttp; in any other framework, call
+    `receive`. Every POST is a delivery, whatever its path. It is answered with 204, also when it is repeated; with 400
+    if the signature does not verify, 405 for any other method, 408 if the body takes too long, 413 beyond 1 MiB, and
+    500 if `on_event` raised, so that FLORA delivers it again (FLORA's page "Webhooks": after 10 s, 1 min and 5 min).
+    Pass the receiver to `wait_for_run` as `wake`, and the wait ends as soon as the delivery arrives.
 
     Args:
-        secret: The workspace's signing secret (`whsec_…`), the prefix included. It is shown in no repr, log or error.
-        tolerance: How many seconds a signature may be old, or ahead of this machine's clock; None or 0 = any number.
-            Default 300.
-        on_event: Called with each event once, before FLORA is answered; FLORA gives up after 10 s, so it should only
-            pass the event on, as `queue.put_nowait` does. It must be no coroutine function. None = nothing is called.
-        remember: How many events, and how many ended runs, are known at most; the oldest are forgotten. FLORA delivers
-            again for some minutes only. Default 10 000.
-        clock: The time, for tests; None = the real one.
+        secret: The workspace's signing secret (`whsec_…`), with its prefix. It appears in no repr, log or error.
+        tolerance: Seconds by which a signature may be older than this machine's clock, or ahead of it; None or 0 = any
+            age. Default 300.
+        on_event: Called once with each event, before FLORA is answered. FLORA gives up after 10 s, so it should only
+            pass the event on, as `queue.put_nowait` does. It must not be a coroutine function. None = not called.
+        remember: How many events, ended runs and starts are remembered; the oldest are forgotten. FLORA repeats a
+            delivery for a few minutes only. Default 10 000.
+        body_timeout: Seconds that the body of a request may take to arrive; None = no limit. Default 10.
+        clock: The source of time, for tests; None = the system's.
 
     Raises:
-        ValueError: `secret`, `tolerance` or `remember` cannot be right.
+        ValueError: An argument is out of range, or `secret` is empty or malformed.
         TypeError: An argument has the wrong type.
 
     Example:
@@ -62,13 +64,14 @@ class WebhookReceiver:
         (204, 1)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword for each decision about a receiver
         self,
         secret: str,
         *,
         tolerance: float | None = TOLERANCE,
         on_event: Callable[[WebhookEvent], object] | None = None,
-        remember: int = _REMEMBERED,
+        remember: int = _MAX_REMEMBERED,
+        body_timeout: float | None = _BODY_TIMEOUT,
         clock: Clock | None = None,
     ) -> None:
         key = conceal(secret)
@@ -79,42 +82,50 @@ class WebhookReceiver:
             raise TypeError(f"on_event must be a plain function, such as queue.put_nowait, not {on_event!r:.60}")
         if isinstance(remember, bool) or not isinstance(remember, int) or remember < 1:
             raise ValueError(f"remember must be a whole number of at least 1, not {remember!r}")
+        if body_timeout is not None:
+            check_number("body_timeout", body_timeout, exclusive=True)
         self._tolerance = tolerance
         self._on_event = on_event
+        self._body_timeout = body_timeout
         self._clock = SYSTEM_CLOCK if clock is None else clock
-        self._received = _Recent(remember)
-        self._ended = _Recent(remember)
-        self._waiting: dict[str, dict[asyncio.Event, asyncio.AbstractEventLoop]] = {}
-        # A framework with threads may deliver in several at once; while one hands its event on, the others may wake.
-        self._one_delivery = threading.RLock()
-        self._waiters = threading.Lock()
+        self._received: RecentItems[str, None] = RecentItems(remember)
+        self._ended = _Announcements(remember)
+        self._started = _Announcements(remember)
+        # Threads may deliver at the same time. Passing an event on may take a while, and must not delay the waits.
+        self._passing_on = threading.RLock()
 
-    def receive(self, body: Body, headers: Headers) -> Answer:
-        """Receive one delivery, in any thread; nothing is awaited.
+    def receive(self, body: Body, headers: Headers, *, query: Query = "") -> Answer:
+        """Receive one delivery. It may be called in any thread, and returns at once.
 
         Args:
             body: The raw body, exactly as it arrived.
             headers: The request's headers, as in `verify`.
+            query: The query of the requested URL, as text, bytes or the framework's mapping. It names the start that
+                the run belongs to (see `expect_start`); "" = not known.
 
         Returns:
-            The `status` to answer with, and the `body`: empty, or JSON that says why not.
+            The `status` to answer with, and the `body`: empty, or JSON with the reason of a refusal.
 
         Raises:
-            TypeError: `body` or `headers` has the wrong type.
+            TypeError: An argument has the wrong type.
 
         Example:
             >>> from flora_async.webhooks import WebhookReceiver
             >>> WebhookReceiver("whsec_test").receive(b"{}", {})
             Answer(status=400, body=b'{"error": "no_header"}')
         """
+        token = start_token(query)
         try:
             event = read(raw(body), headers, self._key, tolerance=self._tolerance, now=self._clock.time())
         except WebhookVerificationError as error:
             logger.warning("Refused a webhook: %s", error)
             return refusal(400, error.reason)
+        run_id = event.data.run_id
+        if token:
+            self._started.announce(token, run_id)
         if event.data.status in _ENDED:
-            self._wake(event.data.run_id)
-        with self._one_delivery:
+            self._ended.announce(run_id, run_id)
+        with self._passing_on:
             if event.id in self._received:
                 return Answer(204)
             if self._on_event is not None:
@@ -123,20 +134,20 @@ class WebhookReceiver:
                 except Exception:
                     logger.exception("on_event failed with webhook %s; FLORA is asked to deliver it again", event.id)
                     return refusal(500, "on_event_failed")
-            self._received.add(event.id)
+            self._received[event.id] = None
         return Answer(204)
 
     @contextmanager
     def expect(self, run_id: str) -> Iterator[asyncio.Event]:
-        """Expect the end of a run, in a running event loop: inside the `with`, the event is set once it was delivered.
+        """Expect the end of a run: inside the `with`, the event is set as soon as its webhook has been delivered.
 
-        It is set at once if the delivery has been here already. `wait_for_run(…, wake=receiver)` uses this.
+        It is set at once if the webhook was delivered before. `wait_for_run(…, wake=receiver)` uses this.
 
         Args:
             run_id: The run's id (`run_…`).
 
         Yields:
-            The event.
+            The event, which belongs to the running event loop.
 
         Raises:
             RuntimeError: No event loop is running.
@@ -147,22 +158,50 @@ class WebhookReceiver:
             ...     delivered.is_set()
             False
         """
-        delivered, loop = asyncio.Event(), asyncio.get_running_loop()
-        with self._waiters:
-            if run_id in self._ended:
-                delivered.set()
-            self._waiting.setdefault(run_id, {})[delivered] = loop
-        try:
+        delivered = asyncio.Event()
+        with self._ended.listen(run_id, lambda _: delivered.set()):
             yield delivered
+
+    @contextmanager
+    def expect_start(self, token: str) -> Iterator[asyncio.Future[str]]:
+        """Expect the run of a start: inside the `with`, the future gets the run's id as soon as it is delivered.
+
+        It has the id at once if the webhook was delivered before. The token is what the start's callback URL carried
+        in its query as `flora_start`, so a delivery tells which start its run belongs to even if every answer to the
+        start was lost. Of several runs of one start, the first one that is delivered counts.
+
+        Args:
+            token: The token in the start's callback URL.
+
+        Yields:
+            The future, which belongs to the running event loop; it is cancelled on leaving the `with`.
+
+        Raises:
+            RuntimeError: No event loop is running.
+
+        Example:
+            >>> from flora_async.webhooks import WebhookReceiver, sign
+            >>> receiver = WebhookReceiver("whsec_test")
+            >>> body = b'{"id": "whd_1", "type": "run.completed", "data": {"run_id": "run_1", "status": "completed"}}'
+            >>> with receiver.expect_start("t1") as started:
+            ...     _ = receiver.receive(body, sign(body, "whsec_test"), query="flora_start=t1")
+            ...     await started
+            'run_1'
+        """
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def resolve(run_id: str) -> None:
+            if not started.done():
+                started.set_result(run_id)
+
+        try:
+            with self._started.listen(token, resolve):
+                yield started
         finally:
-            with self._waiters:
-                events = self._waiting[run_id]
-                del events[delivered]
-                if not events:
-                    del self._waiting[run_id]
+            started.cancel()
 
     def aiohttp_app(self) -> "Application":
-        """An application for aiohttp's server, which takes deliveries at its root, with or without a slash.
+        """Make an application for aiohttp's server, which takes deliveries at its root, with or without a slash.
 
         Example:
             >>> from aiohttp import web
@@ -170,32 +209,48 @@ class WebhookReceiver:
             >>> app = web.Application()
             >>> _ = app.add_subapp("/flora", WebhookReceiver("whsec_test").aiohttp_app())  # POST /flora
         """
-        return aiohttp_app(self.receive)
+        return aiohttp_app(self._deliver, self._body_timeout)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve ASGI: HTTP and the server's lifespan; a websocket is refused."""
-        await serve_asgi(self.receive, scope, receive, send)
+        await serve_asgi(self._deliver, scope, receive, send, self._body_timeout)
 
-    def _wake(self, run_id: str) -> None:
-        with self._waiters:
-            self._ended.add(run_id)
-            waiting = list(self._waiting.get(run_id, {}).items())
-        for delivered, loop in waiting:
-            with suppress(RuntimeError):  # its loop was closed meanwhile, so nobody waits in it
-                loop.call_soon_threadsafe(delivered.set)
+    def _deliver(self, body: bytes, headers: Headers, query: Query) -> Answer:
+        return self.receive(body, headers, query=query)
 
 
-class _Recent:
-    """The last so many of those that were added."""
+class _Announcements:
+    """Remember the first value announced for each key, and call the listeners of the key in their own event loops."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._known: OrderedDict[str, None] = OrderedDict()
+    def __init__(self, max_items: int) -> None:
+        self._announced: RecentItems[str, str] = RecentItems(max_items)
+        self._listeners: dict[str, dict[Callable[[str], object], asyncio.AbstractEventLoop]] = {}
+        self._lock = threading.Lock()
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._known
+    def announce(self, key: str, value: str) -> None:
+        """Announce a value, from any thread."""
+        with self._lock:
+            if key not in self._announced:
+                self._announced[key] = value
+            listeners = list(self._listeners.get(key, {}).items())
+        for listener, loop in listeners:
+            with suppress(RuntimeError):  # its loop has been closed, and everything that waited in it is gone
+                loop.call_soon_threadsafe(listener, value)
 
-    def add(self, name: str) -> None:
-        self._known[name] = None
-        if len(self._known) > self._limit:
-            self._known.popitem(last=False)
+    @contextmanager
+    def listen(self, key: str, listener: Callable[[str], object]) -> Iterator[None]:
+        """Call the listener with the value of a key: now if it was announced before, else as soon as it is."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            value = self._announced.get(key)
+            self._listeners.setdefault(key, {})[listener] = loop
+        try:
+            if value is not None:
+                listener(value)
+            yield
+        finally:
+            with self._lock:
+                listeners = self._listeners[key]
+                del listeners[listener]
+                if not listeners:
+                    del self._listeners[key]

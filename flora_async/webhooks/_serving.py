@@ -1,10 +1,12 @@
-"""A receiver as a web application: of ASGI's (its specification 3.0) and of aiohttp's."""
+"""Serve a receiver as a web application: for ASGI servers (specification 3.0) and for aiohttp."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from flora_async.webhooks._header import Headers
+from flora_async.webhooks._query import Query
 
 if TYPE_CHECKING:
     from aiohttp.web import Application, Request, Response
@@ -13,9 +15,10 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-LARGEST_DELIVERY: Final = 1024 * 1024
+MAX_BODY_BYTES: Final = 1024 * 1024
 _BAD_REQUEST: Final = 400
 _METHOD_NOT_ALLOWED: Final = 405
+_TIMED_OUT: Final = 408
 _TOO_LARGE: Final = 413
 
 
@@ -31,23 +34,31 @@ class Answer(NamedTuple):
     body: bytes = b""
 
 
-Deliver: TypeAlias = Callable[[bytes, Headers], Answer]
+Deliver: TypeAlias = Callable[[bytes, Headers, Query], Answer]
+
+
+class _Request(NamedTuple):
+    method: str
+    headers: Headers
+    query: Query
+    read: Callable[[], Awaitable[tuple[bytes, bool]]]
+    """Read the next piece of the body, and whether there is more."""
 
 
 def refusal(status: int, reason: str) -> Answer:
-    """An answer that says why not, in one word for programs."""
+    """An answer with the reason of the refusal in one word."""
     return Answer(status, json.dumps({"error": reason}).encode())
 
 
-async def serve_asgi(deliver: Deliver, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_asgi(deliver: Deliver, scope: Scope, receive: Receive, send: Send, body_timeout: float | None) -> None:
     """Serve one connection of an ASGI server.
 
     Raises:
-        ValueError: It is of a kind that is not known here.
+        ValueError: The connection is of an unknown kind.
     """
     match scope["type"]:
         case "http":
-            await _serve_http(deliver, scope, receive, send)
+            await _serve_http(deliver, scope, receive, send, body_timeout)
         case "lifespan":
             kind = ""
             while kind != "lifespan.shutdown":
@@ -60,24 +71,25 @@ async def serve_asgi(deliver: Deliver, scope: Scope, receive: Receive, send: Sen
             raise ValueError(f"A WebhookReceiver serves HTTP, not {other!r:.60}")
 
 
-async def _serve_http(deliver: Deliver, scope: Scope, receive: Receive, send: Send) -> None:
+async def _serve_http(deliver: Deliver, scope: Scope, receive: Receive, send: Send, body_timeout: float | None) -> None:
     async def read() -> tuple[bytes, bool]:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ConnectionResetError
         return message.get("body", b""), message.get("more_body", False)
 
+    request = _Request(scope["method"], scope["headers"], scope.get("query_string", b""), read)
     try:
-        answer = await _answer(deliver, scope["method"], scope["headers"], read)
+        answer = await _answer(deliver, request, body_timeout)
     except ConnectionResetError:
-        return  # nobody is left to answer
+        return  # the client has gone
     headers = [(name.lower().encode(), value.encode()) for name, value in _headers(answer).items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def aiohttp_app(deliver: Deliver) -> "Application":
-    """An application of aiohttp's, whose server is imported with the first: it takes a while."""
+def aiohttp_app(deliver: Deliver, body_timeout: float | None) -> "Application":
+    """Make an application for aiohttp, whose server is slow to import and is imported only here."""
     from aiohttp import web  # noqa: PLC0415 - see above
 
     async def handle(request: "Request") -> "Response":
@@ -86,10 +98,15 @@ def aiohttp_app(deliver: Deliver) -> "Application":
             return chunk, bool(chunk)
 
         try:
-            answer = await _answer(deliver, request.method, request.headers, read)
+            answer = await _answer(
+                deliver, _Request(request.method, request.headers, request.query_string, read), body_timeout
+            )
         except (ConnectionError, web.RequestPayloadError):
             answer = refusal(_BAD_REQUEST, "unreadable")
-        return web.Response(status=answer.status, body=answer.body, headers=_headers(answer))
+        response = web.Response(status=answer.status, body=answer.body, headers=_headers(answer))
+        if answer.status == _TIMED_OUT:
+            response.force_close()
+        return response
 
     app = web.Application()
     for path in ("", "/"):
@@ -97,19 +114,24 @@ def aiohttp_app(deliver: Deliver) -> "Application":
     return app
 
 
-async def _answer(
-    deliver: Deliver, method: str, headers: Headers, read: Callable[[], Awaitable[tuple[bytes, bool]]]
-) -> Answer:
-    """Read the body, piece by piece until none is left, and deliver it."""
-    if method != "POST":
+async def _answer(deliver: Deliver, request: _Request, body_timeout: float | None) -> Answer:
+    """Read the body and deliver it."""
+    if request.method != "POST":
         return refusal(_METHOD_NOT_ALLOWED, "method_not_allowed")
     body, more = bytearray(), True
-    while more:
-        chunk, more = await read()
-        body += chunk
-        if len(body) > LARGEST_DELIVERY:
-            return refusal(_TOO_LARGE, "too_large")
-    return deliver(bytes(body), headers)
+    deadline = asyncio.timeout(body_timeout)
+    try:
+        async with deadline:
+            while more:
+                chunk, more = await request.read()
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    return refusal(_TOO_LARGE, "too_large")
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        return refusal(_TIMED_OUT, "too_slow")
+    return deliver(bytes(body), request.headers, request.query)
 
 
 def _headers(answer: Answer) -> Mapping[str, str]:

@@ -51,7 +51,7 @@ async def test_runs_that_are_waited_for_together_are_looked_at_once_each(
         runs = await asyncio.gather(*waits)
     assert all(run.is_completed for run in runs)
     assert looks(fake) == len({run.run_id for run in runs}) == 20
-    assert receiver._waiting == {}
+    assert receiver._ended._listeners == {}
 
 
 async def test_a_delivery_before_the_wait_began_ends_it_at_once(
@@ -128,7 +128,7 @@ async def test_a_lost_delivery_costs_less_than_a_minute(session_on: OpenSession,
         assert (await flora.wait_for_run(run, wake=receiver, timeout=3600)).is_completed
         assert clock.monotonic() - began == minutes * 60
         assert looks(fake) == minutes
-    assert receiver._waiting == {}
+    assert receiver._ended._listeners == {}
 
 
 async def test_a_wait_that_is_cancelled_leaves_nothing_behind(fake: FakeFlora, flora: FloraSession) -> None:
@@ -136,10 +136,10 @@ async def test_a_wait_that_is_cancelled_leaves_nothing_behind(fake: FakeFlora, f
     run = await start(flora)
     before = asyncio.all_tasks()
     waiting = asyncio.create_task(flora.wait_for_run(run, wake=receiver))
-    while not receiver._waiting:
+    while not receiver._ended._listeners:
         await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait([waiting])
     assert waiting.cancelled()
-    assert receiver._waiting == {}
+    assert receiver._ended._listeners == {}
     assert asyncio.all_tasks() - before <= {t for t in asyncio.all_tasks() if "aiohttp/web" in repr(t)}

@@ -317,14 +317,14 @@ async def test_nothing_is_left_of_a_wait_however_it_ends() -> None:
 
     waits = [asyncio.create_task(wait()) for _ in range(3)]
     await asyncio.sleep(0)
-    assert len(receiver._waiting["run_1"]) == 3
+    assert len(receiver._ended._listeners["run_1"]) == 3
     waits[0].cancel()
     await asyncio.wait(waits[:1])
     assert waits[0].cancelled()
-    assert len(receiver._waiting["run_1"]) == 2
+    assert len(receiver._ended._listeners["run_1"]) == 2
     receiver.receive(event(), signed(event()))
     await asyncio.gather(*waits[1:])
-    assert receiver._waiting == {}
+    assert receiver._ended._listeners == {}
 
 
 def test_a_wait_belongs_to_an_event_loop() -> None:
@@ -349,7 +349,7 @@ async def test_a_delivery_in_another_thread_wakes_this_loop() -> None:
         async with asyncio.timeout(5):
             await delivered.wait()
         await asyncio.to_thread(other.join)
-    assert receiver._waiting == {}
+    assert receiver._ended._listeners == {}
 
 
 def test_a_wait_whose_loop_was_closed_hurts_no_delivery() -> None:
