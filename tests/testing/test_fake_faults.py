@@ -66,7 +66,7 @@ async def test_retry_after_adds_a_header_to_the_regular_answer(client: Client) -
     client.fake.inject(RetryAfter(0.5), on="poll")
     response, polled = await client.get(run["poll_url"])
     assert (response.status, response.headers["Retry-After"]) == (200, "0.5")
-    assert polled == run
+    assert polled["run_id"] == run["run_id"]
 
 
 @pytest.mark.parametrize("acts", [False, True])
@@ -272,6 +272,10 @@ def test_a_fault_that_matches_no_request_is_refused(options: dict[str, Any]) -> 
         (FakeFlora, {"webhook_timeout": "10"}, TypeError),
         (FakeFlora, {"case": "kebab"}, ValueError),
         (FakeFlora, {"idempotency": "never"}, ValueError),
+        (FakeFlora, {"history_lag": -1}, ValueError),
+        (FakeFlora, {"cost_lag": "1"}, TypeError),
+        (FakeTechnique, {"slug": "t", "quote": -1}, ValueError),
+        (FakeTechnique, {"slug": "t", "failed_cost": math.inf}, ValueError),
         (VirtualClock, {"start": math.nan}, ValueError),
         (VirtualClock, {"constant": 1.0}, ValueError),
     ],

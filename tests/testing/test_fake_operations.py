@@ -175,7 +175,7 @@ def filled(value: Any, ids: dict[str, str]) -> Any:
 
 @pytest.fixture
 async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
-    async with FakeFlora(case="snake", run_seconds=0, clock=clock) as fake:
+    async with FakeFlora(case="snake", run_seconds=0, clock=clock, idempotency="replay") as fake:
         yield fake
 
 

@@ -11,10 +11,13 @@ from yarl import URL
 
 from flora_async.testing import (
     FakeFlora,
+    FakeModel,
     FakeTechnique,
     Garbage,
     VirtualClock,
 )
+
+GENERATION = {"type": "image", "prompt": "a cat", "workspace_id": "ws_local", "project_id": "prj_local"}
 
 
 @pytest.fixture
@@ -63,6 +66,95 @@ async def test_a_failing_technique_ends_in_a_failed_run_that_costs_nothing(clien
     assert run["completed_at"] == 1_780_000_010_000
     assert run.keys().isdisjoint({"outputs", "charged_cost"})
     assert client.fake.runs[0].charged_cost == 0.0
+
+
+async def test_a_failed_run_has_full_progress_and_an_end(client: Client, clock: VirtualClock) -> None:
+    _, run = await client.start("always-fails")
+    clock.advance(10.0)
+    _, run = await client.get(run["poll_url"])
+    assert (run["status"], run["progress"], run["completed_at"]) == ("failed", 100, 1_780_000_010_000)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("GENERATION_PROVIDER_TIMEOUT", "The provider timed out."),
+        ("GENERATION_NO_RESULT", "Blocked by our safety policy."),
+        ("BILLING_LIMIT_REACHED", None),
+    ],
+)
+async def test_runs_fail_with_any_code_of_production(
+    client: Client, clock: VirtualClock, code: str, message: str | None
+) -> None:
+    client.fake.add_technique(FakeTechnique("moody", error_code=code, error_message=message, running=1.0))
+    _, run = await client.start("moody")
+    clock.advance(2.0)
+    _, run = await client.get(run["poll_url"])
+    assert (run["status"], run["error_code"], run.get("error_message")) == ("failed", code, message)
+
+
+async def test_the_outcome_can_be_drawn_for_each_run(client: Client, clock: VirtualClock) -> None:
+    codes = iter(["GPU_PROVIDER_ERROR", None, "GENERATION_NO_RESULT"])
+    client.fake.add_technique(FakeTechnique("moody", error_code=lambda: next(codes), error_message="No luck."))
+    runs = [(await client.start("moody"))[1] for _ in range(3)]
+    clock.advance(1.0)
+    ended = [(await client.get(run["poll_url"]))[1] for run in runs]
+    assert [(run["status"], run.get("error_code"), run.get("error_message")) for run in ended] == [
+        ("failed", "GPU_PROVIDER_ERROR", "No luck."),
+        ("completed", None, None),
+        ("failed", "GENERATION_NO_RESULT", "No luck."),
+    ]
+
+
+async def test_the_answer_to_a_start_has_a_quote_and_the_run_its_cost(client: Client, clock: VirtualClock) -> None:
+    client.fake.add_technique(FakeTechnique("poster", quote=0.253, run_cost=0.873, pending=0, running=5.0))
+    client.fake.add_model(FakeModel("painter", "image", quote=0.036, run_cost=0.02, running=5.0))
+    _, technique = await client.get("/techniques/poster")
+    _, run = await client.start("poster")
+    _, ticket = await client.post("/generate", {**GENERATION, "model": "painter"})
+    assert (technique["run_cost"], run["charged_cost"], ticket["charged_cost"]) == (0.253, 0.253, 0.036)
+    assert "charged_cost" not in (await client.get(run["poll_url"]))[1]
+    clock.advance(6.0)
+    ended = [(await client.get(started["poll_url"]))[1] for started in (run, ticket)]
+    assert [run["charged_cost"] for run in ended] == [run.charged_cost for run in client.fake.runs] == [0.873, 0.02]
+
+
+async def test_a_failed_run_is_refunded_unless_it_has_a_cost(client: Client, clock: VirtualClock) -> None:
+    client.fake.add_technique(FakeTechnique("costly", error_code="SERVER_ERROR", failed_cost=0.03, running=1.0))
+    runs = [(await client.start(name))[1] for name in ("always-fails", "costly")]
+    clock.advance(10.0)
+    ended = [(await client.get(run["poll_url"]))[1] for run in runs]
+    assert [run.get("charged_cost") for run in ended] == [None, 0.03]
+    assert [run.charged_cost for run in client.fake.runs] == [0.0, 0.03]
+
+
+async def test_the_cost_of_a_run_is_known_a_while_after_its_end(
+    http: aiohttp.ClientSession, clock: VirtualClock
+) -> None:
+    async with FakeFlora(case="snake", run_seconds=10.0, cost_lag=60.0, clock=clock) as fake:
+        client = Client(fake, http)
+        _, run = await client.start()
+        clock.advance(69.0)
+        for seconds, costs in ((0.0, [None, None]), (1.0, [0.01, 0.01])):
+            clock.advance(seconds)
+            _, polled = await client.get(run["poll_url"])
+            _, page = await client.get("/technique-runs")
+            assert [shown.get("charged_cost") for shown in (polled, page["technique_runs"][0])] == costs
+            assert (polled["status"], fake.runs[0].charged_cost) == ("completed", 0.01)
+
+
+@pytest.mark.parametrize("history", ["technique-runs", "generations"])
+async def test_a_run_appears_in_its_history_after_a_lag(
+    http: aiohttp.ClientSession, clock: VirtualClock, history: str
+) -> None:
+    async with FakeFlora(case="snake", history_lag=2.0, clock=clock) as fake:
+        client = Client(fake, http)
+        _, run = await client.start() if history == "technique-runs" else await client.post("/generate", GENERATION)
+        assert (await client.get(run["poll_url"]))[0].status == 200
+        for seconds, count in ((1.9, 0), (0.1, 1)):
+            clock.advance(seconds)
+            _, page = await client.get(f"/{history}")
+            assert len(page[history.replace("-", "_")]) == page["meta"]["total_estimate"] == count
 
 
 async def test_runs_advance_in_real_time_without_a_virtual_clock(http: aiohttp.ClientSession) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from flora_async._clock import Clock
 from flora_async.testing._server.storage import Storage
 from flora_async.testing._state.assets import Assets
 from flora_async.testing._state.canvases import Canvases
@@ -39,19 +38,18 @@ class Api:
         api_key: str,
         case: KeyCase,
         idempotency: Idempotency,
-        clock: Clock,
-        poll_urls: bool,
+        environment: Environment,
         workspaces: Iterable[str],
         asset_ready_after: int,
     ) -> None:
-        self.environment = Environment(clock, poll_urls)
+        self.environment = environment
         self.catalog = Catalog()
         self.projects = Projects(self.environment, workspaces)
         self.runs = RunStore(self.environment)
         self.assets = Assets(self.environment, self.projects, ready_after=asset_ready_after)
         self.storage = Storage(self.environment, self.runs, self.assets)
         library = Library(self.projects, self.assets)
-        starts = Starts(self.catalog, self.projects, self.runs)
+        starts = Starts(self.environment, self.catalog, self.projects, self.runs)
         canvases = Canvases(self.environment, self.catalog, self.projects, self.runs, self.assets)
         stores = (self.catalog, self.projects, self.runs, self.assets, library, starts, canvases)
         self.handlers: Handlers = {name: handler for store in stores for name, handler in store.handlers.items()}

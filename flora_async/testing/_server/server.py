@@ -9,11 +9,13 @@ from typing import Self, get_args
 from aiohttp import web
 
 from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async.testing._checks import non_negative_seconds
 from flora_async.testing._faults.queue import Fault, FaultQueue
 from flora_async.testing._server.api import Api
 from flora_async.testing._server.deliveries import Deliveries, FakeDelivery
 from flora_async.testing._server.listener import Listener
 from flora_async.testing._state.asset import FakeAsset
+from flora_async.testing._state.environment import Environment
 from flora_async.testing._state.models import FakeAction, FakeModel, default_actions, default_models
 from flora_async.testing._state.projects import check_workspaces
 from flora_async.testing._state.runs import FakeRun
@@ -41,13 +43,18 @@ class FakeFlora:
     Args:
         api_key: The only key that it accepts.
         case: The spelling of keys in its answers: `camel`, `snake`, or `both`, a mixture.
-        idempotency: What it answers to a known idempotency key: `replay` repeats the original answer for 24 hours and
-            refuses another body with 422; `conflict` answers 409 for 2 hours. A key is known once its request has been
-            carried out.
+        idempotency: What it does with an idempotency key that it knows. `suppress` is production: 409
+            `idempotency_duplicate` without the run, for 2 hours after the first request, for the same operation in the
+            same workspace and destination; technique runs have their key in the body, generations in the header.
+            `replay` is the developer site: the original answer for 24 hours, and 422 for another body. `conflict` is
+            the API reference: 409 for 2 hours, wherever the key is sent. In all of them a key is known once its request
+            has been carried out, and a refused request does not use its key.
         techniques: The techniques to have instead of the three above.
         run_seconds: The duration of runs of its own techniques, models and actions, a fifth of it pending.
         clock: The clock that its runs follow, by default the machine's; a `VirtualClock` to advance it by hand.
         poll_urls: Whether answers contain a `poll_url`.
+        history_lag: Seconds on `clock` until a new run appears in the histories.
+        cost_lag: Seconds on `clock` from the end of a run until `charged_cost` appears in answers about it.
         port: The port, 0 for a free one.
         workspaces: The ids of its workspaces.
         asset_ready_after: How many times an asset that was completed, or created from a URL, is polled before it is
@@ -87,6 +94,8 @@ class FakeFlora:
         run_seconds: float = 0.1,
         clock: Clock = SYSTEM_CLOCK,
         poll_urls: bool = True,
+        history_lag: float = 0.0,
+        cost_lag: float = 0.0,
         port: int = 0,
         workspaces: Iterable[str] = ("ws_local",),
         asset_ready_after: int = 0,
@@ -110,8 +119,12 @@ class FakeFlora:
             api_key=api_key,
             case=case,
             idempotency=idempotency,
-            clock=clock,
-            poll_urls=poll_urls,
+            environment=Environment(
+                clock=clock,
+                poll_urls=poll_urls,
+                history_lag=non_negative_seconds("history_lag", history_lag),
+                cost_lag=non_negative_seconds("cost_lag", cost_lag),
+            ),
             workspaces=workspace_ids,
             asset_ready_after=asset_ready_after,
         )

@@ -175,7 +175,7 @@ class Canvases:
             workspace_id=project.workspace_id,
             project_id=project.project_id,
         )
-        return node.run.ticket(self._runs.poll_url(node.run))
+        return node.run.ticket(self._environment)
 
     def _run_nodes(self, request: RecordedRequest) -> dict[str, Any]:
         project = self._projects.from_path(request)
@@ -198,7 +198,7 @@ class Canvases:
             workspace_id=project.workspace_id,
             project_id=project.project_id,
         )
-        ticket = run.ticket(self._runs.poll_url(run))
+        ticket = run.ticket(self._environment)
         del ticket["project_id"]
         return entry | {"status": "started", **ticket}
 

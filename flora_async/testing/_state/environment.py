@@ -21,12 +21,16 @@ class Environment:
     Attributes:
         clock: The server's clock.
         poll_urls: Whether answers contain a `poll_url`.
+        history_lag: Seconds until a new run appears in the histories.
+        cost_lag: Seconds from the end of a run until answers contain its cost.
         api_origin: The origin of the API, empty until the server has started.
         storage_origin: The origin of media and uploads, likewise.
     """
 
     clock: Clock
     poll_urls: bool
+    history_lag: float = 0.0
+    cost_lag: float = 0.0
     api_origin: str = ""
     storage_origin: str = ""
 

@@ -27,10 +27,15 @@ class FakeModel(Work):
         capabilities: Its capabilities, such as `text_to_image`.
         params: Its parameters as FLORA's catalogue describes them: `name`, `type`, `required` and more.
         run_cost: USD charged for a completed generation.
+        quote: USD that the answer to a start states, by default `run_cost`.
+        failed_cost: USD charged for a failed generation. FLORA refunds most of them, so the default is 0.
+        estimated_credits: The price in the catalogue, in credits of 0.001 USD; `None` for that of the quote. FLORA
+            states 0 for models behind a gateway, although they are not free.
         pending: Seconds until a generation starts, as for `FakeTechnique`.
         running: Seconds from the start of a generation to its end, as for `FakeTechnique`.
-        error_code: The error code of its generations, which then fail.
-        error_message: The error message of its generations, which then fail.
+        error_code: The error code of its generations, which then fail; or a function that is called once for
+            each generation and returns `None` if it completes.
+        error_message: The error message of its failed generations. Without an `error_code` all its generations fail.
         estimated_seconds: FLORA's estimate of the duration of a generation; `None` for no estimate.
 
     Raises:
@@ -48,6 +53,7 @@ class FakeModel(Work):
     name: str = attrs.field(default=attrs.Factory(lambda model: _title(model.model_id), takes_self=True), kw_only=True)
     provider: str = attrs.field(default="local", kw_only=True)
     capabilities: Sequence[str] = attrs.field(default=(), kw_only=True)
+    estimated_credits: int | None = attrs.field(default=None, kw_only=True)
     params: Sequence[Mapping[str, Any]] = attrs.field(default=(), kw_only=True)
 
     @property
@@ -67,7 +73,7 @@ class FakeModel(Work):
             "provider": self.provider,
             "type": self.type,
             "capabilities": list(self.capabilities),
-            "estimated_credits": round(self.run_cost * 100),
+            "estimated_credits": round(self.price * 1000) if self.estimated_credits is None else self.estimated_credits,
             "estimated_seconds": self.estimated_seconds or 0,
             "params": [dict(param) for param in self.params],
         }
@@ -85,10 +91,13 @@ class FakeAction(Work):
         description: One sentence about it.
         params: Its parameters as FLORA's catalogue describes them: `key`, `type` and more.
         run_cost: USD charged for a completed run.
+        quote: USD that the catalogue and the answer to a start state, by default `run_cost`.
+        failed_cost: USD charged for a failed run. FLORA refunds most of them, so the default is 0.
         pending: Seconds until a run starts, as for `FakeTechnique`.
         running: Seconds from the start of a run to its end, as for `FakeTechnique`.
-        error_code: The error code of its runs, which then fail.
-        error_message: The error message of its runs, which then fail.
+        error_code: The error code of its runs, which then fail; or a function that is called once for each
+            run and returns `None` if it completes.
+        error_message: The error message of its failed runs. Without an `error_code` all its runs fail.
         estimated_seconds: FLORA's estimate of the duration of a run; `None` for no estimate.
 
     Raises:
@@ -125,7 +134,7 @@ class FakeAction(Work):
             "action_id": self.action_id,
             "name": self.name,
             "description": self.description,
-            "charged_cost": self.run_cost,
+            "charged_cost": self.price,
             "language": "javascript",
             "inputs": [{"name": name, "type": kind} for name, kind in self.inputs.items()],
             "outputs": [{"name": name, "type": kind} for name, kind in self.outputs.items()],

@@ -11,7 +11,7 @@ from flora_async._clock import Clock
 from flora_async.testing._state.environment import Environment, Handlers, milliseconds
 from flora_async.testing._state.sample_files import OUTPUT_SUFFIXES
 from flora_async.testing._state.techniques import FakeTechnique
-from flora_async.testing._state.work import Work
+from flora_async.testing._state.work import Work, draw
 from flora_async.testing._wire.answers import not_found
 from flora_async.testing._wire.idempotency import idempotency_key
 from flora_async.testing._wire.operations import API
@@ -38,13 +38,12 @@ class _Ending(NamedTuple):
 
 
 def _draw_running(run: "FakeRun") -> float:
-    running = run.work.running
-    return running() if callable(running) else running
+    return draw(run.work.running)
 
 
 def _planned_ending(run: "FakeRun") -> _Ending:
     work = run.work
-    return _Ending(run.created + work.pending + run._running, work.error_code, work.error_message)  # noqa: SLF001 - attrs factory of the same class
+    return _Ending(run.created + work.pending + run._running, *work.draw_error())  # noqa: SLF001 - attrs factory of the same class
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -111,8 +110,8 @@ class FakeRun:
 
     @property
     def charged_cost(self) -> float:
-        """USD charged so far: the cost of its work once it has completed, otherwise 0."""
-        return self.work.run_cost if self.status == "completed" else 0.0
+        """USD charged so far, whether or not answers already contain it; 0 before the run has ended."""
+        return self._cost_of(self.status)
 
     @property
     def error_code(self) -> str | None:
@@ -158,7 +157,11 @@ class FakeRun:
             raise ValueError(f"run {self.run_id} has already {self.status_at(now)}")
         self._ending = _Ending(now, error_code, error_message)
 
-    def payload(self, now: float, storage_origin: str, poll_url: str | None) -> dict[str, Any]:
+    def poll_url(self, environment: Environment) -> str | None:
+        """Return its poll URL, or `None` if answers do not contain one."""
+        return f"{environment.api_origin}{API}{self.path}" if environment.poll_urls else None
+
+    def payload(self, now: float, environment: Environment) -> dict[str, Any]:
         """Return FLORA's description of it at `now`, without the fields that do not apply yet."""
         status, ending = self.status_at(now), self._ending
         payload = {
@@ -167,7 +170,7 @@ class FakeRun:
             "progress": self._progress(status, now),
             "created_at": self.created_at,
         }
-        if poll_url is not None:
+        if (poll_url := self.poll_url(environment)) is not None:
             payload["poll_url"] = poll_url
         if status == "pending":
             return payload
@@ -175,31 +178,39 @@ class FakeRun:
         if status == "running":
             return payload
         payload["completed_at"] = milliseconds(ending.time)
+        cost = self._cost_of(status)
+        if now >= ending.time + environment.cost_lag and (cost or status == "completed"):
+            payload["charged_cost"] = cost
         if status == "completed":
-            return payload | {"charged_cost": self.work.run_cost, "outputs": self.outputs(storage_origin)}
+            return payload | {"outputs": self.outputs(environment.storage_origin)}
         error = {"error_code": ending.error_code, "error_message": ending.error_message}
         return payload | {name: value for name, value in error.items() if value is not None}
 
-    def history_row(self, now: float, storage_origin: str, poll_url: str | None) -> dict[str, Any]:
+    def history_row(self, now: float, environment: Environment) -> dict[str, Any]:
         """Return its row in a history at `now`."""
         return {
-            **self.payload(now, storage_origin, poll_url),
+            **self.payload(now, environment),
             f"{self.kind}_run_id" if self.kind == "technique" else f"{self.kind}_id": self.run_id,
             "project_id": self.project_id,
             "workspace_id": self.workspace_id,
             **self.work.reference(),
         }
 
-    def ticket(self, poll_url: str | None) -> dict[str, Any]:
+    def created_payload(self, environment: Environment) -> dict[str, Any]:
+        """Return FLORA's answer to `POST /techniques/{technique_id}/runs`, in which the cost is a quote."""
+        return self.payload(self.created, environment) | {"charged_cost": self.work.price}
+
+    def ticket(self, environment: Environment) -> dict[str, Any]:
         """Return FLORA's answer to a start, except for `POST /techniques/{technique_id}/runs`."""
         ticket = {
             "run_id": self.run_id,
             "type": self.kind,
-            "charged_cost": self.work.run_cost,
+            "charged_cost": self.work.price,
             "estimated_seconds": self.work.estimated_seconds,
             "project_id": self.project_id,
             **self.work.reference(),
         }
+        poll_url = self.poll_url(environment)
         return ticket if poll_url is None else {**ticket, "poll_url": poll_url}
 
     def outputs(self, storage_origin: str) -> list[dict[str, str]]:
@@ -216,10 +227,13 @@ class FakeRun:
             for output_id, type_ in self.work.output_types.items()
         ]
 
+    def _cost_of(self, status: str) -> float:
+        return {"completed": self.work.run_cost, "failed": self.work.failed_cost}.get(status, 0.0)
+
     def _progress(self, status: str, now: float) -> int:
         if status == "running":
             return round(100 * (now - self._started) / self._running)
-        return 100 if status == "completed" else 0
+        return 0 if status == "pending" else 100
 
 
 def output_file_name(output_id: str, type_: str) -> str:
@@ -267,33 +281,25 @@ class RunStore:
         self.on_create(run)
         return run
 
-    def poll_url(self, run: FakeRun) -> str | None:
-        """Return the poll URL of a run, or `None` if answers do not contain one."""
-        return f"{self._environment.api_origin}{API}{run.path}" if self._environment.poll_urls else None
-
-    def payload(self, run: FakeRun) -> dict[str, Any]:
-        """Return FLORA's current description of a run."""
-        return run.payload(self._environment.clock.time(), self._environment.storage_origin, self.poll_url(run))
-
     def _retrieve(self, request: RecordedRequest) -> dict[str, Any]:
         run = self.runs.get(request.route.path_params["run_id"])
         if run is None:
             raise not_found()
-        return self.payload(run)
+        return run.payload(self._environment.clock.time(), self._environment)
 
     def _retrieve_technique_run(self, request: RecordedRequest) -> dict[str, Any]:
         run = self.runs.get(request.route.path_params["run_id"])
         if run is None or not _runs_technique(run, request.route.path_params["technique_id"]):
             raise not_found()
-        return self.payload(run)
+        return run.payload(self._environment.clock.time(), self._environment)
 
     def _list(self, request: RecordedRequest, kind: RunKind, name: str) -> dict[str, Any]:
-        now, storage_origin = self._environment.clock.time(), self._environment.storage_origin
+        now = self._environment.clock.time()
         return paginate(
             name,
             request.query,
             self._matching(request.query, kind, now),
-            lambda run: run.history_row(now, storage_origin, self.poll_url(run)),
+            lambda run: run.history_row(now, self._environment),
             query_problems(request.query, status=_STATUS),
         )
 
@@ -301,6 +307,7 @@ class RunStore:
         for run in reversed(self.runs.values()):
             if (
                 run.kind == kind
+                and now >= run.created + self._environment.history_lag
                 and query.get("workspace_id", run.workspace_id) == run.workspace_id
                 and query.get("project_id", run.project_id) == run.project_id
                 and ("technique_id" not in query or _runs_technique(run, query["technique_id"]))

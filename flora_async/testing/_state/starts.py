@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flora_async.testing._state.catalog import Catalog
-from flora_async.testing._state.environment import Handlers
+from flora_async.testing._state.environment import Environment, Handlers
 from flora_async.testing._state.models import KINDS, FakeAction
 from flora_async.testing._state.projects import Projects
 from flora_async.testing._state.runs import RunStore
@@ -37,12 +37,14 @@ class Starts:
     """Starts runs of techniques, models and actions.
 
     Args:
+        environment: The clock and the addresses.
         catalog: The techniques, models and actions.
         projects: The projects that runs belong to.
         runs: Stores the runs.
     """
 
-    def __init__(self, catalog: Catalog, projects: Projects, runs: RunStore) -> None:
+    def __init__(self, environment: Environment, catalog: Catalog, projects: Projects, runs: RunStore) -> None:
+        self._environment = environment
         self._catalog = catalog
         self._projects = projects
         self._runs = runs
@@ -73,7 +75,7 @@ class Starts:
             workspace_id=technique.workspace_id,
             project_id=technique.project_id,
         )
-        return self._runs.payload(run)
+        return run.created_payload(self._environment)
 
     def _start_technique(self, request: RecordedRequest) -> dict[str, Any]:
         body = read_body(request, _TECHNIQUE)
@@ -91,7 +93,7 @@ class Starts:
             workspace_id=body["workspace_id"],
             project_id=technique.project_id,
         )
-        return run.ticket(self._runs.poll_url(run))
+        return run.ticket(self._environment)
 
     def _start_generation(self, request: RecordedRequest) -> dict[str, Any]:
         body = read_body(request, _GENERATION, model=TEXT, params=MAPPING, callback_url=HTTPS)
@@ -106,7 +108,7 @@ class Starts:
             workspace_id=project.workspace_id,
             project_id=project.project_id,
         )
-        return run.ticket(self._runs.poll_url(run))
+        return run.ticket(self._environment)
 
     def _start_action(self, request: RecordedRequest) -> dict[str, Any]:
         body = read_body(request, _ACTION, params=MAPPING)
@@ -121,7 +123,7 @@ class Starts:
             workspace_id=project.workspace_id,
             project_id=project.project_id,
         )
-        return run.ticket(self._runs.poll_url(run))
+        return run.ticket(self._environment)
 
 
 def _action_inputs(inputs: list[dict[str, Any]], action: FakeAction) -> dict[str, str]:

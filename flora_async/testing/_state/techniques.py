@@ -38,11 +38,14 @@ class FakeTechnique(Work):
         outputs: Outputs, id → type. A `text` output consists of the technique's name and the values of the inputs;
             for `imageUrl`, `videoUrl`, `audioUrl` and `documentUrl` the storage host has a small file.
         run_cost: USD charged for a completed run.
+        quote: USD that the catalogue and the answer to a start state, by default `run_cost`.
+        failed_cost: USD charged for a failed run. FLORA refunds most of them, so the default is 0.
         pending: Seconds until a run starts; `math.inf` keeps it pending until `FakeFlora.finish`.
         running: Seconds from the start of a run to its end, `math.inf` likewise; or a function that is called once for
             each run.
-        error_code: The error code of its runs, which then fail.
-        error_message: The error message of its runs, which then fail.
+        error_code: The error code of its runs, which then fail; or a function that is called once for each
+            run and returns `None` if it completes.
+        error_message: The error message of its failed runs. Without an `error_code` all its runs fail.
         estimated_seconds: FLORA's estimate of the duration of a run; `None` for no estimate.
         workspace_id: The workspace that its runs belong to.
         project_id: The project that its runs belong to.
@@ -91,7 +94,7 @@ class FakeTechnique(Work):
         return {
             "technique_id": self.technique_id,
             "name": self.name,
-            "run_cost": self.run_cost,
+            "run_cost": self.price,
             "inputs": [
                 {"id": name, "name": name, "type": type_, "optional": name in self.optional_inputs}
                 for name, type_ in self.input_types.items()

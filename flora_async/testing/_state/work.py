@@ -4,13 +4,23 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
 from flora_async.testing._checks import validate_finite_seconds, validate_seconds
 
 _PENDING_SHARE = 0.2
+
+ValueT = TypeVar("ValueT")
+
+Drawn: TypeAlias = ValueT | Callable[[], ValueT]
+"""A value, or a function that is called once for each run."""
+
+
+def draw(value: Drawn[ValueT]) -> ValueT:
+    """Return the value for one run."""
+    return value() if callable(value) else value
 
 
 def frozen_mapping(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -29,15 +39,27 @@ class Work(ABC):
 
     name: str = attrs.field(kw_only=True)
     run_cost: float = attrs.field(default=0.05, validator=_validate_usd, kw_only=True)
+    quote: float | None = attrs.field(default=None, validator=attrs.validators.optional(_validate_usd), kw_only=True)
+    failed_cost: float = attrs.field(default=0.0, validator=_validate_usd, kw_only=True)
     pending: float = attrs.field(default=0.02, validator=validate_seconds, kw_only=True)
-    running: float | Callable[[], float] = attrs.field(
+    running: Drawn[float] = attrs.field(
         default=0.08, validator=attrs.validators.or_(attrs.validators.is_callable(), validate_seconds), kw_only=True
     )
-    error_code: str | None = attrs.field(default=None, kw_only=True)
+    error_code: Drawn[str | None] = attrs.field(default=None, kw_only=True)
     error_message: str | None = attrs.field(default=None, kw_only=True)
     estimated_seconds: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(validate_finite_seconds), kw_only=True
     )
+
+    @property
+    def price(self) -> float:
+        """USD that the catalogue and the answer to a start state."""
+        return self.run_cost if self.quote is None else self.quote
+
+    def draw_error(self) -> tuple[str | None, str | None]:
+        """Return the code and the message of one run; both are `None` if it completes."""
+        code = draw(self.error_code)
+        return code, None if code is None and callable(self.error_code) else self.error_message
 
     @property
     @abstractmethod
