@@ -197,8 +197,9 @@ class FakeRun:
         }
 
     def created_payload(self, environment: Environment) -> dict[str, Any]:
-        """Return FLORA's answer to `POST /techniques/{technique_id}/runs`, in which the cost is a quote."""
-        return self.payload(self.created, environment) | {"charged_cost": self.work.price}
+        """Return FLORA's answer to `POST /techniques/{technique_id}/runs`, in which any cost is a quote."""
+        quote = {} if self.work.quote is None else {"charged_cost": self.work.quote}
+        return self.payload(self.created, environment) | quote
 
     def ticket(self, environment: Environment) -> dict[str, Any]:
         """Return FLORA's answer to a start, except for `POST /techniques/{technique_id}/runs`."""
