@@ -23,7 +23,7 @@ import flora_async
 from flora_async import FloraSession, models, testing, webhooks
 from flora_async.testing import FakeFlora
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 PAGES: Final = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from flora_async.testing import FakeFlora, FakeTechnique
 
-EXAMPLES: Final = Path(__file__).parents[1] / "docs" / "examples"
+EXAMPLES: Final = Path(__file__).parents[2] / "docs" / "examples"
 
 with (EXAMPLES / "markets.csv").open(encoding="utf-8", newline="") as _lines:
     HEADLINES: Final = {row["market_code"]: row["headline"] for row in csv.DictReader(_lines)}
