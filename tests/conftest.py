@@ -1,7 +1,8 @@
 """What every test shares: a FLORA on loopback, and sessions that wait in milliseconds."""
 
+import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,6 +18,41 @@ SWIFT_POLL = PollPolicy(initial=0.001, maximum=0.01, outage=0.2, timeout=20.0)
 IMAGE = {"input_image": "https://example.com/photo.png"}
 
 OpenSession = Callable[..., FloraSession]
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def _eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]  # Python 3.12
+    return loop
+
+
+def _uvloop() -> asyncio.AbstractEventLoop:
+    import uvloop  # noqa: PLC0415 - only where it is asked for
+
+    return uvloop.new_event_loop()
+
+
+LOOPS: dict[str, LoopFactory] = {"eager": _eager_loop, "uvloop": _uvloop}
+
+
+class _OtherLoop:
+    """A pytest plugin that runs every asynchronous test on a loop of another kind (pytest-asyncio 1.4)."""
+
+    def __init__(self, name: str) -> None:
+        self._factories = {name: LOOPS[name]}
+
+    def pytest_asyncio_loop_factories(self) -> Mapping[str, LoopFactory]:
+        return self._factories
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--loop", choices=("asyncio", *LOOPS), default="asyncio", help="event loop of asynchronous tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (name := config.getoption("loop")) in LOOPS:
+        config.pluginmanager.register(_OtherLoop(name))
 
 
 @pytest.fixture(autouse=True)

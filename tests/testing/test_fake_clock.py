@@ -28,7 +28,8 @@ async def test_concurrent_sleeps_overlap() -> None:
 async def test_a_cancelled_sleep_does_not_advance_the_time() -> None:
     clock = VirtualClock(start=0.0)
     task = asyncio.create_task(clock.sleep(5))
-    await asyncio.sleep(0)
+    while not clock.sleeps:
+        await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
     assert (task.cancelled(), clock.time()) == (True, 0.0)
