@@ -4,6 +4,8 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -21,6 +23,7 @@ from flora_async.testing import (
     ForeignPollUrl,
     Garbage,
     Oversize,
+    ProxyPage,
     Redirect,
     Replace,
     RetryAfter,
@@ -67,6 +70,39 @@ async def test_retry_after_adds_a_header_to_the_regular_answer(client: Client) -
     response, polled = await client.get(run["poll_url"])
     assert (response.status, response.headers["Retry-After"]) == (200, "0.5")
     assert polled["run_id"] == run["run_id"]
+
+
+async def test_retry_after_can_be_a_date_by_the_clock_of_the_server(client: Client) -> None:
+    client.fake.inject(Status(429, retry_after=timedelta(seconds=90)))
+    client.fake.inject(RetryAfter(timedelta(seconds=-1)))
+    for seconds in (90, -1):
+        response, _ = await client.get("/technique-runs")
+        later, now = (parsedate_to_datetime(response.headers[name]) for name in ("Retry-After", "Date"))
+        assert (later - now).total_seconds() == seconds
+
+
+async def test_a_status_can_have_further_headers(client: Client) -> None:
+    client.fake.inject(Status(503, headers={"retry-after-ms": "250", "x-should-retry": "false"}))
+    response, error = await client.get("/technique-runs")
+    assert (response.headers["retry-after-ms"], response.headers["x-should-retry"]) == ("250", "false")
+    assert error["error"]["code"] == "service_unavailable"
+
+
+@pytest.mark.parametrize("acts", [False, True])
+async def test_the_page_of_a_proxy_is_html_without_a_request_id(client: Client, *, acts: bool) -> None:
+    client.fake.inject(ProxyPage(404, headers={"Via": "1.1 proxy"}, acts=acts), on="start")
+    response, body = await client.start()
+    assert (response.status, response.content_type, body[:6]) == (404, "text/html", b"<html>")
+    assert "request-id" not in response.headers
+    assert response.headers["Via"] == "1.1 proxy"
+    assert len(client.fake.runs) == acts
+
+
+async def test_an_error_envelope_can_come_with_status_200(client: Client) -> None:
+    envelope = {"error": {"code": "internal_error", "message": "Try again."}}
+    client.fake.inject(Replace(envelope, acts=False), on="start")
+    response, body = await client.start()
+    assert (response.status, body, client.fake.runs) == (200, envelope, ())
 
 
 @pytest.mark.parametrize("acts", [False, True])
@@ -273,6 +309,8 @@ def test_a_fault_that_matches_no_request_is_refused(options: dict[str, Any]) -> 
         (FakeFlora, {"case": "kebab"}, ValueError),
         (FakeFlora, {"idempotency": "never"}, ValueError),
         (FakeFlora, {"history_lag": -1}, ValueError),
+        (FakeFlora, {"clock_skew": math.nan}, ValueError),
+        (ProxyPage, {"status": 99}, ValueError),
         (FakeFlora, {"cost_lag": "1"}, TypeError),
         (FakeTechnique, {"slug": "t", "quote": -1}, ValueError),
         (FakeTechnique, {"slug": "t", "failed_cost": math.inf}, ValueError),

@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from plain_client import Client, Watched, start_body
 
 from flora_async import pytest_plugin, testing
-from flora_async.testing import FakeFlora, Slow, VirtualClock
+from flora_async.testing import FakeFlora, Garbage, Slow, VirtualClock
 
 FOREVER = 3600.0
 
@@ -45,6 +46,23 @@ async def test_requests_are_recorded_as_they_were_sent(client: Client) -> None:
     assert start.json == json.loads(start.body) == start_body()
     assert history.query["limit"] == "5"
     assert (other.method, other.body, other.json) == ("DELETE", b"not json", None)
+
+
+@pytest.mark.parametrize("skew", [0, 300, -90])
+async def test_dates_and_times_follow_the_clock_of_the_server(
+    http: aiohttp.ClientSession, clock: VirtualClock, skew: int
+) -> None:
+    async with FakeFlora(case="snake", run_seconds=10.0, clock=clock, clock_skew=skew) as fake:
+        client = Client(fake, http)
+        fake.inject(Garbage(), on="history")
+        answers = [await client.start(), await client.start("missing"), await client.get("/technique-runs")]
+        answers.append(await client.get(f"{fake.storage_origin}/media/missing"))
+        clock.advance(10.0)
+        answers.append(await client.get(answers[0][1]["poll_url"]))
+        dates = [parsedate_to_datetime(response.headers["Date"]).timestamp() for response, _ in answers]
+        assert dates == [*[1_780_000_000 + skew] * 4, 1_780_000_010 + skew]
+        run = answers[-1][1]
+        assert (run["status"], run["created_at"] / 1000, run["completed_at"] / 1000) == ("completed", *dates[-2:])
 
 
 def test_an_unstarted_server_has_no_address_and_says_what_to_do() -> None:

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 from aiohttp import web
@@ -11,6 +12,8 @@ from aiohttp import web
 from flora_async.testing._checks import http_status
 from flora_async.testing._wire.answers import Answer, default_code, error_answer, json_answer
 from flora_async.testing._wire.exchange import Exchange
+
+RetryDelay: TypeAlias = float | str | timedelta
 
 
 @attrs.frozen
@@ -21,7 +24,9 @@ class Status:
         status: 400 to 599.
         code: The error code, by default the one that FLORA most often sends with the status.
         message: The error message, by default the phrase of the status.
-        retry_after: The `Retry-After` header, sent verbatim: seconds or an HTTP date. `None` for no header.
+        retry_after: The `Retry-After` header: seconds, any text, or a `timedelta`, which is added to the server's time
+            and sent as an HTTP date. `None` for no header.
+        headers: Further headers, such as `retry-after-ms` and `x-should-retry`.
         acts: Whether the server acts before it answers.
         body: A body to send verbatim instead of the envelope.
 
@@ -31,12 +36,14 @@ class Status:
     Example:
         >>> from flora_async.testing import Status
         >>> busy = Status(429, retry_after=5)
+        >>> final = Status(503, headers={"x-should-retry": "false"})
     """
 
     status: int = attrs.field(validator=http_status(HTTPStatus.BAD_REQUEST))
     code: str | None = attrs.field(default=None, kw_only=True)
     message: str | None = attrs.field(default=None, kw_only=True)
-    retry_after: float | str | None = attrs.field(default=None, kw_only=True)
+    retry_after: RetryDelay | None = attrs.field(default=None, kw_only=True)
+    headers: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
     acts: bool = attrs.field(default=False, kw_only=True)
     body: bytes | None = attrs.field(default=None, kw_only=True)
 
@@ -48,7 +55,39 @@ class Status:
         answer = error_answer(self.status, code, self.message or HTTPStatus(self.status).phrase)
         if self.body is not None:
             answer = attrs.evolve(answer, body=self.body)
-        return exchange.send(_with_retry_after(answer, self.retry_after))
+        if self.retry_after is not None:
+            answer = answer.with_headers({"Retry-After": _retry_after(exchange, self.retry_after)})
+        return exchange.send(answer.with_headers(self.headers))
+
+
+@attrs.frozen
+class ProxyPage:
+    """The page of a proxy in front of FLORA: HTML without a `request-id`. The server does not act, unless `acts`.
+
+    Args:
+        status: 200 to 599.
+        body: The page.
+        headers: Further headers.
+        acts: Whether the server acts before the proxy answers.
+
+    Raises:
+        ValueError: The status is not between 200 and 599.
+
+    Example:
+        >>> from flora_async.testing import FakeFlora, ProxyPage
+        >>> FakeFlora().inject(ProxyPage(404), on="poll")
+    """
+
+    status: int = attrs.field(default=502, validator=http_status(HTTPStatus.OK))
+    body: bytes = attrs.field(default=b"<html><body>The upstream server did not answer.</body></html>", kw_only=True)
+    headers: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
+    acts: bool = attrs.field(default=False, kw_only=True)
+
+    async def serve(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer with the page."""
+        if self.acts:
+            exchange.act()
+        return exchange.send(Answer(self.status, self.body, "text/html", headers=self.headers, from_flora=False))
 
 
 @attrs.frozen
@@ -56,14 +95,14 @@ class RetryAfter:
     """The regular answer with a `Retry-After` header. The server acts.
 
     Args:
-        value: The header, sent verbatim: seconds or an HTTP date.
+        value: The header, as for `Status`.
     """
 
-    value: float | str
+    value: RetryDelay
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
         """Send the regular answer with the header."""
-        return exchange.send(_with_retry_after(exchange.act(), self.value))
+        return exchange.send(exchange.act().with_headers({"Retry-After": _retry_after(exchange, self.value)}))
 
 
 @attrs.frozen
@@ -82,8 +121,7 @@ class Headers:
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
         """Send the regular answer with the headers."""
-        answer = exchange.act()
-        return exchange.send(attrs.evolve(answer, headers={**answer.headers, **self.headers}))
+        return exchange.send(exchange.act().with_headers(self.headers))
 
 
 @attrs.frozen
@@ -184,5 +222,5 @@ class Redirect:
         return exchange.send(Answer(self.status, b"", headers={"Location": location}))
 
 
-def _with_retry_after(answer: Answer, retry_after: float | str | None) -> Answer:
-    return answer if retry_after is None else answer.with_headers({"Retry-After": str(retry_after)})
+def _retry_after(exchange: Exchange, delay: RetryDelay) -> str:
+    return exchange.http_date(delay.total_seconds()) if isinstance(delay, timedelta) else str(delay)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import aiohttp
 import attrs
 
-from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async._clock import Clock
 from flora_async.testing._checks import non_negative_seconds
 from flora_async.testing._state.environment import milliseconds
 from flora_async.testing._state.runs import FakeRun
@@ -71,6 +71,7 @@ class Deliveries:
         pauses: Seconds between the attempts.
         timeout: Seconds for one attempt.
         clock: The clock of the server.
+        follows_real_time: Whether that clock advances by itself.
 
     Attributes:
         log: The attempts, in order.
@@ -78,7 +79,9 @@ class Deliveries:
         addresses: Local URLs, by the prefix of the callback URLs that they replace.
     """
 
-    def __init__(self, *, secret: str, pauses: Iterable[float], timeout: float, clock: Clock) -> None:
+    def __init__(
+        self, *, secret: str, pauses: Iterable[float], timeout: float, clock: Clock, follows_real_time: bool
+    ) -> None:
         self.log: list[FakeDelivery] = []
         self.losses_left = 0
         self.addresses: dict[str, str] = {}
@@ -86,6 +89,7 @@ class Deliveries:
         self._pauses = tuple(non_negative_seconds("webhook_retries", pause) for pause in pauses)
         self._timeout = aiohttp.ClientTimeout(total=non_negative_seconds("webhook_timeout", timeout))
         self._clock = clock
+        self._follows_real_time = follows_real_time
         self._tracked: dict[str, FakeRun] = {}
         self._finished: dict[str, asyncio.Future[None]] = {}
         self._events: dict[str, _Event] = {}
@@ -148,7 +152,7 @@ class Deliveries:
     async def _until_ended(self, run: FakeRun) -> None:
         finished = self._finished[run.run_id] = asyncio.get_running_loop().create_future()
         while (remaining := run.ends - self._clock.time()) > 0:
-            timeout = remaining if self._clock is SYSTEM_CLOCK else _CLOCK_INTERVAL
+            timeout = remaining if self._follows_real_time else _CLOCK_INTERVAL
             await asyncio.wait([finished], timeout=None if math.isinf(timeout) else timeout)
 
     async def _deliver(self, event: _Event) -> None:

@@ -15,7 +15,7 @@ from flora_async.testing._server.api import Api
 from flora_async.testing._server.deliveries import Deliveries, FakeDelivery
 from flora_async.testing._server.listener import Listener
 from flora_async.testing._state.asset import FakeAsset
-from flora_async.testing._state.environment import Environment
+from flora_async.testing._state.environment import Environment, SkewedClock
 from flora_async.testing._state.models import FakeAction, FakeModel, default_actions, default_models
 from flora_async.testing._state.projects import check_workspaces
 from flora_async.testing._state.runs import FakeRun
@@ -52,6 +52,8 @@ class FakeFlora:
         techniques: The techniques to have instead of the three above.
         run_seconds: The duration of runs of its own techniques, models and actions, a fifth of it pending.
         clock: The clock that its runs follow, by default the machine's; a `VirtualClock` to advance it by hand.
+        clock_skew: Seconds by which the server is ahead of `clock`; negative if it is behind. Its times, such as
+            `created_at`, and the `Date` header of every answer follow its own clock.
         poll_urls: Whether answers contain a `poll_url`.
         history_lag: Seconds on `clock` until a new run appears in the histories.
         cost_lag: Seconds on `clock` from the end of a run until `charged_cost` appears in answers about it.
@@ -93,6 +95,7 @@ class FakeFlora:
         techniques: Iterable[FakeTechnique] | None = None,
         run_seconds: float = 0.1,
         clock: Clock = SYSTEM_CLOCK,
+        clock_skew: float = 0.0,
         poll_urls: bool = True,
         history_lag: float = 0.0,
         cost_lag: float = 0.0,
@@ -110,6 +113,7 @@ class FakeFlora:
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        server_clock = SkewedClock(clock, clock_skew)
         workspace_ids = check_workspaces(workspaces)
         self.api_key = api_key
         self.webhook_secret = webhook_secret
@@ -120,7 +124,7 @@ class FakeFlora:
             case=case,
             idempotency=idempotency,
             environment=Environment(
-                clock=clock,
+                clock=server_clock,
                 poll_urls=poll_urls,
                 history_lag=non_negative_seconds("history_lag", history_lag),
                 cost_lag=non_negative_seconds("cost_lag", cost_lag),
@@ -132,7 +136,8 @@ class FakeFlora:
             secret=webhook_secret,
             pauses=[seconds * webhook_scale for seconds in webhook_retries],
             timeout=webhook_timeout,
-            clock=clock,
+            clock=server_clock,
+            follows_real_time=clock is SYSTEM_CLOCK,
         )
         self._api.runs.on_create = self._deliveries.track
         for technique in default_techniques(run_seconds, *workspace_ids[:1]) if techniques is None else techniques:
@@ -352,7 +357,7 @@ class FakeFlora:
             route=route,
         )
         self.requests.append(recorded)
-        exchange = Exchange(request, recorded.request_id, self._api.accept(recorded))
+        exchange = Exchange(request, recorded.request_id, self._api.environment.clock, self._api.accept(recorded))
         return exchange.send(exchange.act()) if fault is None else await fault.serve(exchange)
 
     @staticmethod

@@ -1,5 +1,6 @@
 """What every operation of the local FLORA needs: the clock, the origins, and the type of a handler."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -12,6 +13,23 @@ Handler: TypeAlias = Callable[[RecordedRequest], dict[str, Any]]
 """Carries an operation out; returns the payload in snake_case or raises `RefusedError`."""
 
 Handlers: TypeAlias = Mapping[str, Handler]
+
+
+class SkewedClock:
+    """A clock whose Unix time differs from that of another clock by a constant number of seconds."""
+
+    def __init__(self, clock: Clock, skew: float) -> None:
+        if not math.isfinite(skew):
+            raise ValueError(f"clock_skew must be a finite number of seconds, not {skew}")
+        self._skew = skew
+        self._time = clock.time
+        self.monotonic = clock.monotonic
+        self.random = clock.random
+        self.sleep = clock.sleep
+
+    def time(self) -> float:
+        """Return the Unix time in seconds."""
+        return self._time() + self._skew
 
 
 @attrs.define

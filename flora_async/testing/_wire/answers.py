@@ -28,12 +28,17 @@ def default_code(status: int) -> str:
 
 @attrs.frozen
 class Answer:
-    """A complete answer: status, body and every header that does not belong to the connection."""
+    """A complete answer: status, body and every header that does not belong to the connection.
+
+    Attributes:
+        from_flora: Whether FLORA itself answers, with a `request-id`, and not a proxy in front of it.
+    """
 
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
+    from_flora: bool = attrs.field(default=True, kw_only=True)
 
     def with_headers(self, headers: Mapping[str, str]) -> "Answer":
         """Return a copy with these headers added."""

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from email.utils import formatdate
 
 import attrs
 from aiohttp import web
 from multidict import CIMultiDict
 
+from flora_async._clock import Clock
 from flora_async.testing._wire.answers import Answer
 
 
@@ -17,16 +19,22 @@ class Exchange:
     Attributes:
         request: The request on its connection.
         request_id: The `request-id` header of the answer.
+        clock: The server's clock, which the `Date` header follows.
         act: Carries the request out, which creates its run if it starts one, and returns the regular answer.
     """
 
     request: web.Request
     request_id: str
+    clock: Clock
     act: Callable[[], Answer]
 
     def send(self, answer: Answer) -> web.StreamResponse:
         """Send a complete answer."""
         return web.Response(status=answer.status, body=answer.body, headers=self._headers(answer))
+
+    def http_date(self, seconds: float = 0.0) -> str:
+        """Return the server's time, or that many seconds later, as an HTTP date."""
+        return formatdate(self.clock.time() + seconds, usegmt=True)
 
     async def stream(
         self, answer: Answer, pieces: Iterable[bytes], *, length: int | None, pause: float = 0.0
@@ -65,7 +73,9 @@ class Exchange:
         return web.Response()
 
     def _headers(self, answer: Answer) -> CIMultiDict[str]:
-        headers = CIMultiDict({"Content-Type": answer.content_type, "request-id": self.request_id})
+        headers = CIMultiDict({"Content-Type": answer.content_type, "Date": self.http_date()})
+        if answer.from_flora:
+            headers["request-id"] = self.request_id
         headers.update(answer.headers)
         return headers
 
