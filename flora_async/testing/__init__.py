@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from flora_async.testing._faults.connections import Cut, Drop, Oversize, Slow, Truncate
     from flora_async.testing._faults.queue import Fault
     from flora_async.testing._faults.responses import (
+        EventStream,
         ForeignPollUrl,
         Garbage,
         Headers,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from flora_async.testing._state.models import FakeAction, FakeModel
     from flora_async.testing._state.runs import FakeRun
     from flora_async.testing._state.techniques import FakeTechnique
+    from flora_async.testing._wire.rate_limit import RateLimit
     from flora_async.testing._wire.requests import RecordedRequest
     from flora_async.testing.clock import VirtualClock
 else:
@@ -32,13 +34,16 @@ else:
         {
             "_faults.connections": "Cut Drop Oversize Slow Truncate",
             "_faults.queue": "Fault",
-            "_faults.responses": "ForeignPollUrl Garbage Headers ProxyPage Redirect Replace RetryAfter Status",
+            "_faults.responses": (
+                "EventStream ForeignPollUrl Garbage Headers ProxyPage Redirect Replace RetryAfter Status"
+            ),
             "_server.deliveries": "FakeDelivery",
             "_server.server": "FakeFlora",
             "_state.asset": "FakeAsset",
             "_state.models": "FakeAction FakeModel",
             "_state.runs": "FakeRun",
             "_state.techniques": "FakeTechnique",
+            "_wire.rate_limit": "RateLimit",
             "_wire.requests": "RecordedRequest",
             "clock": "VirtualClock",
         },
@@ -47,6 +52,7 @@ else:
 __all__ = [
     "Cut",
     "Drop",
+    "EventStream",
     "FakeAction",
     "FakeAsset",
     "FakeDelivery",
@@ -60,6 +66,7 @@ __all__ = [
     "Headers",
     "Oversize",
     "ProxyPage",
+    "RateLimit",
     "RecordedRequest",
     "Redirect",
     "Replace",

@@ -174,6 +174,29 @@ async def test_a_large_file_is_reserved_uploaded_and_completed(client: Client) -
     assert (await upload(client, reserved))[0] == 403
 
 
+async def test_an_upload_can_be_a_put_of_the_raw_bytes(http: aiohttp.ClientSession) -> None:
+    async with FakeFlora(case="snake", upload_method="PUT") as fake:
+        client = Client(fake, http)
+        _, reserved = await client.post("/assets", {**SIGNED, "file_name": "cat.png"})
+        assert "upload" not in reserved
+        url = reserved["upload_url"]
+        assert url.startswith(fake.storage_origin)
+        form = form_of({})
+        refused = [
+            await client.send("POST", url, data=form),
+            await client.send("PUT", url, data=b""),
+            await client.send("PUT", url, data=PHOTO, headers={"Authorization": "Bearer sk_test_local"}),
+        ]
+        assert [response.status for response, _ in refused] == [403, 400, 400]
+        response, _ = await client.send("PUT", url, data=PHOTO)
+        assert response.status == 204
+        status, asset = await complete(client, reserved)
+        assert (status, asset["status"]) == (200, "ready")
+        assert [(asset.content, asset.content_type, asset.status) for asset in fake.assets] == [
+            (PHOTO, "image/png", "ready")
+        ]
+
+
 async def test_the_content_type_of_an_upload_may_come_from_the_file(client: Client) -> None:
     _, reserved = await client.post("/assets", SIGNED)
     assert "Content-Type" not in reserved["upload"]["form_fields"]

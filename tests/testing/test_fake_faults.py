@@ -15,6 +15,7 @@ from plain_client import Client, Watched, start_body
 from flora_async.testing import (
     Cut,
     Drop,
+    EventStream,
     FakeAction,
     FakeFlora,
     FakeModel,
@@ -24,6 +25,7 @@ from flora_async.testing import (
     Garbage,
     Oversize,
     ProxyPage,
+    RateLimit,
     Redirect,
     Replace,
     RetryAfter,
@@ -164,6 +166,86 @@ async def test_a_foreign_poll_url_is_part_of_an_otherwise_regular_answer(
         assert "runId" in run or "run_id" in run
         response, error = await client.get("/runs/run_missing")
         assert (response.status, "poll_url" in error) == (404, False)
+
+
+async def events_of(client: Client, technique: str = "caption") -> AsyncIterator[Any]:
+    """Start a run and yield the payloads of the events in the answer."""
+    url = f"{client.fake.base_url}/techniques/{technique}/runs"
+    headers = {"Authorization": f"Bearer {client.fake.api_key}"}
+    async with client.http.post(url, json=start_body(mode="stream"), headers=headers) as response:
+        assert (response.status, response.content_type) == (201, "text/event-stream")
+        async for line in response.content:
+            if line.startswith(b"data: "):
+                yield json.loads(line.removeprefix(b"data: "))
+
+
+@pytest.mark.parametrize("case", ["camel", "snake", "both"])
+async def test_an_event_stream_ends_with_the_ended_run(http: aiohttp.ClientSession, case: Any) -> None:
+    async with FakeFlora(case=case, run_seconds=0.05) as fake:
+        fake.inject(EventStream(), on="start")
+        events = [event async for event in events_of(Client(fake, http))]
+        assert [event["status"] for event in events] == ["pending", "running", "completed"]
+        assert events[-1]["outputs"][0]["url"] == "Caption: a cat"
+        assert len(fake.runs) == 1
+
+
+async def test_an_event_stream_follows_a_run_that_the_test_ends(client: Client, fake: FakeFlora) -> None:
+    fake.add_technique(FakeTechnique("held", pending=0, running=math.inf))
+    fake.inject(EventStream(), on="start")
+    statuses = []
+    async for event in events_of(client, "held"):
+        statuses.append(event["status"])
+        if event["status"] == "running":
+            fake.finish(event["run_id"], error_code="SERVER_ERROR")
+    assert statuses == ["running", "failed"]
+
+
+async def test_an_event_stream_can_be_cut_before_the_ended_run(http: aiohttp.ClientSession) -> None:
+    async with FakeFlora(run_seconds=0.05) as fake:
+        fake.inject(EventStream(cut=True), on="start")
+        statuses = []
+        with pytest.raises(aiohttp.ClientPayloadError):
+            async for event in events_of(Client(fake, http)):
+                statuses.append(event["status"])  # noqa: PERF401 - the loop ends with an error
+        assert statuses == ["pending", "running"]
+
+
+async def test_a_refused_start_is_not_streamed(client: Client) -> None:
+    client.fake.inject(EventStream(), on="start")
+    response, error = await client.start(json=start_body(mode="fast"))
+    assert (response.status, error["error"]["code"]) == (400, "input_validation_error")
+
+
+async def test_a_rate_limit_refuses_every_request_beyond_it(http: aiohttp.ClientSession, clock: VirtualClock) -> None:
+    async with FakeFlora(rate_limit=RateLimit(2, 1.0), clock=clock) as fake:
+        client = Client(fake, http)
+        media = fake.add_media("cat.txt", b"cat")
+        statuses = []
+        for seconds in (0, 0.25, 0, 0.5, 0.25, 0, 0.25):
+            clock.advance(seconds)
+            response, _ = await client.start()
+            statuses.append((response.status, response.headers.get("Retry-After")))
+        assert statuses == [
+            (201, None),
+            (201, None),
+            (429, "0.75"),
+            (429, "0.25"),
+            (201, None),
+            (429, "0.25"),
+            (201, None),
+        ]
+        assert len(fake.runs) == 4
+        assert (await client.get("/technique-runs"))[0].status == 429
+        assert (await client.get(media))[0].status == 200
+
+
+async def test_a_rate_limit_may_keep_its_period_to_itself(http: aiohttp.ClientSession) -> None:
+    async with FakeFlora(rate_limit=RateLimit(1, 60.0, retry_after=False)) as fake:
+        client = Client(fake, http)
+        await client.start()
+        response, error = await client.start()
+        assert (response.status, error["error"]["code"]) == (429, "rate_limited")
+        assert "Retry-After" not in response.headers
 
 
 async def test_a_redirect_does_not_act(client: Client) -> None:
@@ -311,6 +393,9 @@ def test_a_fault_that_matches_no_request_is_refused(options: dict[str, Any]) -> 
         (FakeFlora, {"history_lag": -1}, ValueError),
         (FakeFlora, {"clock_skew": math.nan}, ValueError),
         (ProxyPage, {"status": 99}, ValueError),
+        (RateLimit, {"requests": 0}, ValueError),
+        (RateLimit, {"requests": 1, "seconds": math.inf}, ValueError),
+        (FakeFlora, {"upload_method": "PATCH"}, ValueError),
         (FakeFlora, {"cost_lag": "1"}, TypeError),
         (FakeTechnique, {"slug": "t", "quote": -1}, ValueError),
         (FakeTechnique, {"slug": "t", "failed_cost": math.inf}, ValueError),

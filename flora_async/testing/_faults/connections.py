@@ -8,7 +8,7 @@ from aiohttp import web
 
 from flora_async.testing._checks import validate_finite_seconds
 from flora_async.testing._wire.answers import json_answer
-from flora_async.testing._wire.exchange import Exchange
+from flora_async.testing._wire.exchange import Exchange, paced
 
 _CHUNK_BYTES = 64 * 1024
 _SLOW_PIECES = 16
@@ -66,7 +66,7 @@ class Truncate:
         """Send half of the answer."""
         answer = exchange.act() if self.acts else json_answer({"run_id": "run_cut_off", "status": "pending"})
         length = len(answer.body)
-        response = await exchange.stream(answer, [answer.body[: length // 2]], length=length)
+        response = await exchange.stream(answer, paced([answer.body[: length // 2]]), length=length)
         exchange.close()
         return response
 
@@ -94,7 +94,7 @@ class Cut:
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
         """Send the first bytes of the answer."""
         answer = exchange.act()
-        response = await exchange.stream(answer, [answer.body[: self.after]], length=len(answer.body))
+        response = await exchange.stream(answer, paced([answer.body[: self.after]]), length=len(answer.body))
         exchange.close()
         return response
 
@@ -130,7 +130,7 @@ class Slow:
         body = answer.body
         step = -(-len(body) // _SLOW_PIECES)
         pieces = [body[start : start + step] for start in range(0, len(body), step)]
-        return await exchange.stream(answer, pieces, length=len(body), pause=self.seconds / len(pieces))
+        return await exchange.stream(answer, paced(pieces, self.seconds / len(pieces)), length=len(body))
 
 
 @attrs.frozen
@@ -156,4 +156,4 @@ class Oversize:
             exchange.act()
         full, rest = divmod(self.size - 2, _CHUNK_BYTES)
         pieces = (b'"', *[b"x" * _CHUNK_BYTES] * full, b"x" * rest, b'"')
-        return await exchange.stream(json_answer(None), pieces, length=self.size if self.announce else None)
+        return await exchange.stream(json_answer(None), paced(pieces), length=self.size if self.announce else None)

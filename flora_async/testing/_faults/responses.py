@@ -1,7 +1,8 @@
 """Faults in the answer. Each documents whether the server acts, that is, carries the request out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ import attrs
 from aiohttp import web
 
 from flora_async.testing._checks import http_status
+from flora_async.testing._state.runs import ENDED
 from flora_async.testing._wire.answers import Answer, default_code, error_answer, json_answer
 from flora_async.testing._wire.exchange import Exchange
 
@@ -174,6 +176,43 @@ class Replace:
         if self.acts:
             exchange.act()
         return exchange.send(json_answer(self.payload))
+
+
+@attrs.frozen
+class EventStream:
+    """The answer to a start as server-sent events: one for each status of the run, in `data` as polling answers it.
+
+    The server acts. The stream ends with the ended run, after the time that the run takes on the server's clock. A
+    refused start gets the regular answer.
+
+    Args:
+        cut: Close the connection before the event with the ended run.
+
+    Example:
+        >>> from flora_async.testing import EventStream, FakeFlora
+        >>> FakeFlora().inject(EventStream(), on="start", times=None)
+    """
+
+    cut: bool = attrs.field(default=False, kw_only=True)
+
+    async def serve(self, exchange: Exchange) -> web.StreamResponse:
+        """Stream the run."""
+        answer = exchange.act()
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            return exchange.send(answer)
+        head = attrs.evolve(answer, content_type="text/event-stream").with_headers({"Cache-Control": "no-store"})
+        response = await exchange.stream(head, self._events(exchange.follow(answer)), length=None)
+        if self.cut:
+            exchange.abort()
+        return response
+
+    async def _events(self, answers: AsyncGenerator[Answer, None]) -> AsyncGenerator[bytes, None]:
+        yield b": connected\n\n"
+        async with aclosing(answers):
+            async for answer in answers:
+                if self.cut and json.loads(answer.body)["status"] in ENDED:
+                    return
+                yield b"event: run\ndata: " + answer.body + b"\n\n"
 
 
 @attrs.frozen

@@ -1,21 +1,25 @@
 """The API of the local FLORA without its sockets: which handler a request reaches, and what it answers."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 
 from flora_async.testing._server.storage import Storage
+from flora_async.testing._state.asset import UploadMethod
 from flora_async.testing._state.assets import Assets
 from flora_async.testing._state.canvases import Canvases
 from flora_async.testing._state.catalog import Catalog
-from flora_async.testing._state.environment import Environment, Handler, Handlers
+from flora_async.testing._state.environment import CLOCK_INTERVAL, Environment, Handler, Handlers
 from flora_async.testing._state.library import Library
 from flora_async.testing._state.projects import Projects
-from flora_async.testing._state.runs import RunStore
+from flora_async.testing._state.runs import ENDED, RunStore
 from flora_async.testing._state.starts import Starts
 from flora_async.testing._wire.answers import NOT_FOUND, Answer, RefusedError, error_answer, json_answer
 from flora_async.testing._wire.idempotency import Idempotency, IdempotencyKeys
 from flora_async.testing._wire.key_case import KeyCase, convert_keys
 from flora_async.testing._wire.operations import API, OPERATIONS
+from flora_async.testing._wire.rate_limit import RateLimit, RateLimiter
 from flora_async.testing._wire.requests import RecordedRequest
 
 
@@ -41,12 +45,16 @@ class Api:
         environment: Environment,
         workspaces: Iterable[str],
         asset_ready_after: int,
+        upload_method: UploadMethod,
+        rate_limit: RateLimit | None,
     ) -> None:
         self.environment = environment
         self.catalog = Catalog()
         self.projects = Projects(self.environment, workspaces)
         self.runs = RunStore(self.environment)
-        self.assets = Assets(self.environment, self.projects, ready_after=asset_ready_after)
+        self.assets = Assets(
+            self.environment, self.projects, ready_after=asset_ready_after, upload_method=upload_method
+        )
         self.storage = Storage(self.environment, self.runs, self.assets)
         library = Library(self.projects, self.assets)
         starts = Starts(self.environment, self.catalog, self.projects, self.runs)
@@ -56,6 +64,7 @@ class Api:
         self._keys = IdempotencyKeys(idempotency)
         self._authorization = f"Bearer {api_key}"
         self._case: KeyCase = case
+        self._limiter = None if rate_limit is None else RateLimiter(rate_limit)
 
     def accept(self, request: RecordedRequest) -> Callable[[], Answer]:
         """Look the idempotency key of a request up, and return the function that carries the request out.
@@ -66,6 +75,8 @@ class Api:
             return partial(self.storage.answer, request)
         if request.path.startswith(f"{API}/") and request.headers.get("Authorization") != self._authorization:
             return partial(error_answer, 401, "unauthorized", "Invalid API key.")
+        if self._limiter and (refusal := self._limiter.check(self.environment.clock.time())):
+            return lambda: refusal
         name = request.route.name
         if not name:
             return lambda: NOT_FOUND
@@ -73,6 +84,17 @@ class Api:
             return partial(self._answer, self.handlers[name], request, 200)
         known = self._keys.find(request, self.environment.clock.time())
         return partial(self._mutate, self.handlers[name], request, known)
+
+    async def follow(self, started: Answer) -> AsyncGenerator[Answer, None]:
+        """Yield the answers of polling the run in the answer to a start, one for each status, until it has ended."""
+        payload = json.loads(started.body)
+        run = self.runs.runs.get(payload.get("run_id") or payload.get("runId", ""))
+        status = None
+        while run is not None and status not in ENDED:
+            now = self.environment.clock.time()
+            if status != (status := run.status_at(now)):
+                yield json_answer(convert_keys(run.payload(now, self.environment), self._case))
+            await asyncio.sleep(CLOCK_INTERVAL)
 
     def _mutate(self, handler: Handler, request: RecordedRequest, known: Answer | None) -> Answer:
         if known is not None:

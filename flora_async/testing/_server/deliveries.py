@@ -13,14 +13,11 @@ import attrs
 
 from flora_async._clock import Clock
 from flora_async.testing._checks import non_negative_seconds
-from flora_async.testing._state.environment import milliseconds
+from flora_async.testing._state.environment import CLOCK_INTERVAL, milliseconds
 from flora_async.testing._state.runs import FakeRun
 from flora_async.webhooks import sign
 
 API_VERSION: Final = "2026-06-11"
-
-# How often a clock other than the machine's is read; sleeping on such a clock would advance it.
-_CLOCK_INTERVAL = 0.005
 
 
 @attrs.frozen(kw_only=True)
@@ -152,7 +149,7 @@ class Deliveries:
     async def _until_ended(self, run: FakeRun) -> None:
         finished = self._finished[run.run_id] = asyncio.get_running_loop().create_future()
         while (remaining := run.ends - self._clock.time()) > 0:
-            timeout = remaining if self._follows_real_time else _CLOCK_INTERVAL
+            timeout = remaining if self._follows_real_time else CLOCK_INTERVAL
             await asyncio.wait([finished], timeout=None if math.isinf(timeout) else timeout)
 
     async def _deliver(self, event: _Event) -> None:

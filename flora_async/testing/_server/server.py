@@ -14,7 +14,7 @@ from flora_async.testing._faults.queue import Fault, FaultQueue
 from flora_async.testing._server.api import Api
 from flora_async.testing._server.deliveries import Deliveries, FakeDelivery
 from flora_async.testing._server.listener import Listener
-from flora_async.testing._state.asset import FakeAsset
+from flora_async.testing._state.asset import FakeAsset, UploadMethod
 from flora_async.testing._state.environment import Environment, SkewedClock
 from flora_async.testing._state.models import FakeAction, FakeModel, default_actions, default_models
 from flora_async.testing._state.projects import check_workspaces
@@ -24,6 +24,7 @@ from flora_async.testing._wire.exchange import Exchange, read_request_body
 from flora_async.testing._wire.idempotency import Idempotency
 from flora_async.testing._wire.key_case import KeyCase
 from flora_async.testing._wire.operations import API, Origin, match_route
+from flora_async.testing._wire.rate_limit import RateLimit
 from flora_async.testing._wire.requests import RecordedRequest
 
 _MAX_REQUEST_BYTES = 64 * 1024**2
@@ -61,6 +62,9 @@ class FakeFlora:
         workspaces: The ids of its workspaces.
         asset_ready_after: How many times an asset that was completed, or created from a URL, is polled before it is
             ready.
+        upload_method: How large files are uploaded to the storage host: `POST` as a form that `upload` describes, or
+            `PUT` as raw bytes to an `upload_url`.
+        rate_limit: The rate limit of the API; `None` for no limit.
         webhook_secret: The secret that signs webhooks.
         webhook_retries: Seconds between the attempts to deliver a webhook, by default FLORA's.
         webhook_scale: The factor by which those seconds are multiplied, so that tests need not wait.
@@ -102,6 +106,8 @@ class FakeFlora:
         port: int = 0,
         workspaces: Iterable[str] = ("ws_local",),
         asset_ready_after: int = 0,
+        upload_method: UploadMethod = "POST",
+        rate_limit: RateLimit | None = None,
         webhook_secret: str = "whsec_local",  # noqa: S107 - the secret of a server on this machine
         webhook_retries: Iterable[float] = (10.0, 60.0, 300.0),
         webhook_scale: float = 0.001,
@@ -110,6 +116,7 @@ class FakeFlora:
         for name, value, choices in (
             ("case", case, get_args(KeyCase)),
             ("idempotency", idempotency, get_args(Idempotency)),
+            ("upload_method", upload_method, get_args(UploadMethod)),
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
@@ -131,6 +138,8 @@ class FakeFlora:
             ),
             workspaces=workspace_ids,
             asset_ready_after=asset_ready_after,
+            upload_method=upload_method,
+            rate_limit=rate_limit,
         )
         self._deliveries = Deliveries(
             secret=webhook_secret,
@@ -357,7 +366,9 @@ class FakeFlora:
             route=route,
         )
         self.requests.append(recorded)
-        exchange = Exchange(request, recorded.request_id, self._api.environment.clock, self._api.accept(recorded))
+        exchange = Exchange(
+            request, recorded.request_id, self._api.environment.clock, self._api.accept(recorded), self._api.follow
+        )
         return exchange.send(exchange.act()) if fault is None else await fault.serve(exchange)
 
     @staticmethod

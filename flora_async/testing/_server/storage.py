@@ -110,21 +110,32 @@ class Storage:
         is_open = reservation.asset.status == "pending_upload" and reservation.asset.polls_left is None
         if not is_open or self._environment.clock.time() >= reservation.expires:
             return _refusal(403, "This upload reservation has expired.")
-        return _store(reservation, request)
+        if request.method != reservation.method:
+            return _refusal(403, f"This upload reservation is for {reservation.method}.")
+        return _store_form(reservation, request) if request.method == "POST" else _store_body(reservation, request)
 
 
-def _store(reservation: Reservation, request: RecordedRequest) -> Answer:
+def _store_form(reservation: Reservation, request: RecordedRequest) -> Answer:
     *fields, file = read_form(request)
     if file.name != "file" or not file.content:
         return _refusal(400, "The form does not end with a file, or the file is empty.")
     if {field.name: field.text for field in fields} != reservation.fields:
         return _refusal(403, "The fields of the form are not the signed ones.")
-    asset: FakeAsset = reservation.asset
-    content_type = asset.content_type or file.content_type
+    reservation.asset.name = reservation.asset.name or file.filename or None
+    return _store(reservation.asset, file.content, file.content_type)
+
+
+def _store_body(reservation: Reservation, request: RecordedRequest) -> Answer:
+    if not request.body:
+        return _refusal(400, "The body is empty.")
+    return _store(reservation.asset, request.body, request.headers.get("Content-Type", ""))
+
+
+def _store(asset: FakeAsset, content: bytes, content_type: str) -> Answer:
+    content_type = asset.content_type or content_type
     if content_type not in SUFFIXES:
         return _refusal(400, f"{content_type or 'No content type'} is not accepted.")
-    asset.content_type, asset.content = content_type, file.content
-    asset.name = asset.name or file.filename or None
+    asset.content_type, asset.content = content_type, content
     return Answer(204, b"")
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 
 Source: TypeAlias = Literal["direct", "url", "signed_url"]
+UploadMethod: TypeAlias = Literal["POST", "PUT"]
 
 _IMAGES = {"jpeg": ".jpg", **{kind: f".{kind}" for kind in ("png", "webp", "gif", "avif", "heic", "heif")}}
 
@@ -115,6 +116,7 @@ class Reservation:
     Attributes:
         asset: The asset to upload.
         expires: The end of the reservation.
+        method: `POST` for a form, `PUT` for the raw bytes.
         token: Distinguishes it from other reservations for the same asset.
         fields: The fields that the form must have before the file. Their names are spelled in every style that real
             storage hosts use.
@@ -122,6 +124,7 @@ class Reservation:
 
     asset: FakeAsset
     expires: float
+    method: UploadMethod
     token: str = attrs.field(factory=lambda: uuid.uuid4().hex, init=False)
     fields: dict[str, str] = attrs.field(init=False, default=attrs.Factory(_signed_fields, takes_self=True))
 

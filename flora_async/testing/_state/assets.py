@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from flora_async.testing._state.asset import SUFFIXES, TYPES, FakeAsset, Reservation, Source
+from flora_async.testing._state.asset import SUFFIXES, TYPES, FakeAsset, Reservation, Source, UploadMethod
 from flora_async.testing._state.environment import Environment, Handlers, milliseconds
 from flora_async.testing._state.projects import Projects
 from flora_async.testing._state.sample_files import sample_file
@@ -47,6 +47,7 @@ class Assets:
         environment: The clock and the addresses.
         projects: The workspaces and projects that assets belong to.
         ready_after: How many times an asset is polled before it has been processed.
+        upload_method: How the content of a signed upload is sent.
 
     Raises:
         ValueError: `ready_after` is negative.
@@ -57,7 +58,9 @@ class Assets:
         on_ready: Called with every asset once it is ready.
     """
 
-    def __init__(self, environment: Environment, projects: Projects, *, ready_after: int) -> None:
+    def __init__(
+        self, environment: Environment, projects: Projects, *, ready_after: int, upload_method: UploadMethod
+    ) -> None:
         if ready_after < 0:
             raise ValueError(f"asset_ready_after must be 0 polls or more, not {ready_after}")
         self.failures_left = 0
@@ -66,6 +69,7 @@ class Assets:
         self._environment = environment
         self._projects = projects
         self._ready_after = ready_after
+        self._upload_method: UploadMethod = upload_method
         self._assets: dict[str, FakeAsset] = {}
         self._reservations: dict[str, Reservation] = {}
 
@@ -229,15 +233,17 @@ class Assets:
 
     def _reserve(self, asset: FakeAsset) -> dict[str, Any]:
         expires = self._environment.clock.time() + _RESERVATION_SECONDS
-        self._reservations[asset.asset_id] = reservation = Reservation(asset, expires)
+        self._reservations[asset.asset_id] = reservation = Reservation(asset, expires, self._upload_method)
+        url = f"{self._environment.storage_origin}/upload/{reservation.path}"
+        upload = {
+            "url": url,
+            "method": "POST",
+            "content_type": "multipart/form-data",
+            "file_field": "file",
+            "form_fields": reservation.fields,
+        }
         return {
-            "upload": {
-                "url": f"{self._environment.storage_origin}/upload/{reservation.path}",
-                "method": "POST",
-                "content_type": "multipart/form-data",
-                "file_field": "file",
-                "form_fields": reservation.fields,
-            },
+            **({"upload": upload} if self._upload_method == "POST" else {"upload_url": url}),
             "expires_at": datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
 

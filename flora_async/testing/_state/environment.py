@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -13,6 +13,9 @@ Handler: TypeAlias = Callable[[RecordedRequest], dict[str, Any]]
 """Carries an operation out; returns the payload in snake_case or raises `RefusedError`."""
 
 Handlers: TypeAlias = Mapping[str, Handler]
+
+CLOCK_INTERVAL: Final = 0.005
+"""Seconds of real time after which a clock is read again; sleeping on a clock that is not real would advance it."""
 
 
 class SkewedClock:

@@ -19,6 +19,7 @@ from flora_async.testing._wire.requests import RecordedRequest
 from flora_async.testing._wire.validation import one_of, paginate, query_problems
 
 STATUSES: Final = ("pending", "running", "completed", "failed")
+ENDED: Final = frozenset({"completed", "failed"})
 
 RunKind: TypeAlias = Literal["technique", "generation", "action"]
 

@@ -1,7 +1,8 @@
 """A request on its connection, and the ways to answer it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from email.utils import formatdate
 
 import attrs
@@ -21,12 +22,14 @@ class Exchange:
         request_id: The `request-id` header of the answer.
         clock: The server's clock, which the `Date` header follows.
         act: Carries the request out, which creates its run if it starts one, and returns the regular answer.
+        follow: Yields answers about the run in the answer to a start, the last one when it has ended.
     """
 
     request: web.Request
     request_id: str
     clock: Clock
     act: Callable[[], Answer]
+    follow: Callable[[Answer], AsyncGenerator[Answer, None]]
 
     def send(self, answer: Answer) -> web.StreamResponse:
         """Send a complete answer."""
@@ -37,7 +40,7 @@ class Exchange:
         return formatdate(self.clock.time() + seconds, usegmt=True)
 
     async def stream(
-        self, answer: Answer, pieces: Iterable[bytes], *, length: int | None, pause: float = 0.0
+        self, answer: Answer, pieces: AsyncGenerator[bytes, None], *, length: int | None
     ) -> web.StreamResponse:
         """Send the head of the answer and then these pieces as its body.
 
@@ -45,7 +48,6 @@ class Exchange:
             answer: Provides the status and the headers.
             pieces: The body, or the part of it to send.
             length: The announced number of bytes; `None` for a chunked body.
-            pause: Seconds of real time after each piece.
         """
         response = web.StreamResponse(status=answer.status, headers=self._headers(answer))
         if length is None:
@@ -54,9 +56,9 @@ class Exchange:
             response.content_length = length
         try:
             await response.prepare(self.request)
-            for piece in pieces:
-                await response.write(piece)
-                await asyncio.sleep(pause)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    await response.write(piece)
         except ConnectionError:
             pass  # the client has closed the connection, as it is free to do
         return response
@@ -78,6 +80,13 @@ class Exchange:
             headers["request-id"] = self.request_id
         headers.update(answer.headers)
         return headers
+
+
+async def paced(pieces: Iterable[bytes], pause: float = 0.0) -> AsyncGenerator[bytes, None]:
+    """Yield the pieces with so many seconds of real time after each of them."""
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(pause)
 
 
 async def read_request_body(request: web.Request, max_bytes: int | None) -> bytes:

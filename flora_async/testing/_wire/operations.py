@@ -124,6 +124,6 @@ def _match_storage(method: str, path: str) -> Route:
     directory, _, rest = path.removeprefix("/").partition("/")
     if rest and (method, directory) == ("GET", "media"):
         return Route("media", "", {"name": unquote(rest)}, _MEDIA)
-    if rest and (method, directory) == ("POST", "upload"):
+    if rest and method in {"POST", "PUT"} and directory == "upload":
         return Route("upload", "", {"reservation": unquote(rest)}, _UPLOAD)
     return _UNMATCHED
