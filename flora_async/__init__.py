@@ -43,6 +43,8 @@ from flora_async.errors import (
     WebhookVerificationError,
 )
 from flora_async.models import (
+    Failure,
+    FailureHint,
     OutputType,
     Page,
     Run,
@@ -80,6 +82,8 @@ __all__ = [
     "ConflictError",
     "DecodeError",
     "DownloadError",
+    "Failure",
+    "FailureHint",
     "FieldError",
     "FloraError",
     "FloraSession",

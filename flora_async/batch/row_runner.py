@@ -169,7 +169,7 @@ def _next(entry: Entry) -> Entry:
 def result_of(row: Planned, entry: Entry, *, resumed: bool) -> BatchResult:
     """The result of a row whose run has ended."""
     run = entry.run
-    error = RunFailedError(run) if run is not None and run.is_failed else None
+    error = RunFailedError(run) if run is not None and run.failure is not None else None
     return _result(row, entry, resumed=resumed, run=run, error=error)
 
 

@@ -2,9 +2,9 @@
 
 ```text
 FloraError                          anything below; `.run` is the last seen run when one is known
-├── APIConnectionError              no whole answer came back: DNS, TCP, TLS, a cut or unreadable body
-│   └── APITimeoutError             … within the time given (also a TimeoutError)
-├── APIStatusError                  FLORA answered with a status that is no success
+├── APIConnectionError              no complete response arrived: DNS, TCP, TLS, a truncated body
+│   └── APITimeoutError             … within the timeout (also a TimeoutError)
+├── APIStatusError                  FLORA returned an error status
 │   ├── BadRequestError             400  fix the request: `.fields` names what is wrong
 │   ├── AuthenticationError         401  fix the API key
 │   ├── InsufficientCreditsError    402  top up the workspace
@@ -12,24 +12,24 @@ FloraError                          anything below; `.run` is the last seen run 
 │   ├── NotFoundError               404  fix the id
 │   ├── ConflictError               409
 │   │   └── IdempotencyError        409  this idempotency key was used by an earlier call
-│   ├── UnprocessableEntityError    422  the same idempotency key with another body
+│   ├── UnprocessableEntityError    422  the same idempotency key with a different body
 │   ├── RateLimitError              429  wait `.retry_after` seconds
-│   └── InternalServerError         5xx  FLORA's side; try later
-├── DecodeError                     the answer has another shape than promised; `.path` says where
+│   └── InternalServerError         5xx  an error on FLORA's side; try later
+├── DecodeError                     the response cannot be read; `.path` says where
 ├── UntrustedURLError               the server named a URL at an origin that is not trusted
-├── RunFailedError                  the run ended `failed`: `.run.error_code` says why
-├── WaitTimeoutError                the deadline passed first (also a TimeoutError); the run goes on
-├── SubmissionUnknownError          a start has no known outcome; nothing was sent under a second key
-├── InputError                      the technique does not take these inputs (also a ValueError); nothing was sent
-├── UploadError                     a file did not become an asset; nothing was spent on a run
-├── DownloadError                   an output could not be saved whole; the run is what it was
-├── WebhookVerificationError        a delivery that is not proven to be FLORA's; `.reason` says which flaw
+├── RunFailedError                  the run was not completed: `.run.failure` says why and what helps
+├── WaitTimeoutError                the deadline passed first (also a TimeoutError); the run is still running
+├── SubmissionUnknownError          the outcome of a start is unknown; nothing was sent under a second key
+├── InputError                      the technique does not accept these inputs (also a ValueError); nothing was sent
+├── UploadError                     a file could not be uploaded; nothing was spent on a run
+├── DownloadError                   an output could not be saved completely; the run is not affected
+├── WebhookVerificationError        a webhook could not be verified as FLORA's; `.reason` says why
 ├── SkippedError                    a batch did not start this row; nothing was spent on it
-│   └── BudgetExceededError         … since it could have cost more than `max_cost` leaves
-└── JournalError                    the file is in use, damaged, or no journal of this batch
+│   └── BudgetExceededError         … because it could have cost more than `max_cost` leaves
+└── JournalError                    the journal is in use, damaged, or belongs to another batch
 ```
 
-Arguments that can be judged before anything is sent raise the built-in `ValueError` or `TypeError`; using a
+Arguments that can be checked before anything is sent raise the built-in `ValueError` or `TypeError`; using a
 session after `close()` raises `RuntimeError`.
 """
 
@@ -95,6 +95,6 @@ __all__ = [
     "WebhookVerificationError",
 ]
 
-# Tracebacks name the room that people import from, not the corner that a class is written in.
+# Tracebacks show the public module, not the private one that defines the class.
 for _name in __all__:
     globals()[_name].__module__ = __name__

@@ -1,12 +1,15 @@
-"""What can go wrong with one request, and the root that all errors share."""
+"""Errors of a single request, and the root of all errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from flora_async._text import MAX_SHOWN, printable
+
 if TYPE_CHECKING:
     from flora_async.models import Run
 
-_LONGEST_MESSAGE = 200
+_MAX_REQUEST_ID = 60
+_MAX_CODE = 60
 
 
 class FieldError(NamedTuple):
@@ -17,25 +20,27 @@ class FieldError(NamedTuple):
 
 
 class FloraError(Exception):
-    """The root of the tree drawn at the top of this module.
+    """The root of the tree of errors.
 
     Attributes:
         run: The last seen run, on every error raised while waiting; else None.
-        request_id: FLORA's `request-id` of the answer behind this error, which its support asks for; else None.
+        request_id: The `request-id` of the response behind this error, which FLORA's support asks for; else None.
     """
 
     run: "Run | None" = None
     request_id: str | None = None
 
     def __str__(self) -> str:
-        """The message on one line, at most 200 characters: servers send whole pages as messages."""
-        text = " ".join(super().__str__().split())
-        request_id = "" if self.request_id is None else f" [{''.join(self.request_id.split())[:60]}]"
-        room = _LONGEST_MESSAGE - len(request_id)
-        return (text if len(text) <= room else text[: room - 1] + "…") + request_id
+        """The message on one line, in printable characters, at most 200 of them."""
+        request_id = "" if self.request_id is None else f" [{printable(self.request_id, _MAX_REQUEST_ID)}]"
+        return printable(super().__str__(), MAX_SHOWN - len(request_id)) + request_id
+
+    def __repr__(self) -> str:
+        """The class and the message as `str` shows it."""
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Errors cross process borders with their data, whatever their constructor asks for."""
+        """Pickle the error with its data, whatever its constructor takes."""
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
@@ -47,7 +52,7 @@ def _rebuild(kind: type[FloraError], args: tuple[object, ...], state: dict[str, 
 
 
 class APIConnectionError(FloraError):
-    """No whole answer came back: DNS, refused, reset, TLS, or a body cut short or not readable as JSON.
+    """No complete response arrived: DNS, refused or reset connection, TLS, a truncated body.
 
     Attributes:
         sent: False when the request certainly never reached the server; True when it may have.
@@ -60,15 +65,15 @@ class APIConnectionError(FloraError):
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
-    """No whole answer within the time given to one request, its body included.
+    """No complete response, body included, within the timeout of one request.
 
     Attributes:
-        timeout: The seconds that were given, or None when they are not known.
+        timeout: The timeout in seconds; None when it is not known.
     """
 
     def __init__(self, *, timeout: float | None, sent: bool = True, request_id: str | None = None) -> None:
         given = "in time" if timeout is None else f"within {timeout:.3g} s"
-        what = "FLORA did not answer" if sent else "No connection to FLORA was to be had"
+        what = "FLORA did not answer" if sent else "No connection to FLORA could be made"
         super().__init__(
             f"{what} {given}. Try again, or allow more time: FloraSession(timeout=…)", sent=sent, request_id=request_id
         )
@@ -76,21 +81,22 @@ class APITimeoutError(APIConnectionError, TimeoutError):
 
 
 class APIStatusError(FloraError):
-    """FLORA, or a proxy before it, answered with a status that is no success.
+    """FLORA, or a proxy in front of it, returned an error status.
 
-    FLORA's envelope is `{"error": {"code", "message", "fields"?}}`, as on its page "Get a technique run".
+    FLORA's envelope is `{"error": {"code", "message", "fields"?}}`, as on its page "Get a technique run". The text
+    from it is kept printable and short here; `body` has it as it was sent.
 
     Attributes:
         status: The HTTP status.
         code: FLORA's machine-readable code, such as `input_validation_error`; None when there is none.
-        message: FLORA's sentence, or what was made of an answer that has none.
+        message: FLORA's message, at most 200 characters of it, or a description of a response without one.
         fields: The request fields that FLORA refused.
-        headers: The answer's headers, by lower-case name.
-        body: The answer's raw body.
-        retry_after: Seconds FLORA asked to wait, or None when it did not say.
+        headers: The response headers, by lower-case name.
+        body: The raw response body.
+        retry_after: Seconds that FLORA asked to wait; None when it did not ask.
     """
 
-    def __init__(  # noqa: PLR0913 - one keyword for each thing that an answer says
+    def __init__(  # noqa: PLR0913 - one keyword for each part of a response
         self,
         message: str,
         *,
@@ -102,11 +108,13 @@ class APIStatusError(FloraError):
         body: bytes = b"",
         retry_after: float | None = None,
     ) -> None:
+        message = printable(message)
+        code = printable(code, _MAX_CODE) if code else None
         super().__init__(f"{status} {code}: {message}" if code else f"{status}: {message}")
         self.status = status
         self.code = code
         self.message = message
-        self.fields = tuple(fields)
+        self.fields = tuple(FieldError(printable(name), printable(why)) for name, why in fields)
         self.request_id = request_id
         self.headers: Mapping[str, str] = dict(headers or {})
         self.body = body
@@ -122,25 +130,25 @@ class AuthenticationError(APIStatusError):
 
 
 class InsufficientCreditsError(APIStatusError):
-    """402: the workspace has no credits left for this; top it up and try again."""
+    """402: the workspace does not have enough credits; top it up and try again."""
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the key is valid but may not do this."""
+    """403: the key is valid but does not have this permission."""
 
 
 class NotFoundError(APIStatusError):
-    """404: there is no such technique, run or path for this key."""
+    """404: this key can see no technique, run or path of that name."""
 
 
 class ConflictError(APIStatusError):
-    """409: the request contradicts the state at FLORA."""
+    """409: the request conflicts with the current state on FLORA."""
 
 
 class IdempotencyError(ConflictError):
     """409 `idempotency_duplicate`: an earlier call already used this idempotency key, so its run exists.
 
-    Find it with `techniques.runs.list()`; nothing was started by this call.
+    This call started nothing. Find the run with `techniques.runs.list()`.
     """
 
 
@@ -149,26 +157,29 @@ class UnprocessableEntityError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests for this workspace; `retry_after` says for how many seconds to hold back."""
+    """429: too many requests in this workspace; `retry_after` says how many seconds to wait."""
 
 
 class InternalServerError(APIStatusError):
-    """5xx: the fault is on FLORA's side or in a proxy before it; trying later can work."""
+    """5xx: an error of FLORA, or of a proxy in front of it; trying again later can work."""
 
 
 class DecodeError(FloraError):
-    """A successful answer has another shape than FLORA's documentation promises.
+    """A successful response cannot be read: it is not JSON, or what identifies the result is missing or odd.
+
+    Anything else that is odd does not raise: it is left at its default, kept in `extra`, and logged as a warning.
 
     Attributes:
-        path: Where, for example `outputs[0].url`; empty for the body as a whole.
+        path: The position, for example `run_id`; empty for the body as a whole.
         reason: What is wrong there.
-        transient: Whether asking again may help: the body as a whole is no answer of FLORA's, as a proxy's page is.
+        transient: Whether asking again may help: the body as a whole is not a response of FLORA's, but perhaps a
+            proxy's page.
     """
 
     def __init__(self, path: str, reason: str, *, request_id: str | None = None, transient: bool = False) -> None:
         super().__init__(f"FLORA's answer could not be read at {path or 'its top level'}: {reason}")
-        self.path = path
-        self.reason = reason
+        self.path = printable(path)
+        self.reason = printable(reason)
         self.request_id = request_id
         self.transient = transient
 
@@ -181,5 +192,5 @@ class UntrustedURLError(FloraError):
     """
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"Not following {url[:80]!r}: {reason}")
+        super().__init__(f"Not following {printable(url, 80)!r}: {reason}")
         self.url = url

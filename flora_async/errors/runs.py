@@ -1,35 +1,56 @@
-"""What can go wrong with what requests are made for: runs, batches, media, deliveries."""
+"""Errors of runs, batches, files and webhooks."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from flora_async._text import printable
 from flora_async.errors.requests import FieldError, FloraError
 
 if TYPE_CHECKING:
     from flora_async.models import Asset, Run
 
-# A key that is cut must not look like a whole one: whoever copies it would start a second run.
-_LONGEST_SHOWN_KEY = 64
+# A truncated key must not look like a complete one: using it would start a second run.
+_MAX_SHOWN_KEY = 64
+_MAX_NAME = 40
+_MAX_REASON = 60
+
+
+_REMEDIES = {
+    "again": "Another run, charged again, can succeed",
+    "later": "Another run, charged again, can succeed later",
+    "change_input": "Change the input: it would fail again",
+    "never": "Another run would fail, too",
+}
 
 
 class RunFailedError(FloraError):
-    """The run ended `failed`. `run.error_code` says why.
+    """The run ended without being completed: it failed, or ended with a status that this version does not know.
 
-    `model_timeout`, `internal_error` and `provider_error` can work when run again (as a new, newly charged run);
-    `safety_blocked` and `input_unreachable` will not.
+    `run.failure.hint` says whether another, newly charged run can help: `again` at once, `later`, only with a changed
+    input (`change_input`), or `never`; None = FLORA's code is not known, so do not pay for another run blindly.
+
+    Example:
+        >>> from flora_async import Run
+        >>> str(RunFailedError(Run(run_id="run_1", status="failed", error_code="model_timeout")))
+        'Run run_1 failed with model_timeout: no message. Another run, charged again, can succeed'
     """
 
     run: "Run"
 
     def __init__(self, run: "Run") -> None:
-        why = f"{run.error_code or 'no error code'}: {run.error_message or 'no message'}"
-        super().__init__(f"Run {run.run_id} failed with {why}")
+        failure = run.failure
+        hint = None if failure is None else failure.hint
+        code = printable(run.error_code or "no error code", _MAX_NAME)
+        message = printable(run.error_message or "no message", _MAX_REASON)
+        ended = "failed" if run.is_failed else f"ended {printable(run.status, _MAX_NAME)!r}"
+        remedy = "" if hint is None else ". " + _REMEDIES[hint]
+        super().__init__(f"Run {printable(run.run_id, _MAX_NAME)} {ended} with {code}: {message}{remedy}")
         self.run = run  # pyright: ignore[reportIncompatibleVariableOverride] - here it is always known
 
 
 class WaitTimeoutError(FloraError, TimeoutError):
-    """The deadline passed before the run ended. The run goes on at FLORA and is charged: wait for it again.
+    """The deadline passed before the run ended. It is still running on FLORA and is charged: wait for it again.
 
     Attributes:
         run: The last seen run.
@@ -40,8 +61,8 @@ class WaitTimeoutError(FloraError, TimeoutError):
 
     def __init__(self, run: "Run", elapsed: float) -> None:
         super().__init__(
-            f"Run {run.run_id} is still {run.status} after {elapsed:.1f} s. "
-            "It goes on at FLORA: wait_for_run(error.run) waits again."
+            f"Run {printable(run.run_id, _MAX_NAME)} is still {printable(run.status, _MAX_NAME)} after {elapsed:.1f} s."
+            " It is still running on FLORA: wait_for_run(error.run) waits again."
         )
         self.run = run  # pyright: ignore[reportIncompatibleVariableOverride] - here it is always known
         self.elapsed = elapsed
@@ -61,7 +82,7 @@ class SubmissionUnknownError(FloraError):
 
     def __init__(self, *, idempotency_key: str, technique_id: str | None, since: datetime) -> None:
         what = f"start of {technique_id[:30]!r}" if technique_id else "request"
-        is_shown = len(idempotency_key) <= _LONGEST_SHOWN_KEY
+        is_shown = len(idempotency_key) <= _MAX_SHOWN_KEY
         key = f"idempotency_key={idempotency_key!r}" if is_shown else "the key in error.idempotency_key"
         charged = "and charged" if technique_id else "and charged if it costs anything"
         super().__init__(f"The {what} may have been carried out, {charged}. Send it again only with {key}")
@@ -71,19 +92,19 @@ class SubmissionUnknownError(FloraError):
 
 
 class SkippedError(FloraError):
-    """A batch did not start this row, so nothing was spent on it. What stopped the batch is `__cause__`."""
+    """A batch did not start this row, so nothing was spent on it. `__cause__` is what stopped the batch."""
 
     def __init__(self, message: str = "The batch was stopped before this row was started") -> None:
         super().__init__(message)
 
 
 class BudgetExceededError(SkippedError):
-    """A batch did not start this row, since its run could have cost more than is left of `max_cost`.
+    """A batch did not start this row, because its run could have cost more than is left of `max_cost`.
 
     Attributes:
-        max_cost: What the batch may spend, in USD.
-        spent: What its runs have cost so far, in USD.
-        price: What the next run was expected to cost, in USD.
+        max_cost: The budget of the batch in USD.
+        spent: The cost of its runs so far in USD.
+        price: The expected cost of the next run in USD.
     """
 
     def __init__(self, *, max_cost: float, spent: float, price: float) -> None:
@@ -96,7 +117,7 @@ class BudgetExceededError(SkippedError):
 
 
 class JournalError(FloraError):
-    """A batch's journal cannot be used; the file was left as it is.
+    """The journal of a batch cannot be used; the file was left unchanged.
 
     Attributes:
         journal: The path of the file.
@@ -108,22 +129,22 @@ class JournalError(FloraError):
 
 
 class InputError(FloraError, ValueError):
-    """The technique does not take these inputs. Nothing was sent to be run, so nothing was spent.
+    """The technique does not accept these inputs. Nothing was started, so nothing was spent.
 
     Attributes:
         technique_id: The technique, as the caller named it.
-        fields: What is wrong with which input: unknown, missing, or of the wrong kind.
+        fields: Each input that is unknown, missing or of the wrong kind, and why.
     """
 
     def __init__(self, technique_id: str, fields: Sequence[FieldError]) -> None:
-        flaws = "; ".join(f"{field!r} {message}" for field, message in fields)
-        super().__init__(f"Inputs of {technique_id!r:.40}: {flaws}")
+        problems = "; ".join(f"{field!r} {message}" for field, message in fields)
+        super().__init__(f"Inputs of {technique_id!r:.40}: {problems}")
         self.technique_id = technique_id
         self.fields = tuple(fields)
 
 
 class UploadError(FloraError):
-    """A file did not become an asset. An upload costs nothing: try it again.
+    """A file could not be uploaded. Uploads are free: try again.
 
     Attributes:
         asset: The asset as FLORA last described it; None when there is none yet.
@@ -135,22 +156,22 @@ class UploadError(FloraError):
 
 
 class DownloadError(FloraError):
-    """A file could not be fetched whole; nothing of it was kept. The run and its outputs are what they were.
+    """A file could not be downloaded completely; nothing of it was kept. The run and its outputs are not affected.
 
     Attributes:
-        url: Where it was to come from.
+        url: The URL of the file.
     """
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"Download of {url[:80]!r}: {reason}")
+        super().__init__(f"Download of {printable(url, 80)!r}: {reason}")
         self.url = url
 
 
 class WebhookVerificationError(FloraError):
-    """A delivery that is not proven to be FLORA's: answer it with 400 and do nothing else.
+    """A webhook could not be verified as sent by FLORA: answer it with 400 and do nothing else.
 
     Attributes:
-        reason: Which flaw, for programs, such as `no_header`, `stale` or `mismatch`.
+        reason: A code for the problem, such as `no_header`, `stale` or `mismatch`.
     """
 
     def __init__(self, message: str, reason: str) -> None:

@@ -1,9 +1,10 @@
-"""Frozen data as FLORA speaks of it: no input or output, one module per noun."""
+"""Immutable models of FLORA's data, without any I/O: one module per noun."""
 
 from typing import TYPE_CHECKING
 
 from flora_async._lazy import lazy_names
-from flora_async.models.pages import Page
+from flora_async.models.failures import Failure, FailureHint
+from flora_async.models.pages import ItemProblem, Page
 from flora_async.models.runs import OutputType, Run, RunInput, RunOutput, RunStatus, TechniqueRun
 from flora_async.models.techniques import Technique, TechniqueInput, TechniqueOutput, TechniqueReference
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from flora_async.models.webhooks import WebhookEvent, WebhookRun
     from flora_async.models.workspaces import LibraryFolder, LibraryItem, Workspace
 else:
-    # What a run needs is loaded at once; the rest, on first use: it takes longer than all else in this package.
+    # Runs need the modules above; the rest is loaded on first use, because it takes longer than the whole package.
     __getattr__ = lazy_names(
         __name__,
         {
@@ -86,12 +87,15 @@ __all__ = [
     "CreatedNode",
     "DefinedCanvas",
     "DefinitionNode",
+    "Failure",
+    "FailureHint",
     "FeedbackReceipt",
     "Generation",
     "GenerationModel",
     "GraphAction",
     "GraphEdge",
     "GraphNode",
+    "ItemProblem",
     "LibraryFolder",
     "LibraryItem",
     "ModelParameter",

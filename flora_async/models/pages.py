@@ -8,13 +8,33 @@ ItemT = TypeVar("ItemT")
 
 
 @frozen
+class ItemProblem:
+    """An item of a list that could not be read and is missing from `Page.items`.
+
+    Attributes:
+        index: The position of the item in FLORA's page, from 0.
+        path: The position of the problem in the item, for example `run_id`; empty for the item as a whole.
+        reason: What is wrong there.
+
+    Example:
+        >>> ItemProblem(index=2, path="run_id", reason="is missing").path
+        'run_id'
+    """
+
+    index: int
+    path: str
+    reason: str
+
+
+@frozen
 class Page(Generic[ItemT]):
     """One page of a list that FLORA serves in pages (its page "List technique run history").
 
     Attributes:
-        items: What the page holds, in FLORA's order.
+        items: The items of the page, in FLORA's order.
         next_cursor: The opaque cursor of the next page; None on the last one.
-        total_estimate: How many items FLORA thinks there are over all pages; None when it does not say.
+        total_estimate: FLORA's estimate of the number of items on all pages; None when it gives none.
+        problems: The items that could not be read; they are also logged. Each costs only itself.
 
     Example:
         >>> Page(items=("a", "b"), next_cursor=None).items
@@ -24,3 +44,4 @@ class Page(Generic[ItemT]):
     items: tuple[ItemT, ...]
     next_cursor: str | None = None
     total_estimate: int | None = None
+    problems: tuple[ItemProblem, ...] = ()

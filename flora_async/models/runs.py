@@ -1,4 +1,4 @@
-"""Runs: what is put in, how far it is, what came out."""
+"""Runs: their inputs, their state and their outputs."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,11 +8,12 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from flora_async.errors import RunFailedError
+from flora_async.models.failures import Failure
 from flora_async.models.techniques import TechniqueReference
 
 
 class RunStatus(StrEnum):
-    """Where a run stands. FLORA may add values: one that is not listed here stays a plain `str`."""
+    """The state of a run. FLORA may add values: one that is not listed here stays a plain `str`."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -20,8 +21,11 @@ class RunStatus(StrEnum):
     FAILED = "failed"
 
 
+_STATUSES = frozenset(RunStatus)
+
+
 class OutputType(StrEnum):
-    """What an output is. FLORA may add values: one that is not listed here stays a plain `str`."""
+    """The kind of an output. FLORA may add values: one that is not listed here stays a plain `str`."""
 
     IMAGE = "imageUrl"
     VIDEO = "videoUrl"
@@ -55,9 +59,9 @@ class RunOutput:
 
     Attributes:
         output_id: The output's id in the technique.
-        type: What it is; an unknown kind stays a plain `str`.
-        url: Where to fetch it. For `type` `text` FLORA puts the text itself here: use `text`.
-        extra: Fields that this version does not know, under FLORA's names.
+        type: Its kind; an unknown kind stays a plain `str`.
+        url: The URL to download it from. For `type` `text` FLORA puts the text itself here: use `text`.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> RunOutput(output_id="caption", type=OutputType.TEXT, url="A red bicycle.").text
@@ -81,22 +85,26 @@ class Run:
 
     Attributes:
         run_id: FLORA's id (`run_…`).
-        status: Where the run stands; an unknown status stays a plain `str` and is not terminal.
+        status: The state of the run; an unknown status stays a plain `str`.
         progress: 0 to 100; often stays 0 until the run completes.
-        created_at: When the run was accepted (aware, UTC); None when FLORA does not say.
+        created_at: When the run was accepted (aware, UTC), or None.
         started_at: When work began (aware, UTC), or None.
         completed_at: When the run ended (aware, UTC), or None.
-        charged_cost: What it cost in USD, or None while FLORA has not said.
-        error_code: Why it failed, for programs, such as `model_timeout` or `safety_blocked`.
-        error_message: Why it failed, for people.
-        outputs: The results, in FLORA's order; empty until the run completes.
-        poll_url: Where to ask for this run again; filled in when FLORA leaves it out.
-        extra: Fields that this version does not know, under FLORA's names.
+        charged_cost: The cost in USD: a quote in the answer to a start, the charge in later ones, and None while it is
+            not known, which can last for a minute after the end.
+        error_code: FLORA's code for the failure, such as `model_timeout` or `safety_blocked`; see `failure`.
+        error_message: FLORA's explanation of the failure.
+        outputs: The results, in FLORA's order; empty until the run completes. An output without a type or URL is left
+            out, logged, and kept in `extra`: identify outputs by `output_id` where that matters.
+        poll_url: The URL to poll; filled in when FLORA leaves it out.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> run = Run(run_id="run_abc123", status=RunStatus.COMPLETED, charged_cost=0.05)
         >>> run.is_terminal, run.raise_if_failed() is run
         (True, True)
+        >>> Run(run_id="run_2", status="failed", error_code="model_timeout").failure.hint
+        <FailureHint.AGAIN: 'again'>
     """
 
     run_id: str = field(metadata={"aliases": ("id",)})
@@ -114,34 +122,41 @@ class Run:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the run has ended, well or not."""
-        return self.is_completed or self.is_failed
+        """Whether the run has ended: completed, failed, or in an unknown status with `completed_at` set."""
+        return self.is_completed or self.is_failed or (self.completed_at is not None and self.status not in _STATUSES)
 
     @property
     def is_completed(self) -> bool:
-        """Whether the run has ended well."""
+        """Whether the run was completed."""
         return self.status == RunStatus.COMPLETED
 
     @property
     def is_failed(self) -> bool:
-        """Whether the run has ended with an error; `error_code` says which."""
+        """Whether the run's status is `failed`; `failure` says why."""
         return self.status == RunStatus.FAILED
 
     @property
     def duration(self) -> float | None:
-        """Seconds from start (or, where FLORA names none, from creation) to end; None until both are known."""
+        """Seconds from the start (or else the creation) to the end; None until both are known."""
         began = self.started_at or self.created_at
         if began is None or self.completed_at is None:
             return None
         return (self.completed_at - began).total_seconds()
 
+    @property
+    def failure(self) -> Failure | None:
+        """Why the run ended without being completed, and whether another run can help; None for any other run."""
+        if self.is_completed or not self.is_terminal:
+            return None
+        return Failure(self.error_code, self.error_message)
+
     def raise_if_failed(self) -> Self:
-        """Return this run, or raise when it failed.
+        """Return this run, or raise when it ended without being completed.
 
         Raises:
-            RunFailedError: The run's status is `failed`; the error carries it as `run`.
+            RunFailedError: The run failed, or ended in an unknown status; the error carries it as `run`.
         """
-        if self.is_failed:
+        if self.is_terminal and not self.is_completed:
             raise RunFailedError(self)
         return self
 
@@ -154,7 +169,7 @@ class TechniqueRun(Run):
         technique_run_id: FLORA's id of the run in the history.
         project_id: The project it ran in (`prj_…`).
         workspace_id: The workspace that pays (`ws_…`).
-        technique: What it is a run of.
+        technique: The technique that was run.
     """
 
     technique_run_id: str | None = None

@@ -113,7 +113,8 @@ def test_the_public_names_are_these() -> None:
     assert flora_async.__all__ == [
         *["APIConnectionError", "APIStatusError", "APITimeoutError", "AuthenticationError", "BadRequestError", "Batch"],
         *["BatchResult", "BatchSummary", "BudgetExceededError", "ConflictError", "DecodeError", "DownloadError"],
-        *["FieldError", "FloraError", "FloraSession", "IdempotencyError", "InputError", "InputValue", "Inputs"],
+        *["Failure", "FailureHint", "FieldError", "FloraError", "FloraSession", "IdempotencyError", "InputError"],
+        *["InputValue", "Inputs"],
         "InsufficientCreditsError",
         *["InternalServerError", "JournalError", "NotFoundError", "OnUpdate", "OutputType", "Page", "Pager"],
         *["PermissionDeniedError", "PollPolicy", "RateLimitError", "RetryPolicy", "Run", "RunFailedError", "RunInput"],
