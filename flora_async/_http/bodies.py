@@ -1,12 +1,13 @@
-"""Bodies of requests as aiohttp sends them: JSON that is built once, and forms with a file that is read as it goes."""
+"""Bodies of requests as aiohttp sends them: JSON that is built once, and files, alone or in a form, read as they go."""
 
 import asyncio
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 from aiohttp import MultipartWriter
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.hdrs import CONTENT_DISPOSITION
 from aiohttp.payload import Payload
 from attrs import field, frozen
 
@@ -14,29 +15,54 @@ from flora_async.errors import UploadError
 
 _JSON: Final = "application/json"
 _CHUNK: Final = 1024 * 1024
+# The WHATWG's multipart encoding for the quotation mark and line breaks; other control characters alike.
+_ESCAPES: Final = {code: f"%{code:02X}" for code in (*range(32), ord('"'), 127)}
+
+
+class FileReader(Protocol):
+    """Reads a file from its beginning, independently of every other reader."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read the next bytes, at most `size` of them; none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Release what was opened for reading."""
+        ...
+
+
+@frozen(kw_only=True)
+class File:
+    """A file as the whole body of a request. It is opened for each attempt.
+
+    Attributes:
+        name: The file name, for messages and forms.
+        content_type: The type of its content.
+        size: Its size in bytes: exactly as many are sent.
+        open: Opens it for reading; called in a thread.
+        progress: Called with the bytes sent so far, after each piece; None = not called.
+    """
+
+    name: str
+    content_type: str
+    size: int
+    open: Callable[[], FileReader] = field(repr=False)
+    progress: Callable[[int], object] | None = None
 
 
 @frozen(kw_only=True)
 class Form:
-    """A `multipart/form-data` body (RFC 7578): fields first, then one file, which is opened anew for each attempt.
+    """A `multipart/form-data` body (RFC 7578): fields first, then one file.
 
     Attributes:
         fields: The fields, in the order in which they are sent.
-        file_field: What the field of the file is called.
-        file_name: What the file is called.
-        content_type: What is in it.
-        size: Its size in bytes: so much is sent, neither more nor less.
-        open: Opens it for reading; called in a thread.
-        progress: Told how many bytes of it have been sent, after each piece; None = nobody.
+        file_field: The name of the file's field.
+        file: The file.
     """
 
     fields: Mapping[str, str]
     file_field: str
-    file_name: str
-    content_type: str
-    size: int
-    open: Callable[[], BinaryIO] = field(repr=False)
-    progress: Callable[[int], object] | None = None
+    file: File
 
 
 class JsonBody(Payload):
@@ -63,90 +89,118 @@ class JsonBody(Payload):
 
 
 class FormBody(MultipartWriter):
-    """A form on its way.
+    """A form as it is sent.
 
     Args:
-        form: What to send.
-        on_sent: Called when the form begins to go out.
-        on_piece: Called after each piece of the file.
+        form: The form.
+        on_sent: Called when the first byte is written.
+        on_chunk: Called after each chunk of the file.
 
     Attributes:
-        written: Whether any of it was handed to the network.
-        flaw: What to raise since the file could not be read as promised, or nobody was to be told; None = all is well.
+        written: Whether anything was handed to the network.
+        problem: The error to raise because the file could not be read, or its `progress` failed; None = neither.
     """
 
-    def __init__(self, form: Form, on_sent: Callable[[], None] | None, on_piece: Callable[[], None]) -> None:
+    def __init__(self, form: Form, on_sent: Callable[[], None] | None, on_chunk: Callable[[], None]) -> None:
         super().__init__("form-data")
         self.written = False
-        self.flaw: Exception | None = None
         self._on_sent = on_sent
         for name, value in form.fields.items():
-            self.append(value).set_content_disposition("form-data", name=name)
-        part = _FilePart(form, on_piece, self._fail)
-        part.set_content_disposition("form-data", name=form.file_field, filename=form.file_name)
-        self.append_payload(part)
+            field_part = self.append(_encodable(value))
+            field_part.headers[CONTENT_DISPOSITION] = _disposition(name=name)
+        self._file = FileBody(form.file, None, on_chunk)
+        self._file.headers[CONTENT_DISPOSITION] = _disposition(name=form.file_field, filename=form.file.name)
+        self.append_payload(self._file)
 
-    async def write(self, writer: AbstractStreamWriter, close_boundary: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's own
-        """Write it, and note that it was."""
+    @property
+    def problem(self) -> Exception | None:
+        return self._file.problem
+
+    async def write(self, writer: AbstractStreamWriter, close_boundary: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """Write the form."""
         self.written = True
         if self._on_sent is not None:
             self._on_sent()
         await super().write(writer, close_boundary)
 
-    def _fail(self, flaw: Exception) -> None:
-        self.flaw = flaw
 
+class FileBody(Payload):
+    """A file as it is sent, read piece by piece in a thread, whatever its size.
 
-class _FilePart(Payload):
-    """The file in a form, read piece by piece in a thread, so that neither the memory nor the loop feels its size."""
+    Args:
+        file: The file.
+        on_sent: Called when the first byte is written.
+        on_chunk: Called after each chunk.
 
-    def __init__(self, form: Form, on_piece: Callable[[], None], on_flaw: Callable[[Exception], None]) -> None:
-        super().__init__(form, content_type=form.content_type)
-        self._form = form
-        self._size = form.size
-        self._on_piece = on_piece
-        self._on_flaw = on_flaw
+    Attributes:
+        written: Whether anything was handed to the network.
+        problem: The error to raise because the file could not be read, or its `progress` failed; None = neither.
+    """
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's own
-        """Refuse: a file is no text."""
-        raise TypeError(f"the file {self._form.file_name!r:.60} is sent as it is, never as text")
+    def __init__(self, file: File, on_sent: Callable[[], None] | None, on_chunk: Callable[[], None]) -> None:
+        super().__init__(file, content_type=file.content_type)
+        self.written = False
+        self.problem: Exception | None = None
+        self._file = file
+        self._size = file.size
+        self._on_sent = on_sent
+        self._on_chunk = on_chunk
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
+        """Refuse: a file is sent as bytes."""
+        raise TypeError(f"the file {self._file.name!r:.60} is sent as bytes, never as text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Read the file and write it."""
-        form, sent = self._form, 0
-        with self._noting("The file could not be read", OSError):
-            file = await _opened(form.open)
+        self.written = True
+        if self._on_sent is not None:
+            self._on_sent()
+        size, sent = self._file.size, 0
+        with self._noting("The file could not be read", OSError, ValueError):
+            file = await _opened(self._file.open)
         try:
-            while sent < form.size:
+            while sent < size:
                 with self._noting("The file could not be read", OSError, ValueError):
-                    piece = await asyncio.to_thread(file.read, min(_CHUNK, form.size - sent))
-                    if not piece:
-                        raise OSError(f"it has become shorter than the {form.size} bytes that it had")
-                await writer.write(piece)
-                sent += len(piece)
-                self._on_piece()
-                if form.progress is not None:
+                    chunk = await asyncio.to_thread(file.read, min(_CHUNK, size - sent))
+                    if not chunk:
+                        raise OSError(f"it has become shorter than its {size} bytes")
+                await writer.write(chunk)
+                sent += len(chunk)
+                self._on_chunk()
+                if self._file.progress is not None:
                     with self._noting(None, Exception):
-                        form.progress(sent)
+                        self._file.progress(sent)
         finally:
             file.close()
 
     @contextmanager
     def _noting(self, what: str | None, *kinds: type[Exception]) -> Generator[None, None, None]:
-        """Keep an error that aiohttp would report as one of the connection; under a name of its own, if it has one."""
+        """Keep an error that aiohttp would report as one of the connection, as an `UploadError` if `what` is given."""
         try:
             yield
         except kinds as error:
-            flaw = error
+            problem = error
             if what is not None:
-                flaw = UploadError(f"{what}: {error}")
-                flaw.__cause__ = error
-            self._on_flaw(flaw)
+                problem = UploadError(f"{what}: {error}")
+                problem.__cause__ = error
+            self.problem = problem
             raise
 
 
-async def _opened(open_file: Callable[[], BinaryIO]) -> BinaryIO:
-    """Open a file in a thread. Cancelled meanwhile, the thread opens it all the same: then it is closed again."""
+def _disposition(**parameters: str) -> str:
+    """The header of a form's part as browsers write it: UTF-8 as it is, and only what would end the value escaped."""
+    # Not aiohttp's `set_content_disposition`, which percent-encodes file names (RFC 7578, 4.2, says not to).
+    pairs = (f'{name}="{_encodable(value).translate(_ESCAPES)}"' for name, value in parameters.items())
+    return "; ".join(("form-data", *pairs))
+
+
+def _encodable(text: str) -> str:
+    """Text without lone surrogates, which come from file names that are not text."""
+    return text.encode(errors="replace").decode()
+
+
+async def _opened(open_file: Callable[[], FileReader]) -> FileReader:
+    """Open a file in a thread. If this is cancelled meanwhile, the file is closed as soon as it is open."""
     opening = asyncio.get_running_loop().run_in_executor(None, open_file)
     try:
         return await asyncio.shield(opening)
@@ -155,6 +209,6 @@ async def _opened(open_file: Callable[[], BinaryIO]) -> BinaryIO:
         raise
 
 
-def _close(opening: "asyncio.Future[BinaryIO]") -> None:
+def _close(opening: "asyncio.Future[FileReader]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from urllib.parse import urljoin
 
 from flora_async._clock import Clock
-from flora_async._http.bodies import Form
+from flora_async._http.bodies import File, Form
 from flora_async._http.responses import Response, is_transient, raise_for_status
 from flora_async._http.retry import Retrier
 from flora_async._http.transport import Incoming, Transport
@@ -53,15 +53,15 @@ class StorageClient:
         """
         return await self._retrier.call(attempt, retry_if=is_transient, min_pause=_asked_pause, name=name)
 
-    async def store(self, method: str, url: str, form: Form) -> None:
-        """Send a form to a storage host.
+    async def store(self, method: str, url: str, body: Form | File) -> None:
+        """Send a file to a storage host, as a part of a form or as the whole body.
 
         Raises:
             UntrustedURLError: The URL may not be used; nothing was sent.
             APIStatusError: The host refused.
             FloraError: Any other error, after all retries.
         """
-        request = self._transport.media_request(method, self._endpoints.media(url), body=form)
+        request = self._transport.media_request(method, self._endpoints.media(url), body=body)
 
         async def attempt() -> None:
             response = await self._transport.send(request, timeout=self._idle)

@@ -16,7 +16,7 @@ from aiohttp import TraceConfig as TraceConfig  # noqa: PLC0414 - likewise
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from flora_async._http.bodies import Form, FormBody, JsonBody
+from flora_async._http.bodies import File, FileBody, Form, FormBody, JsonBody
 from flora_async._http.responses import Response
 from flora_async._http.routes import Label
 from flora_async._version import __version__
@@ -63,7 +63,7 @@ class Request(NamedTuple):
     method: str
     url: URL
     headers: Mapping[str, str]
-    body: bytes | Form | None = None
+    body: bytes | Form | File | None = None
     label: Label = "other"
 
     @property
@@ -147,7 +147,7 @@ class Transport:
         url: str,
         *,
         with_key: bool = True,
-        body: bytes | Form | None = None,
+        body: bytes | Form | File | None = None,
         idempotency_key: str | None = None,
         label: Label = "other",
     ) -> Request:
@@ -160,7 +160,7 @@ class Transport:
         return Request(method, URL(url, encoded=True), headers, body, label)
 
     def media_request(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Form | None = None
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Form | File | None = None
     ) -> Request:
         """Build a request for another host than FLORA's: it never carries the key."""
         # As it is stored, byte by byte: a body that was packed on the way can be neither measured nor resumed.
@@ -179,14 +179,14 @@ class Transport:
         Args:
             request: What to send.
             timeout: Seconds for everything: a place in the pool, connecting, sending, the answer and its body. For a
-                form, whose size is anybody's guess, seconds without any progress.
+                file, alone or in a form, seconds without any progress.
             on_sent: Called when the body of the request goes out: from then on it may be carried out.
 
         Raises:
             APITimeoutError: The time was not enough.
             APIConnectionError: No whole answer came back.
             DecodeError: The answer is larger than 32 MiB.
-            UploadError: The file of a form could not be read to its end.
+            UploadError: A file could not be read to its end.
             RuntimeError: The session is closed, or belongs to another event loop.
         """
         session = self._owned
@@ -204,7 +204,7 @@ class Transport:
                     data=body,
                     allow_redirects=False,
                     raise_for_status=False,
-                    timeout=_client_timeout(None if isinstance(body, FormBody) else timeout, None),
+                    timeout=_client_timeout(None if isinstance(body, FormBody | FileBody) else timeout, None),
                 ) as response,
             ):
                 request_id = response.headers.get("request-id")
@@ -213,11 +213,11 @@ class Transport:
                     answer = answer.replace(self._authorization.rpartition(" ")[2].encode(), b"***")
                 return Response(response.status, response.headers, answer)
         except _FAULTS as error:
-            flaw = body.flaw if isinstance(body, FormBody) else None
-            if flaw is None:
+            problem = body.problem if isinstance(body, FormBody | FileBody) else None
+            if problem is None:
                 raise _failure(request, error, timeout, sent=_sent(error, body), request_id=request_id) from error
-        # Out here, since the flaw is the cause of that error already: no chain of causes may go in a circle.
-        raise flaw
+        # Outside the `except`: the problem is the cause of that error already, and a chain must not be a circle.
+        raise problem
 
     @asynccontextmanager
     async def stream(self, request: Request, *, idle: float | None) -> AsyncGenerator[Incoming, None]:
@@ -293,10 +293,10 @@ def _client_timeout(total: float | None, idle: float | None) -> aiohttp.ClientTi
 
 
 def _body_of(
-    content: bytes | Form | None, on_sent: Callable[[], None] | None, timeout: float | None
-) -> tuple[AbstractAsyncContextManager[object], JsonBody | FormBody | None]:
-    """What to send, and the patience with it: a form has its own, which begins anew with every piece."""
-    if not isinstance(content, Form):
+    content: bytes | Form | File | None, on_sent: Callable[[], None] | None, timeout: float | None
+) -> tuple[AbstractAsyncContextManager[object], JsonBody | FormBody | FileBody | None]:
+    """What to send, and its time limit: that of a file starts again with each chunk."""
+    if not isinstance(content, Form | File):
         return _NO_PATIENCE, None if content is None else JsonBody(content, on_sent)
     patience = asyncio.timeout(timeout)
 
@@ -304,10 +304,11 @@ def _body_of(
         if timeout is not None and not patience.expired():
             patience.reschedule(asyncio.get_running_loop().time() + timeout)
 
-    return patience, FormBody(content, on_sent, renew)
+    body = FormBody(content, on_sent, renew) if isinstance(content, Form) else FileBody(content, on_sent, renew)
+    return patience, body
 
 
-def _sent(error: BaseException, body: JsonBody | FormBody | None) -> bool:
+def _sent(error: BaseException, body: JsonBody | FormBody | FileBody | None) -> bool:
     """Whether the server may have got the request. Until its body is written, a request with a body does nothing."""
     return not isinstance(error, NEVER_SENT) and (body is None or body.written)
 

@@ -1,4 +1,4 @@
-"""Files on their way in: what is in them, how large they are, how to read them again. Everything here may block.
+"""Read files that are uploaded: what is in them, how large they are, and their bytes. Everything here may block.
 
 FLORA's page "Create an asset" lists the types that it takes.
 """
@@ -10,15 +10,19 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+from weakref import WeakKeyDictionary
 
 from attrs import field, frozen
+
+from flora_async._http.bodies import FileReader
 
 FileSource = os.PathLike[str] | bytes | BinaryIO
 """A path, the content itself, or a file that is open for reading bytes."""
 
-# By the type that FLORA knows it under: what an input of that content is, and how a file of it ends.
+# For each type that FLORA takes: the type of an input that holds it, and the file name's extension.
 CONTENT_TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "image/jpeg": ("imageUrl", ".jpg"),
     "image/png": ("imageUrl", ".png"),
@@ -35,7 +39,7 @@ CONTENT_TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "audio/ogg": ("audioUrl", ".ogg"),
     "application/pdf": ("documentUrl", ".pdf"),
 }
-_OTHER_NAMES: Final = {
+_ALIASES: Final = {
     "image/jpg": "image/jpeg",
     "audio/wave": "audio/wav",
     "audio/x-wav": "audio/wav",
@@ -43,27 +47,28 @@ _OTHER_NAMES: Final = {
     "audio/mp3": "audio/mpeg",
     "application/ogg": "audio/ogg",
 }
-# Files that the standard library's table, or the machine's, may not know.
-_ENDINGS: Final = {ending: kind for kind, (_, ending) in CONTENT_TYPES.items()} | {".jpeg": "image/jpeg"}
-_HEAD: Final = 4096
-_PIECE: Final = 1024 * 1024
+# The standard library's table of types, and the machine's, may lack some of these.
+_EXTENSIONS: Final = {extension: kind for kind, (_, extension) in CONTENT_TYPES.items()} | {".jpeg": "image/jpeg"}
+_HEAD_SIZE: Final = 4096
+_CHUNK_SIZE: Final = 1024 * 1024
+_PLAIN_FILES: Final = (io.BufferedReader, io.BufferedRandom, io.FileIO)
 
 
 @frozen(kw_only=True)
 class Content:
-    """A file that can be sent: looked at once, read as often as it takes.
+    """A file that can be sent: inspected once, read as often as necessary.
 
     Attributes:
-        name: What it is called.
-        content_type: What is in it, one of FLORA's types.
-        size: Its size in bytes.
+        name: The file name.
+        content_type: The type of its content, one of FLORA's types.
+        size: The size in bytes.
         open: Opens it at its beginning.
     """
 
     name: str
     content_type: str
     size: int
-    open: Callable[[], BinaryIO] = field(repr=False)
+    open: Callable[[], FileReader] = field(repr=False)
 
     @property
     def input_type(self) -> str:
@@ -73,15 +78,18 @@ class Content:
     def digest(self) -> str:
         """The SHA-256 of the content, in hexadecimal digits."""
         found = hashlib.sha256()
-        with self.open() as file:
-            while piece := file.read(_PIECE):
-                found.update(piece)
+        file = self.open()
+        try:
+            while chunk := file.read(_CHUNK_SIZE):
+                found.update(chunk)
+        finally:
+            file.close()
         return found.hexdigest()
 
 
 def input_type_by_ending(ending: str) -> str | None:
-    """The type of an input whose file ends so, such as `imageUrl` for `.png`; None where that does not tell."""
-    kind = _ENDINGS.get(ending)
+    """The type of an input for a file name's extension, such as `imageUrl` for `.png`; None if it is ambiguous."""
+    kind = _EXTENSIONS.get(ending)
     return None if kind is None else CONTENT_TYPES[kind][0]
 
 
@@ -91,17 +99,18 @@ def is_file_source(value: object) -> bool:
 
 
 def read_content(source: object, *, content_type: str | None = None, file_name: str | None = None) -> Content:
-    """Look at a file: that it is one, how large it is, and what is in it.
+    """Inspect a file: its kind, its size and its type.
 
     Args:
-        source: A path, bytes, or a file that is open for reading bytes.
-        content_type: What is in it; None = as its content says (extra `media`), or else its name.
-        file_name: What to call it; None = as it is called, or made from its type.
+        source: A path, bytes, or a file that is open for reading bytes. An open file is read from its position on,
+            and its position stays where it is.
+        content_type: The type of the content; None = determined from the content (extra `media`), or else the name.
+        file_name: The name to give it; None = its own name, or one made from its type.
 
     Raises:
         OSError: It does not exist or cannot be read.
-        ValueError: It is empty, no regular file, or of a type that FLORA does not take.
-        TypeError: `source` is nothing that can be read as bytes.
+        ValueError: It is empty, not a regular file, or of a type that FLORA does not take.
+        TypeError: `source` cannot be read as bytes.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         name, size, opened = _of_bytes(bytes(source))
@@ -112,61 +121,128 @@ def read_content(source: object, *, content_type: str | None = None, file_name: 
     else:
         raise TypeError(f"a file must be a path, bytes or a file open for reading bytes, not {source!r:.60}")
     shown = f"{name!r:.80}" if name else f"the {type(source).__name__}"
-    if size == 0:
-        raise ValueError(f"{shown} is empty: there is nothing to upload")
-    with opened() as file:
-        head = file.read(_HEAD)
+    if size <= 0:
+        is_open = hasattr(source, "seek")
+        problem = "has nothing to read at its position: call seek(0)" if is_open else "is empty: it cannot be uploaded"
+        raise ValueError(f"{shown} {problem}")
+    file = opened()
+    try:
+        head = file.read(_HEAD_SIZE)
+    finally:
+        file.close()
     kind = _content_type(shown, head, file_name or name, content_type)
     return Content(
         name=file_name or name or f"upload{CONTENT_TYPES[kind][1]}", content_type=kind, size=size, open=opened
     )
 
 
-def _of_bytes(content: bytes) -> tuple[str, int, Callable[[], BinaryIO]]:
-    return "", len(content), lambda: io.BytesIO(content)
+def _of_bytes(content: bytes) -> tuple[str, int, Callable[[], FileReader]]:
+    return "", len(content), partial(io.BytesIO, content)
 
 
-def _of_path(path: Path) -> tuple[str, int, Callable[[], BinaryIO]]:
+def _of_path(path: Path) -> tuple[str, int, Callable[[], FileReader]]:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(f"{str(path)!r:.120} is a directory: name a file in it")
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{str(path)!r:.120} is no regular file: read it, and pass the bytes")
+        raise ValueError(f"{str(path)!r:.120} is not a regular file: read it, and pass the bytes")
     return path.name, status.st_size, lambda: path.open("rb")
 
 
-def _of_open_file(file: Any) -> tuple[str, int, Callable[[], BinaryIO]]:  # noqa: ANN401 - whatever has a `read`
-    if isinstance(file, io.TextIOBase) or isinstance(file.read(0), str):
+def _of_open_file(file: Any) -> tuple[str, int, Callable[[], FileReader]]:  # noqa: ANN401 - anything with a `read`
+    if isinstance(file, io.TextIOBase):
         raise TypeError(f"{file!r:.80} is open for text: open it with 'rb'")
+    nothing = file.read(0)
+    if not isinstance(nothing, bytes | bytearray):
+        getattr(nothing, "close", bool)()  # of an asynchronous file this is a coroutine
+        raise TypeError(f"{file!r:.80} does not read bytes: open it with 'rb', without asyncio, or pass its path")
+    path = getattr(file, "name", "")
+    name = Path(path).name if isinstance(path, str) else ""
+    descriptor = _descriptor(file)
     try:
         begin = file.tell()
-        size = file.seek(0, os.SEEK_END) - begin
-        file.seek(begin)
+        if descriptor is None:
+            with _lock_of(file):
+                size = file.seek(0, os.SEEK_END) - begin
+                file.seek(begin)
+            return name, size, lambda: _SharedFileReader(file, begin)
     except (AttributeError, OSError) as error:
         raise ValueError(f"{file!r:.80} cannot be read twice: pass a path, or its bytes") from error
-    name, lock = getattr(file, "name", ""), threading.Lock()
-    return Path(name).name if isinstance(name, str) else "", size, lambda: _Window(file, begin, lock)
+    return name, os.fstat(descriptor).st_size - begin, lambda: _DescriptorReader(file, begin)
 
 
-class _Window(io.BytesIO):
-    """Somebody else's open file, read from where it stood, by several at once; closing it leaves the file open."""
+def _descriptor(file: Any) -> int | None:  # noqa: ANN401 - anything with a `read`
+    """The descriptor of a plain open file, from which `os.pread` reads; None for any other object."""
+    if type(file).__module__ == "tempfile":
+        file = getattr(file, "file", file)
+    # Not of others: a gzip.GzipFile, for one, has the descriptor of the compressed file.
+    if type(file) not in _PLAIN_FILES or type(getattr(file, "raw", file)) is not io.FileIO or not hasattr(os, "pread"):
+        return None
+    if file.writable():
+        file.flush()
+    descriptor: int = file.fileno()
+    return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
-    def __init__(self, file: BinaryIO, begin: int, lock: threading.Lock) -> None:
-        super().__init__()
+
+class _DescriptorReader:
+    """Reads an open file without its position, also after the caller has closed it."""
+
+    def __init__(self, file: Any, begin: int) -> None:  # noqa: ANN401 - as `_descriptor` found it
+        self._descriptor = os.dup(file.fileno())
+        self._position = begin
+
+    def read(self, size: int, /) -> bytes:
+        """Read on from where the last read ended."""
+        chunk = os.pread(self._descriptor, size, self._position)
+        self._position += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Close the copy of the descriptor."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class _SharedFileReader:
+    """Reads an open file that has a position only, and puts the position back; closing it leaves the file open."""
+
+    def __init__(self, file: Any, begin: int) -> None:  # noqa: ANN401 - anything with `read`, `seek` and `tell`
         self._file = file
-        self._at = begin
-        self._lock = lock
+        self._position = begin
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        with self._lock:
-            self._file.seek(self._at)
-            piece = self._file.read(-1 if size is None else size)
-        self._at += len(piece)
-        return piece
+    def read(self, size: int, /) -> bytes:
+        """Read on from where the last read ended."""
+        with _lock_of(self._file):
+            before = self._file.tell()
+            try:
+                self._file.seek(self._position)
+                chunk = bytes(self._file.read(size))
+            finally:
+                self._file.seek(before)
+        self._position += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Leave the caller's file open."""
+
+
+_any_file_lock: Final = threading.Lock()
+_file_locks: Final[WeakKeyDictionary[Any, threading.Lock]] = WeakKeyDictionary()
+_file_locks_lock: Final = threading.Lock()
+
+
+def _lock_of(file: Any) -> threading.Lock:  # noqa: ANN401 - anything with a `read`
+    """The lock for the position of an open file, the same one for every reader."""
+    with _file_locks_lock:
+        try:
+            return _file_locks.setdefault(file, threading.Lock())
+        except TypeError:  # no weak reference, or no hash
+            return _any_file_lock
 
 
 def _content_type(shown: str, head: bytes, name: str, given: str | None) -> str:
-    """What is in a file: as it was said, as its content says, or as its name does."""
+    """The type of a file: as given, or as its content says, or as its name does."""
     if given is not None:
         if not isinstance(given, str):
             raise TypeError(f"content_type must be text such as 'image/png', not {given!r:.40}")
@@ -174,19 +250,17 @@ def _content_type(shown: str, head: bytes, name: str, given: str | None) -> str:
     else:
         found = _types_by_content(head) or [_type_by_name(name)]
     for kind in found:
-        known = _OTHER_NAMES.get(kind, kind)
+        known = _ALIASES.get(kind, kind)
         if known in CONTENT_TYPES:
             return known
-    what = f"looks like {found[0]}" if found[0] else "has no type that can be told"
-    raise ValueError(
-        f"{shown} {what}; FLORA takes {', '.join(CONTENT_TYPES)}. Convert it, or say what it is: content_type=…"
-    )
+    what = f"looks like {found[0]}" if found[0] else "is of an unknown type"
+    raise ValueError(f"{shown} {what}; FLORA takes {', '.join(CONTENT_TYPES)}. Convert it, or pass content_type=…")
 
 
 def _types_by_content(head: bytes) -> list[str]:
-    """What the content looks like, the likeliest first; nothing where it cannot be told, or nobody can tell it."""
+    """The types that the content may be of, the likeliest first; none if it is unknown or the extra is missing."""
     try:
-        import puremagic  # noqa: PLC0415 - an extra, loaded when it is used
+        import puremagic  # noqa: PLC0415 - an extra, loaded when first used
     except ImportError:
         return []
     try:
@@ -197,5 +271,4 @@ def _types_by_content(head: bytes) -> list[str]:
 
 
 def _type_by_name(name: str) -> str:
-    ending = Path(name).suffix.lower()
-    return _ENDINGS.get(ending) or mimetypes.guess_type(name)[0] or ""
+    return _EXTENSIONS.get(Path(name).suffix.lower()) or mimetypes.guess_type(name)[0] or ""

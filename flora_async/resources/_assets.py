@@ -7,7 +7,7 @@ from typing import Final
 
 from flora_async import models
 from flora_async._checks import non_blank, optional
-from flora_async._http.bodies import Form
+from flora_async._http.bodies import File, Form
 from flora_async._http.client import Client
 from flora_async._http.routes import ROUTES
 from flora_async._http.urls import check_https
@@ -81,7 +81,7 @@ class AssetOperations:
             content = await asyncio.to_thread(read_content, file, content_type=content_type, file_name=file_name)
             if content.size > LARGEST_DIRECT:
                 raise ValueError(f"{content.name!r:.60} has {content.size:,} bytes, more than 4 MB: use assets.upload")
-            form = form_of(content, {**given, "content_type": content.content_type, "file_name": content.name})
+            form = form_of(file_of(content), {**given, "content_type": content.content_type, "file_name": content.name})
             return await create_directly(self._client, form, idempotency_key)
         body = {"source": source if source == SIGNED_URL else check_https("source", source), **given}
         return await mutate(self._client, "assets.create", models.Asset, body=body, idempotency_key=idempotency_key)
@@ -193,21 +193,21 @@ class AssetOperations:
         return await fetch(self._client, "assets.retrieve", models.Asset, asset_id=asset_id)
 
 
-def form_of(
-    content: Content,
-    fields: Mapping[str, str | None],
-    file_field: str = "file",
-    told: Callable[[int], object] | None = None,
-) -> Form:
-    """A form with a file in it; fields that are None are left out."""
-    return Form(
-        fields={name: text for name, text in fields.items() if text is not None},
-        file_field=file_field,
-        file_name=content.name,
+def file_of(content: Content, progress: Callable[[int], object] | None = None) -> File:
+    """A content as the body of a request."""
+    return File(
+        name=content.name,
         content_type=content.content_type,
         size=content.size,
         open=content.open,
-        progress=told,
+        progress=progress,
+    )
+
+
+def form_of(file: File, fields: Mapping[str, str | None], file_field: str = "file") -> Form:
+    """A form with a file in it; fields that are None are left out."""
+    return Form(
+        fields={name: text for name, text in fields.items() if text is not None}, file_field=file_field, file=file
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from flora_async._cache import KeyedLocks, RecentItems
 from flora_async._checks import check_number
 from flora_async._clock import Clock
+from flora_async._http.bodies import File
 from flora_async._http.client import Client
 from flora_async._http.responses import is_transient
 from flora_async._http.storage import StorageClient
@@ -23,7 +24,7 @@ from flora_async.errors import APIStatusError, FloraError, IdempotencyError, Sub
 from flora_async.media.content import Content, FileSource, read_content
 from flora_async.models import Asset, AssetStatus
 from flora_async.polling import PollSchedule
-from flora_async.resources._assets import LARGEST_DIRECT, SIGNED_URL, AssetOperations, create_directly, form_of
+from flora_async.resources._assets import LARGEST_DIRECT, SIGNED_URL, AssetOperations, create_directly, file_of, form_of
 from flora_async.resources._default_workspace import DefaultWorkspace
 
 UploadSource = str | FileSource
@@ -125,39 +126,36 @@ class Uploads:
         progress: Progress | None,
         timeout: float | None,  # noqa: ASYNC109 - as above
     ) -> Asset:
-        told = None if progress is None else lambda sent: progress(sent, content.size)
+        file = file_of(content, None if progress is None else lambda sent: progress(sent, content.size))
         named = {**options, "content_type": content.content_type, "file_name": content.name}
         if content.size <= LARGEST_DIRECT:
-            form = form_of(content, {"workspace_id": home, **named}, told=told)
+            form = form_of(file, {"workspace_id": home, **named})
             return await self._ready(await _begun_anew(partial(create_directly, self._client, form)), timeout)
         reserve = partial(self._assets.create, source=SIGNED_URL, workspace_id=home, **named)
         asset = await _begun_anew(reserve)
         try:
-            return await self._store(asset, content, told, timeout)
+            return await self._store(asset, file, timeout)
         except (APIStatusError, UploadError) as error:
             if not _is_worth_another_place(error):
                 raise
             first = error
         try:
             asset = await self._renewed(asset, reserve)
-            return await self._store(asset, content, told, timeout)
+            return await self._store(asset, file, timeout)
         except APIStatusError as error:
             why = f"{first}; then {error}" if error.status != getattr(first, "status", None) else str(error)
             raise UploadError(f"{content.name!r:.60} was refused twice: {why}", asset) from error
 
-    async def _store(
-        self,
-        asset: Asset,
-        content: Content,
-        told: Callable[[int], object] | None,
-        timeout: float | None,  # noqa: ASYNC109 - as above
-    ) -> Asset:
-        """Hand a file in at the place that was reserved for it."""
+    async def _store(self, asset: Asset, file: File, timeout: float | None) -> Asset:  # noqa: ASYNC109 - as above
+        """Send a file to the place that FLORA reserved for it: as a form, or the bytes alone to `upload_url`."""
         place = asset.upload
-        if place is None or place.method.upper() not in _METHODS:
+        if place is not None and place.method.upper() in _METHODS:
+            form = form_of(file, place.form_fields, place.file_field)
+            await self._storage.store(place.method.upper(), place.url, form)
+        elif place is None and asset.upload_url:
+            await self._storage.store("PUT", asset.upload_url, file)
+        else:
             raise UploadError(f"FLORA named no place to upload {asset.asset_id!r:.60} to", asset)
-        form = form_of(content, place.form_fields, place.file_field, told)
-        await self._storage.store(place.method.upper(), place.url, form)
         return await self._ready(await self._completed(asset.asset_id), timeout)
 
     async def _renewed(self, asset: Asset, reserve: Callable[[], Awaitable[Asset]]) -> Asset:
