@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from flora_async import batch, media, resources
 from flora_async._checks import check_workspace_id
@@ -31,7 +31,7 @@ from flora_async.polling import (
 from flora_async.resources import Inputs
 
 if TYPE_CHECKING:
-    from flora_async.batch import Batch, BatchOptions, BatchResult, Rows
+    from flora_async.batch import Batch, BatchResult, OnProgress, Rows, Watch
     from flora_async.media import Progress
     from flora_async.models import Asset
 
@@ -354,8 +354,22 @@ class FloraSession:
             self._client, method, path, params=params, body=body, idempotency_key=idempotency_key
         )
 
-    def batch(  # noqa: D417 - each option has its own line
-        self, technique_id: str, rows: "Rows", **options: "Unpack[BatchOptions]"
+    def batch(  # noqa: PLR0913 - one keyword for each decision about a batch
+        self,
+        technique_id: str,
+        rows: "Rows",
+        *,
+        concurrency: int = 16,
+        max_cost: float | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        run_attempts: int = 1,
+        watch: "Watch" = "auto",
+        check: bool = True,
+        workspace_id: str | None = None,
+        save_to: str | os.PathLike[str] | None = None,
+        poll: PollPolicy | None = None,
+        on_progress: "OnProgress | None" = None,
     ) -> "Batch":
         """Run many rows through one technique; see `Batch` for how it behaves.
 
@@ -363,30 +377,29 @@ class FloraSession:
             technique_id: The technique's slug or id (`tech_…`).
             rows: Any iterable or async iterable, finite or not; each row is a mapping of inputs, a sequence of
                 `RunInput` or a `RunRequest`. They are taken one by one, as there is room for them.
-            concurrency: The most runs at once. A 429 halves it for a while. Default 16.
-            max_cost: What the batch may spend in USD, earlier processes with the same journal included; None = no
-                limit. No run is started that could pass it, going by FLORA's own prices.
-            journal: A file in which the batch writes down what it does, so that it can be started again after a crash
-                and every row is still done once; None = none. Needs `flora-async[batch]`.
-            name: What the batch is called: idempotency keys derive from it. None = what the journal says, or a name
-                that no other batch has.
-            run_attempts: How many runs a row may have, where one fails with `model_timeout`, `internal_error` or
+            concurrency: The most runs under way at once. A 429 halves it for a while. Default 16.
+            max_cost: The most that the batch may spend, in USD, including earlier processes with the same journal;
+                None = no limit. No run is started that could exceed it, going by FLORA's own prices.
+            journal: A file that records each step, so that the batch can be restarted after a crash and every row is
+                still done once; None = no journal. Needs `flora-async[batch]`.
+            name: The name from which idempotency keys are derived. None = the name in the journal, or a unique one.
+            run_attempts: The most runs for one row, when one fails with `model_timeout`, `internal_error` or
                 `provider_error`. Each is charged. Default 1.
-            watch: `each` follows every run by its own poll URL, `list` all together by the history, `auto` together
-                from five runs on. Default `auto`.
-            check: Read each technique once in five minutes and refuse rows that it does not take. Default True. Where
-                FLORA does not tell what a technique takes, rows are started unchecked.
-            workspace_id: Where files among the inputs are uploaded to; None = the session's workspace.
+            watch: `each` polls every run, `list` reads the history for all of them, `auto` does so from five runs on.
+                Default `auto`.
+            check: Read each technique once in five minutes and refuse rows that it does not take. Default True. When
+                FLORA does not say what a technique takes, rows are started unchecked.
+            workspace_id: The workspace that files among the inputs are uploaded to; None = the session's workspace.
             save_to: A directory into which the outputs of completed runs are saved, as
-                `<row key>-<run id>-<output id>`, with a JSON side-car for each run; None = nothing is saved.
-            poll: How runs are watched; left out = by the session's policy.
-            on_progress: Called with `batch.summary` for each result; a coroutine is awaited.
+                `<row key>-<run id>-<output id>`, with a JSON side-car for each run; None = they are not saved.
+            poll: How runs are watched; None = the session's policy.
+            on_progress: Called with `batch.summary` for each result; an awaitable that it returns is awaited.
 
         Returns:
             The batch, for `async with` and then `async for`.
 
         Raises:
-            ValueError: An argument cannot be right.
+            ValueError: An argument is out of range or malformed.
             TypeError: An argument has the wrong type.
 
         Example:
@@ -396,26 +409,65 @@ class FloraSession:
             >>> texts["1"], batch.summary.completed, batch.summary.cost
             ('Caption: a blue boat', 2, 0.02)
         """
-        options.setdefault("poll", self._poll)
+        options = batch.BatchOptions(
+            concurrency=concurrency,
+            max_cost=max_cost,
+            journal=journal,
+            name=name,
+            run_attempts=run_attempts,
+            watch=watch,
+            check=check,
+            workspace_id=workspace_id,
+            save_to=save_to,
+            poll=poll,
+            on_progress=on_progress,
+        )
         return batch.Batch(
-            self._client, self._clock, technique_id, rows, preparer=self._preparer, storage=self._storage, **options
+            self._client,
+            self._clock,
+            technique_id,
+            rows,
+            options,
+            preparer=self._preparer,
+            storage=self._storage,
+            poll=self._poll,
         )
 
-    async def run_all(
+    async def run_all(  # noqa: PLR0913 - as batch
         self,
         technique_id: str,
         rows: "Rows",
         *,
         raise_on_failure: bool = False,
-        **options: "Unpack[BatchOptions]",
+        concurrency: int = 16,
+        max_cost: float | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        run_attempts: int = 1,
+        watch: "Watch" = "auto",
+        check: bool = True,
+        workspace_id: str | None = None,
+        save_to: str | os.PathLike[str] | None = None,
+        poll: PollPolicy | None = None,
+        on_progress: "OnProgress | None" = None,
     ) -> "list[BatchResult]":
         """Run many rows through one technique and return all results, in the order of the rows.
 
         Args:
             technique_id: The technique's slug or id (`tech_…`).
-            rows: As `batch` takes them; they have to end.
-            raise_on_failure: Raise once all is finished, rather than return results with errors in them.
-            **options: As `batch` takes them.
+            rows: As for `batch`; they have to end.
+            raise_on_failure: Raise once all rows have ended, rather than return results with errors in them.
+            concurrency: The most runs under way at once. Default 16.
+            max_cost: The most that the batch may spend, in USD; None = no limit.
+            journal: A file that records each step; None = no journal.
+            name: The name from which idempotency keys are derived; None = the journal's, or a unique one.
+            run_attempts: The most runs for one row. Default 1.
+            watch: How runs are followed: `auto`, `list` or `each`. Default `auto`.
+            check: Check each row against its technique first. Default True.
+            workspace_id: The workspace that files are uploaded to; None = the session's workspace.
+            save_to: A directory for the outputs of completed runs; None = they are not saved.
+            poll: How runs are watched; None = the session's policy.
+            on_progress: Called with the summary for each result.
 
         Returns:
             One result for each row. Nothing is raised for rows that failed or were skipped: look at `result.ok`.
@@ -429,7 +481,22 @@ class FloraSession:
             >>> [result.ok for result in results]
             [True, False]
         """
-        return await batch.run_all(self.batch(technique_id, rows, **options), raise_on_failure=raise_on_failure)
+        made = self.batch(
+            technique_id,
+            rows,
+            concurrency=concurrency,
+            max_cost=max_cost,
+            journal=journal,
+            name=name,
+            run_attempts=run_attempts,
+            watch=watch,
+            check=check,
+            workspace_id=workspace_id,
+            save_to=save_to,
+            poll=poll,
+            on_progress=on_progress,
+        )
+        return await batch.run_all(made, raise_on_failure=raise_on_failure)
 
     async def download(
         self,

@@ -1,11 +1,12 @@
-"""Fan-out over many runs: pace, budget, journal, one shared watcher. `FloraSession.batch` is the way in."""
+"""Many rows through one technique, with pace, budget and journal: `FloraSession.batch` and `run_all`."""
 
 from typing import TYPE_CHECKING
 
 from flora_async._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from flora_async.batch.batch import Batch, BatchOptions, OnProgress, run_all
+    from flora_async.batch.batch import Batch, run_all
+    from flora_async.batch.options import BatchOptions, OnProgress
     from flora_async.batch.results import BatchResult, BatchSummary
     from flora_async.batch.rows import Row, Rows, RunRequest
     from flora_async.batch.watchers import Watch
@@ -14,7 +15,8 @@ else:
     __getattr__ = lazy_names(
         __name__,
         {
-            "batch": "Batch BatchOptions OnProgress run_all",
+            "batch": "Batch run_all",
+            "options": "BatchOptions OnProgress",
             "results": "BatchResult BatchSummary",
             "rows": "Row Rows RunRequest",
             "watchers": "Watch",

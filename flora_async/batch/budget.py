@@ -1,67 +1,52 @@
-"""What a batch may spend, and has spent, in USD."""
+"""What a batch may spend and has spent, in USD."""
 
-import math
+from decimal import Context, Decimal
+from typing import Final
 
 from attrs import define, field
 
+# Costs are decimals in FLORA's JSON, and added as such: exact in any order, whatever the caller's decimal context.
+_EXACT: Final = Context(prec=60)
+_NOTHING: Final = Decimal(0)
 
-class Sum:
-    """A sum of floats that is exact however many there are: `math.fsum`, one number at a time (Shewchuk, 1997)."""
 
-    __slots__ = ("_partials",)
-
-    def __init__(self) -> None:
-        self._partials: list[float] = []
-
-    def add(self, number: float) -> None:
-        """Add one number."""
-        # The partials do not overlap, so they stay few and hold the sum without rounding.
-        partials: list[float] = []
-        for partial in self._partials:
-            larger, smaller = (number, partial) if abs(number) >= abs(partial) else (partial, number)
-            number = larger + smaller
-            rest = smaller - (number - larger)
-            if rest:
-                partials.append(rest)
-        self._partials = [*partials, number]
-
-    def total(self, *more: float) -> float:
-        """The sum, with `more` added, rounded once."""
-        return math.fsum((*self._partials, *more))
+def _exactly(usd: float) -> Decimal:
+    return Decimal(repr(usd))
 
 
 @define
 class Budget:
-    """Keeps what is spent plus what may yet be spent within a limit.
+    """Keeps what has been spent, plus what may still be spent, within a limit.
 
-    A run is reserved for before it starts, at the technique's price or at that of the dearest run seen so far,
-    and settled at what FLORA says it cost.
+    A run is reserved for before it starts, at the technique's price or at the cost of the most expensive run so far,
+    and settled at what FLORA says that it cost.
 
     Attributes:
         max_cost: The limit in USD; None = no limit.
-        price: What the next run is expected to cost in USD; None while nobody knows.
+        price: The expected cost of the next run in USD; None while it is not known.
     """
 
     max_cost: float | None
     price: float | None = None
-    _spent: Sum = field(factory=Sum, init=False)
+    _spent: Decimal = field(default=_NOTHING, init=False)
     _reserved: int = field(default=0, init=False)
 
     @property
     def spent(self) -> float:
-        """What the runs that have ended cost, in USD."""
-        return self._spent.total()
+        """The cost of the runs that have ended, in USD."""
+        return float(self._spent)
 
     def allows_start(self) -> bool:
         """Whether another run can be started now without any risk of passing the limit."""
         if self.max_cost is None:
             return True
-        if self.price is None:  # one run goes first, to tell the price
-            return self._reserved == 0 and self.spent < self.max_cost
-        return self._spent.total(*[self.price] * (self._reserved + 1)) <= self.max_cost
+        if self.price is None:  # the first run goes alone, to find out the price
+            return self._reserved == 0 and self._spent < _exactly(self.max_cost)
+        at_risk = _EXACT.multiply(_exactly(self.price), self._reserved + 1)
+        return _EXACT.add(self._spent, at_risk) <= _exactly(self.max_cost)
 
     def expect(self, price: float | None) -> None:
-        """Learn what a run may cost; the dearest counts."""
+        """Learn what a run may cost; the highest price counts."""
         if price is not None:
             self.price = price if self.price is None else max(self.price, price)
 
@@ -70,16 +55,16 @@ class Budget:
         self._reserved += 1
 
     def settle(self, cost: float | None) -> None:
-        """Put what a run has cost in the place of what was set aside; None = nobody knows, so its price."""
+        """Replace a reservation by the cost of its run; None = unknown, so the price."""
         self._reserved -= 1
         self.book(self.price if cost is None else cost)
 
     def release(self) -> None:
-        """Give back what was set aside for a run that was not started."""
+        """Cancel the reservation of a run that was not started."""
         self._reserved -= 1
 
     def book(self, cost: float | None) -> None:
-        """Count a cost, and learn from it what runs cost."""
+        """Add a cost, and learn the price from it."""
         if cost is not None:
-            self._spent.add(cost)
+            self._spent = _EXACT.add(self._spent, _exactly(cost))
             self.expect(cost)

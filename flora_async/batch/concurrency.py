@@ -1,12 +1,11 @@
-"""How many runs may be under way at once: fewer after a 429, more again in quiet times (AIMD, as in RFC 5681)."""
+"""Limit how many runs are under way at once: fewer after a 429, then gradually more (AIMD, as in RFC 5681)."""
 
 from typing import Final
 
 from flora_async._clock import Clock
 from flora_async.batch.results import Tally
 
-# Seconds without a 429 after which more runs are let in, and which part of the ceiling that is: from the least to all
-# takes a quarter of a minute of quiet, with few runs as with many.
+# The limit grows by a sixteenth of the ceiling after each second without a 429, so it recovers in 16 s at any ceiling.
 _QUIET: Final = 1.0
 _STEPS: Final = 16
 
@@ -16,7 +15,7 @@ class Limiter:
 
     Args:
         ceiling: The most runs at once.
-        clock: Tells the time.
+        clock: Time.
     """
 
     __slots__ = ("_ceiling", "_clock", "_grown_at", "_limit", "_step")
@@ -30,7 +29,7 @@ class Limiter:
 
     @property
     def limit(self) -> int:
-        """The limit now."""
+        """The current limit."""
         quiet = int((self._clock.monotonic() - self._grown_at) / _QUIET)
         if quiet > 0:
             self._limit = min(self._limit + quiet * self._step, self._ceiling)
@@ -38,7 +37,7 @@ class Limiter:
         return self._limit
 
     def cut(self, pause: float) -> None:
-        """Halve the limit after a 429; those that arrive within its `pause` seconds tell nothing new."""
+        """Halve the limit after a 429; further ones within its `pause` (seconds) change nothing."""
         now = self._clock.monotonic()
         if now >= self._grown_at:
             self._limit = max(self.limit // 2, 1)
@@ -55,8 +54,8 @@ class TrafficCounter:
     """Counts the requests of a batch, and slows the batch down after a 429.
 
     Args:
-        tally: Where to count.
-        limiter: What to slow down.
+        tally: Counts the requests.
+        limiter: Limits the runs.
     """
 
     def __init__(self, tally: Tally, limiter: Limiter) -> None:

@@ -1,4 +1,4 @@
-"""What a batch tells: the result of each row, and the summary of all."""
+"""The result of each row of a batch, and the summary of the batch."""
 
 import math
 from collections import Counter
@@ -13,8 +13,8 @@ from flora_async.batch.rows import RunRequest
 from flora_async.errors import RunFailedError, SkippedError
 from flora_async.models import Run, RunOutput
 
-_WIDTH: Final = 1.02
-_SHORTEST: Final = 0.001
+_BUCKET_RATIO: Final = 1.02
+_MIN_DURATION: Final = 0.001  # seconds
 
 
 @frozen(kw_only=True)
@@ -22,14 +22,14 @@ class BatchResult:
     """How one row ended.
 
     Attributes:
-        index: The row's place among the rows, from 0.
-        key: What the row is called.
-        request: The row, as a `RunRequest`; None where the row was none.
-        run: The run as last seen; None when none was started, or nobody knows.
-        error: Why there is no completed run, or why its outputs were not saved; None when all is well.
-        attempts: How many runs were started for the row, in earlier processes too.
+        index: The row's position in the source, from 0.
+        key: The row's key.
+        request: The row, as a `RunRequest`; None when the row could not be read as one.
+        run: The run as last seen; None when no run was started, or when that is not known.
+        error: Why there is no completed run, or why its outputs were not saved; None on success.
+        attempts: How many runs were started for the row, including earlier processes.
         resumed: Whether the run was started by an earlier process and found in the journal.
-        files: Where its outputs were saved, in their order, with `save_to`.
+        files: With `save_to`, the paths of its outputs, in their order.
     """
 
     index: int
@@ -43,17 +43,17 @@ class BatchResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the run has completed, and was saved where that was asked for."""
+        """Whether the run has completed and, with `save_to`, its outputs were saved."""
         return self.error is None
 
     @property
     def outputs(self) -> tuple[RunOutput, ...]:
-        """The outputs of the run; none where there is no run."""
+        """The outputs of the run; empty when there is no run."""
         return self.run.outputs if self.run else ()
 
     @property
     def skipped(self) -> bool:
-        """Whether the row was left out because the batch was stopped or its budget was used up."""
+        """Whether the row was not started because the batch was stopped or its budget was used up."""
         return isinstance(self.error, SkippedError)
 
 
@@ -65,16 +65,16 @@ class BatchSummary:
         planned: Rows taken from the source.
         started: Runs started by this process, each attempt counted.
         completed: Rows whose run has completed.
-        failed: Rows that have ended with an error, of the run or of ours.
-        skipped: Rows left out because the batch was stopped or its budget was used up.
+        failed: Rows that have ended with an error.
+        skipped: Rows not started because the batch was stopped or its budget was used up.
         resumed: Rows whose run an earlier process had started.
-        in_flight: Ids of runs that have been started and not seen to end; after leaving early, they go on at FLORA.
-        cost: What all runs have cost in USD, of earlier processes with this journal too.
+        in_flight: Ids of runs that were started and not seen to end; after leaving early, they continue on FLORA.
+        cost: The cost of all runs in USD, including earlier processes with this journal.
         wall_time: Seconds since the batch was entered.
-        run_time_p50: Median duration of the runs in seconds, to 2 %; None before the first has ended.
-        run_time_p95: The duration in seconds that 95 of 100 runs stay within, to 2 %.
+        run_time_p50: Median duration of the runs in seconds, within 2 %; None before the first has ended.
+        run_time_p95: The duration in seconds that 95 % of the runs did not exceed, within 2 %.
         requests: How many requests were sent, by kind: start, poll, history, technique.
-        rate_limited: How many of them were answered with 429.
+        rate_limited: How many requests were answered with 429.
     """
 
     planned: int
@@ -107,7 +107,10 @@ class BatchSummary:
 
 
 class Durations:
-    """How long runs took, in classes 2 % wide: as small for a million runs as for a hundred."""
+    """A histogram of durations in buckets 2 % wide.
+
+    Its memory does not grow with the number of runs, as that of a list for `statistics.quantiles` would.
+    """
 
     __slots__ = ("_counts",)
 
@@ -115,22 +118,22 @@ class Durations:
         self._counts: Counter[int] = Counter()
 
     def add(self, seconds: float) -> None:
-        """Count one run."""
-        self._counts[math.ceil(math.log(max(seconds, _SHORTEST), _WIDTH))] += 1
+        """Add the duration of one run."""
+        self._counts[math.ceil(math.log(max(seconds, _MIN_DURATION), _BUCKET_RATIO))] += 1
 
     def quantile(self, share: float) -> float | None:
-        """The seconds that `share` of the runs stay within; None where there are none."""
-        left = math.ceil(share * self._counts.total())
+        """The seconds that `share` of the runs did not exceed; None without any run."""
+        remaining = math.ceil(share * self._counts.total())
         for bound in sorted(self._counts):
-            left -= self._counts[bound]
-            if left <= 0:
-                return _WIDTH**bound
+            remaining -= self._counts[bound]
+            if remaining <= 0:
+                return _BUCKET_RATIO**bound
         return None
 
 
 @define
 class Tally:
-    """The numbers of a batch while it runs; it is also told of the client's traffic."""
+    """The numbers of a batch while it runs."""
 
     planned: int = 0
     started: int = 0
@@ -141,10 +144,10 @@ class Tally:
     rate_limited: int = 0
     in_flight: dict[str, None] = field(factory=dict)
     requests: Counter[str] = field(factory=Counter)
-    _times: Durations = field(factory=Durations)
+    _durations: Durations = field(factory=Durations)
 
-    def take(self, result: BatchResult) -> None:
-        """Count how a row ended."""
+    def count(self, result: BatchResult) -> None:
+        """Count the result of a row."""
         self.resumed += result.resumed
         if result.ok:
             self.completed += 1
@@ -154,7 +157,7 @@ class Tally:
             self.failed += 1
         ended = result.error is None or isinstance(result.error, RunFailedError)
         if ended and result.run is not None and result.run.duration is not None:
-            self._times.add(result.run.duration)
+            self._durations.add(result.run.duration)
 
     def summary(self, budget: Budget, wall_time: float) -> BatchSummary:
         """The numbers now."""
@@ -168,8 +171,8 @@ class Tally:
             in_flight=tuple(self.in_flight),
             cost=budget.spent,
             wall_time=wall_time,
-            run_time_p50=self._times.quantile(0.5),
-            run_time_p95=self._times.quantile(0.95),
+            run_time_p50=self._durations.quantile(0.5),
+            run_time_p95=self._durations.quantile(0.95),
             requests=dict(self.requests),
             rate_limited=self.rate_limited,
         )

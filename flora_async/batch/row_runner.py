@@ -1,4 +1,4 @@
-"""The runs of one row: started once each, followed, written down, and where it helps followed by another."""
+"""`RowRunner`: start the run of one row once, follow it to its end, and run it again where that can help."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -19,31 +19,31 @@ from flora_async.models import Run, RunInput
 from flora_async.resources import InputPreparer, StartOptions, start_run
 
 Save = Callable[[Planned, Run], Awaitable[tuple[Path, ...]]]
-"""Saves the outputs of a completed run and says where."""
+"""Saves the outputs of a completed run and returns their paths."""
 
-# FLORA is sure to know a key for two hours; what is this close to the end of them is not tried.
-_KEY_IS_KNOWN_FOR: Final = 7200.0 - 300.0
+# FLORA remembers a key for at least two hours; a start is not repeated in the last minutes of them.
+_KEY_LIFETIME: Final = 7200.0 - 300.0
 # FLORA's codes for failures that another run may not meet.
-_WORTH_ANOTHER_RUN: Final = frozenset({"model_timeout", "internal_error", "provider_error"})
+_TRANSIENT_CODES: Final = frozenset({"model_timeout", "internal_error", "provider_error"})
 
 
 @frozen(kw_only=True)
-class Attempts:
-    """Takes rows to their ends.
+class RowRunner:
+    """Runs single rows to their end.
 
     Attributes:
-        client: The way to FLORA.
-        preparer: Who checks inputs and uploads files.
+        client: Sends the requests.
+        preparer: Checks inputs and uploads files.
         check: Whether inputs are checked against the technique.
         workspace_id: Where files go; None = the session's workspace.
-        save: Who saves outputs; None = nobody.
-        watcher: Who follows them.
-        journal: Where each step is written down.
-        budget: What they may cost; one run is reserved for when a row gets here.
-        tally: Who counts them.
-        clock: Tells when they were sent.
-        settle: Seconds to leave FLORA alone before a start of an earlier process is sent again.
-        most: How many runs a row may have.
+        save: Saves outputs; None = they are not saved.
+        watcher: Follows the runs.
+        journal: Records each step.
+        budget: What the runs may cost; the first run of a row is reserved before the row gets here.
+        tally: Counts the runs.
+        clock: Time and sleep.
+        settle: Seconds to wait before a start of an earlier process is sent again; None = it is not sent again.
+        max_attempts: The most runs for one row.
     """
 
     client: Client
@@ -57,33 +57,33 @@ class Attempts:
     tally: Tally
     clock: Clock
     settle: float | None
-    most: int
+    max_attempts: int
 
-    async def follow(self, row: Planned, entry: Entry, goes_on: Callable[[], bool]) -> BatchResult:
-        """Take a row from wherever the journal left it to its end.
+    async def run(self, row: Planned, entry: Entry, *, may_start: Callable[[], bool]) -> BatchResult:
+        """Take a row from the state in the journal to its end.
 
         Args:
             row: The row.
-            entry: What the journal knows of it.
-            goes_on: Whether the batch still starts runs.
+            entry: Its state.
+            may_start: Whether the batch still starts runs.
         """
         resumed = entry.state == "running"
         if entry.state == "finished":
-            if not self.are_left(entry):
+            if not self.may_run_again(entry):
                 return await self._saved(row, result_of(row, entry, resumed=True))
-            entry = _next(entry)
+            entry = _next_attempt(entry)
         try:
             entry = await self._attempt(row, entry)
-            while self.are_left(entry) and goes_on() and self.budget.allows_start():
+            while self.may_run_again(entry) and may_start() and self.budget.allows_start():
                 self.budget.reserve()
                 resumed = False
-                entry = await self._attempt(row, _next(entry))
+                entry = await self._attempt(row, _next_attempt(entry))
         except FloraError as error:
             return _result(row, entry, resumed=resumed, run=error.run or entry.run, error=error)
         return await self._saved(row, result_of(row, entry, resumed=resumed))
 
     async def _saved(self, row: Planned, result: BatchResult) -> BatchResult:
-        """The result with its files; what cannot be saved now is saved by the next call with the same journal."""
+        """Save the outputs of a result; the next call with the journal saves those that cannot be saved now."""
         if self.save is None or result.run is None or not result.ok:
             return result
         try:
@@ -91,13 +91,18 @@ class Attempts:
         except (FloraError, OSError) as error:
             return evolve(result, error=error)
 
-    def are_left(self, entry: Entry) -> bool:
-        """Whether a row whose run has ended gets another one."""
+    def may_run_again(self, entry: Entry) -> bool:
+        """Whether a row whose run has failed gets another run."""
         run = entry.run
-        return entry.attempt < self.most and run is not None and run.is_failed and run.error_code in _WORTH_ANOTHER_RUN
+        return (
+            entry.attempt < self.max_attempts
+            and run is not None
+            and run.is_failed
+            and run.error_code in _TRANSIENT_CODES
+        )
 
     async def _attempt(self, row: Planned, entry: Entry) -> Entry:
-        """One run: started unless it runs already, followed to its end, paid for."""
+        """Start a run unless there is one, follow it to its end, and book its cost."""
         run = entry.run
         try:
             if run is None:
@@ -107,7 +112,7 @@ class Attempts:
                 await self.journal.write(row, evolve(entry, state="running", run=run, inputs=None))
             ended = await self.watcher.finish(run, row.technique_id)
         except FloraError as error:
-            # What was certainly not started is given back; what may run on is counted at its price.
+            # A run that was certainly not started is released; one that may still be running counts at its price.
             error.run = error.run or run
             if error.run is not None or isinstance(error, SubmissionUnknownError):
                 self.budget.settle(None)
@@ -135,12 +140,12 @@ class Attempts:
             idempotency_key=key, technique_id=row.technique_id, since=datetime.fromtimestamp(since, UTC)
         )
         if entry.state == "submitting":
-            # An earlier process sent this and did not live to read the answer. FLORA may be at work on it still, and
-            # two at once may both be carried out; later, FLORA has forgotten the key, and it would be a second run.
-            if self.settle is None or self.clock.time() - since > _KEY_IS_KNOWN_FOR:
+            # An earlier process sent this start and did not read the answer. FLORA may still be working on it, and two
+            # requests at once may both be carried out; much later FLORA has forgotten the key.
+            if self.settle is None or self.clock.time() - since > _KEY_LIFETIME:
                 raise unknown
             await self.clock.sleep(self.settle)
-        inputs = await self._taken(row) if entry.inputs is None else entry.inputs
+        inputs = await self._prepare(row) if entry.inputs is None else entry.inputs
         await self.journal.write(row, evolve(entry, state="submitting", since=since, inputs=inputs))
         self.tally.started += 1
         try:
@@ -148,10 +153,10 @@ class Attempts:
         except FloraError as error:
             if entry.state != "submitting" or isinstance(error, SubmissionUnknownError):
                 raise
-            raise unknown from error  # whatever is refused now, the first attempt may have got through
+            raise unknown from error  # whatever is refused now, the earlier attempt may have been carried out
 
-    async def _taken(self, row: Planned) -> tuple[RunInput, ...]:
-        """The row's inputs as they are sent."""
+    async def _prepare(self, row: Planned) -> tuple[RunInput, ...]:
+        """Check the row's inputs and upload its files."""
         try:
             return await self.preparer.take(
                 row.technique_id, row.drafts, check=self.check, workspace_id=self.workspace_id
@@ -162,7 +167,7 @@ class Attempts:
             raise UploadError(f"A file could not be uploaded: {error}") from error
 
 
-def _next(entry: Entry) -> Entry:
+def _next_attempt(entry: Entry) -> Entry:
     return Entry("planned", entry.attempt + 1, None, entry.cost)
 
 

@@ -1,4 +1,4 @@
-"""From rows, as people have them, to what one row asks for: inputs, a key of its own, and an idempotency key."""
+"""Rows as callers write them, and as they are planned: inputs, key, and idempotency key."""
 
 import asyncio
 import hashlib
@@ -14,15 +14,15 @@ from flora_async.resources import Draft, Inputs, draft_inputs
 
 @frozen
 class RunRequest:
-    """One row of a batch, where the inputs alone do not say everything.
+    """One row of a batch, with more than its inputs.
 
     Args:
         inputs: `{input_id: value}`, or a sequence of `RunInput`; a file as a value is uploaded first.
-        key: What the row is called in results and in the journal; None = its index. With a journal, keys that do not
-            change with the order of the rows let rows be added and removed between calls.
+        key: The name of the row in results and in the journal; None = its index. With a journal, keys that do not
+            depend on the order of the rows allow rows to be added and removed between calls.
         callback_url: A public https URL that FLORA calls when the run has ended.
-        technique_id: Another technique than the batch's.
-        metadata: Anything of yours; it comes back in `BatchResult.request` and goes nowhere else.
+        technique_id: The technique of this row; None = the batch's.
+        metadata: Data of yours that comes back in `BatchResult.request`; it is not sent.
 
     Example:
         >>> RunRequest({"prompt": "a red bicycle"}, key="row-57").key
@@ -47,12 +47,12 @@ class Planned:
     """A row that can be started.
 
     Attributes:
-        index: Its place among the rows, from 0.
-        key: What it is called.
-        request: The row as it was given, made a `RunRequest`.
-        technique_id: What it is a run of.
-        drafts: Its inputs, files not uploaded yet.
-        digest: A hash of everything FLORA gets: a row whose inputs, or whose files, have changed is another row.
+        index: Its position in the source, from 0.
+        key: Its name.
+        request: The row, as a `RunRequest`.
+        technique_id: The technique that it runs.
+        drafts: Its inputs, with files that are not uploaded yet.
+        digest: A hash of everything that FLORA gets: a row whose inputs or files have changed is another row.
     """
 
     index: int
@@ -63,17 +63,17 @@ class Planned:
     digest: str
 
     def idempotency_key(self, batch: str, attempt: int) -> str:
-        """The key of one attempt at this row: the same in every process that runs the same batch."""
+        """The key of one attempt at this row, the same in every process that runs the same batch."""
         return f"batch-{_hash(batch, self.key, self.digest, str(attempt))}"
 
     @property
     def shown_inputs(self) -> dict[str, str]:
-        """Its inputs as text; a file by its name."""
+        """Its inputs as text, with the names of files."""
         return {draft.id: draft.value if isinstance(draft.value, str) else draft.value.name for draft in self.drafts}
 
 
-async def each(rows: Rows) -> AsyncGenerator[Row, None]:
-    """Go over rows of either kind, one at a time; a generator is closed with this one."""
+async def iterate(rows: Rows) -> AsyncGenerator[Row, None]:
+    """Iterate over rows of either kind; closing this generator closes the source, if that is a generator."""
     if isinstance(rows, AsyncIterable):
         iterator = aiter(rows)
         try:
@@ -93,11 +93,11 @@ def request_of(row: Row) -> RunRequest:
 
 
 def key_of(request: RunRequest, index: int) -> str:
-    """What the row is called.
+    """The key of the row.
 
     Raises:
-        TypeError: Its key is no text.
-        ValueError: Its key is blank.
+        TypeError: The key is not text.
+        ValueError: The key is blank.
     """
     if request.key is None:
         return str(index)
@@ -112,8 +112,8 @@ async def plan(request: RunRequest, index: int, technique_id: str) -> Planned:
     """Check a row before anything is spent on it.
 
     Raises:
-        TypeError: A part of it has the wrong type.
-        ValueError: A part of it cannot be right.
+        TypeError: A part of the row has the wrong type.
+        ValueError: A part of the row is malformed.
         OSError: A file cannot be read.
     """
     key = key_of(request, index)
@@ -128,7 +128,7 @@ async def plan(request: RunRequest, index: int, technique_id: str) -> Planned:
 
 
 async def _fingerprint(draft: Draft) -> str:
-    """What a value is known by: a file by its content, since its URL differs from upload to upload."""
+    """Identify a value; a file by its content, since each upload has another URL."""
     if isinstance(draft.value, str):
         return draft.value
     return f"sha256:{await asyncio.to_thread(draft.value.digest)}"

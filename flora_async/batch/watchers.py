@@ -1,7 +1,7 @@
-"""Waiting for many runs: each by its own poll URL, or all together by one look at the history.
+"""Wait for many runs: each by its own poll URL, or all of a technique by reading the history.
 
-The history (FLORA's page "List technique run history") lists up to 100 runs in one answer, newest first. So one request
-tells of a hundred runs what a hundred polls would.
+The history (FLORA's page "List technique run history") lists up to 100 runs in one answer, newest first, so that one
+request does the work of a hundred polls.
 """
 
 import asyncio
@@ -21,42 +21,44 @@ Watch = Literal["auto", "list", "each"]
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
-_FEW: Final = 5  # with fewer runs than this, their own polls are no more than looks at the history
-_PAGE: Final = 100
-_INTERVAL: Final = 1.6  # seconds from look to look: one for all runs, so quicker than FLORA advises for each
-_MOST_MISSES: Final = 2
-_MOST_FAILURES: Final = 3
+_MIN_TOGETHER: Final = 5  # with fewer runs than this, polling each takes no more requests than reading the history
+_PAGE_SIZE: Final = 100
+_INTERVAL: Final = (
+    1.6  # seconds between polls: one request serves all runs, so it can come more often than one for each
+)
+_MAX_MISSES: Final = 2
+_MAX_FAILURES: Final = 3
 
 
-class Techniques:
-    """What techniques are, where FLORA tells; those that it does not tell of are not asked for again.
+class TechniqueLookup:
+    """Finds techniques for prices and checks; one that cannot be read is not asked for again.
 
     Args:
-        catalog: Where to ask.
+        cache: Reads techniques.
     """
 
-    def __init__(self, catalog: TechniqueCache) -> None:
-        self._catalog = catalog
-        self._untold: set[str] = set()
+    def __init__(self, cache: TechniqueCache) -> None:
+        self._cache = cache
+        self._unreadable: set[str] = set()
         self._lock = asyncio.Lock()
 
     async def find(self, technique_id: str, *, since: float | None = None) -> Technique | None:
-        """The technique under a slug or an id; None when FLORA does not tell."""
+        """The technique under a slug or id; None when it cannot be read."""
         async with self._lock:
-            if technique_id not in self._untold:
+            if technique_id not in self._unreadable:
                 try:
-                    return await self._catalog.find(technique_id, since=since)
+                    return await self._cache.find(technique_id, since=since)
                 except FloraError:
-                    # Prices are learned, and runs followed, without it; what is really wrong shows at the first start.
-                    self._untold.add(technique_id)
+                    # Runs can be started and followed without it; a real problem shows at the first start.
+                    self._unreadable.add(technique_id)
             return None
 
 
 class Watcher(Protocol):
-    """One who follows runs to their ends."""
+    """Follows runs to their end."""
 
     async def finish(self, run: Run, technique_id: str) -> Run:
-        """The run when it has ended.
+        """Wait for the end of a run.
 
         Raises:
             FloraError: As `wait_for_run`.
@@ -68,42 +70,42 @@ class EachWatcher:
     """Follows each run by its own poll URL.
 
     Args:
-        poller: Where to look.
+        poller: Polls the runs.
     """
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
 
     async def finish(self, run: Run, technique_id: str) -> Run:  # noqa: ARG002 - a protocol's method
-        """The run when it has ended."""
+        """Wait for the end of a run."""
         return await wait(self._poller, run)
 
 
 class HistoryWatcher:
-    """Follows runs together, by technique; those that the history does not tell of by their own poll URLs.
+    """Follows the runs of each technique together; a run that the history does not show, by its own poll URL.
 
     Args:
-        poller: Where to look at single runs.
-        techniques: What techniques are.
+        poller: Polls single runs.
+        techniques: Finds the ids of techniques.
         spawn: Starts a task that ends with the batch.
-        few: Below this number of runs, each is followed by its own poll URL.
+        min_together: With fewer runs than this under way, each is followed by its own poll URL.
     """
 
-    def __init__(self, poller: Poller, techniques: Techniques, spawn: Spawn, few: int) -> None:
+    def __init__(self, poller: Poller, techniques: TechniqueLookup, spawn: Spawn, min_together: int) -> None:
         self._poller = poller
         self._techniques = techniques
         self._spawn = spawn
-        self._few = few
+        self._min_together = min_together
         self._active = 0
         self._histories: dict[str, _History] = {}
 
     async def finish(self, run: Run, technique_id: str) -> Run:
-        """The run when it has ended."""
+        """Wait for the end of a run."""
         if run.is_terminal:
             return run
         self._active += 1
         try:
-            if self._active < self._few:
+            if self._active < self._min_together:
                 return await wait(self._poller, run)
             return await self._together(run, technique_id)
         finally:
@@ -114,123 +116,124 @@ class HistoryWatcher:
         deadline = math.inf if limit is None else clock.monotonic() + limit
         history = self._histories.get(technique_id)
         if history is None:
-            history = self._histories[technique_id] = _History(self._poller, self._techniques, technique_id, self._few)
+            history = _History(self._poller, self._techniques, technique_id, self._min_together)
+            self._histories[technique_id] = history
         ended = await history.find(run, deadline, self._spawn)
         if ended is not None:
             return ended
-        # Looked at by URL, since a look is due at once; what is left of its time goes with it.
-        left = None if limit is None else max(deadline - clock.monotonic(), 0.0)
-        return await wait(self._poller, run.poll_url or run.run_id, timeout=left)
+        # A poll URL is polled at once, unlike a new run. The time spent on the history counts.
+        remaining = None if limit is None else max(deadline - clock.monotonic(), 0.0)
+        return await wait(self._poller, run.poll_url or run.run_id, timeout=remaining)
 
 
-def watcher_of(watch: Watch, poller: Poller, techniques: Techniques, spawn: Spawn) -> Watcher:
-    """The watcher that was asked for."""
+def watcher_of(watch: Watch, poller: Poller, techniques: TechniqueLookup, spawn: Spawn) -> Watcher:
+    """The watcher for the option `watch`."""
     if watch == "each":
         return EachWatcher(poller)
-    return HistoryWatcher(poller, techniques, spawn, _FEW if watch == "auto" else 0)
+    return HistoryWatcher(poller, techniques, spawn, _MIN_TOGETHER if watch == "auto" else 0)
 
 
 @define(eq=False)
-class _Waiting:
+class _Waiter:
     run: Run
     deadline: float
-    found: asyncio.Future[Run | None] = field(factory=lambda: asyncio.get_running_loop().create_future())
+    ended: asyncio.Future[Run | None] = field(factory=lambda: asyncio.get_running_loop().create_future())
     misses: int = 0
 
     def resolve(self, run: Run | None) -> None:
-        if not self.found.done():
-            self.found.set_result(run)
+        if not self.ended.done():
+            self.ended.set_result(run)
 
 
 class _History:
-    """Looks at the runs of one technique, as long as any is waited for."""
+    """Polls the history of one technique while any of its runs is waited for."""
 
-    def __init__(self, poller: Poller, techniques: Techniques, technique_id: str, few: int) -> None:
+    def __init__(self, poller: Poller, techniques: TechniqueLookup, slug: str, min_together: int) -> None:
         self._poller = poller
         self._runs = RunHistory(poller.client.without_retries())
         self._techniques = techniques
-        self._slug = technique_id
+        self._slug = slug
         self._technique_id: str | None = None
-        self._few = few
-        self._waiting: dict[str, _Waiting] = {}
+        self._min_together = min_together
+        self._waiters: dict[str, _Waiter] = {}
         self._is_watched = False
-        self._is_useless = False
+        self._is_unusable = False
 
     async def find(self, run: Run, deadline: float, spawn: Spawn) -> Run | None:
-        """The run as the history says it ended; None when its own poll URL has to say."""
-        if self._is_useless:
+        """Wait until the history shows that the run has ended; None when its own poll URL has to be polled instead."""
+        if self._is_unusable:
             return None
-        waiting = self._waiting[run.run_id] = _Waiting(run, deadline)
+        waiter = self._waiters[run.run_id] = _Waiter(run, deadline)
         if not self._is_watched:
             self._is_watched = True
             spawn(self._watch())
         try:
-            return await waiting.found
+            return await waiter.ended
         finally:
-            del self._waiting[run.run_id]
+            del self._waiters[run.run_id]
 
     async def _watch(self) -> None:
-        clock, poll = self._poller.clock, self._poller.policy
-        interval = _INTERVAL if poll.maximum is None else min(poll.maximum, _INTERVAL)
-        failures, pause = 0, min(poll.initial, interval)
+        clock, policy = self._poller.clock, self._poller.policy
+        interval = _INTERVAL if policy.maximum is None else min(policy.maximum, _INTERVAL)
+        failures, pause = 0, min(policy.initial, interval)
         technique = await self._techniques.find(self._slug)
         if technique is None:
-            self._is_useless = True
+            self._is_unusable = True
         else:
             self._technique_id = technique.technique_id
-        while self._waiting and not self._is_useless:
+        while self._waiters and not self._is_unusable:
             await clock.sleep(pause)
-            began, asked = clock.monotonic(), 0.0
+            began, retry_after = clock.monotonic(), 0.0
             try:
-                await self._look()
+                await self._poll()
             except FloraError as error:
                 failures += 1
-                self._is_useless = not is_transient(error)
-                asked = (error.retry_after or 0.0) if isinstance(error, APIStatusError) else 0.0
+                self._is_unusable = not is_transient(error)
+                retry_after = (error.retry_after or 0.0) if isinstance(error, APIStatusError) else 0.0
             else:
                 failures = 0
-            if failures >= _MOST_FAILURES or len(self._waiting) < self._few:
+            if failures >= _MAX_FAILURES or len(self._waiters) < self._min_together:
                 break
             now = clock.monotonic()
-            for waiting in self._waiting.values():
-                if now >= waiting.deadline:
-                    waiting.resolve(None)
-            # From look to look, not from answer to look: many pages do not make results late. A slow FLORA gets a rest.
-            pause = max(began + interval - now, interval / 4, asked)
+            for waiter in self._waiters.values():
+                if now >= waiter.deadline:
+                    waiter.resolve(None)
+            # Measured from poll to poll, so that many pages do not delay results; a slow FLORA gets a rest.
+            pause = max(began + interval - now, interval / 4, retry_after)
         self._is_watched = False
-        # Whoever still waits goes on by its own poll URL, which bears outages as long as the policy says.
-        for waiting in self._waiting.values():
-            waiting.resolve(None)
+        # The remaining runs are followed by their own poll URLs, which tolerate outages as the policy says.
+        for waiter in self._waiters.values():
+            waiter.resolve(None)
 
-    async def _look(self) -> None:
-        """One look: as many pages as it takes to meet every run that is waited for."""
-        wanted = dict(self._waiting)
-        created = [waiting.run.created_at for waiting in wanted.values()]
+    async def _poll(self) -> None:
+        """Read as many pages as it takes to see every run that is waited for."""
+        unseen = dict(self._waiters)
+        created = [waiter.run.created_at for waiter in unseen.values()]
         oldest = min((moment for moment in created if moment is not None), default=None)
-        pages_left = 2 + 2 * len(wanted) // _PAGE  # where FLORA does not say when runs were created
-        async for page in self._runs.list(technique_id=self._technique_id, limit=_PAGE).pages():
+        pages_left = 2 + 2 * len(unseen) // _PAGE_SIZE  # for runs without a time of creation
+        async for page in self._runs.list(technique_id=self._technique_id, limit=_PAGE_SIZE).pages():
             pages_left -= 1
             for run in page.items:
-                waiting = wanted.pop(run.run_id, None)
-                if waiting is not None:
-                    waiting.misses = 0
-                    _tell(waiting, run)
+                waiter = unseen.pop(run.run_id, None)
+                if waiter is not None:
+                    waiter.misses = 0
+                    _resolve_if_ended(waiter, run)
             last = page.items[-1].created_at if page.items else None
-            if not wanted or (pages_left <= 0 if oldest is None or last is None else last < oldest):
+            if not unseen or (pages_left <= 0 if oldest is None or last is None else last < oldest):
                 break
-        for waiting in wanted.values():
-            waiting.misses += 1
-            if waiting.misses >= _MOST_MISSES:
-                waiting.resolve(None)
+        for waiter in unseen.values():
+            waiter.misses += 1
+            if waiter.misses >= _MAX_MISSES:
+                waiter.resolve(None)
 
 
-def _tell(waiting: _Waiting, run: Run) -> None:
-    """Pass on what the history says of a run; where an ended one lacks its result, its own poll URL has that."""
+def _resolve_if_ended(waiter: _Waiter, run: Run) -> None:
+    """Pass on a run that has ended; when the history leaves out its result, its own poll URL has that."""
     is_whole = run.outputs if run.is_completed else run.error_code or run.error_message
     if run.is_terminal:
-        waiting.resolve(_plain(run) if is_whole else None)
+        waiter.resolve(_plain(run) if is_whole else None)
 
 
 def _plain(run: Run) -> Run:
-    """The run as its own poll URL would tell it, so that results do not differ by the way they were learned."""
+    """The run as its own poll URL would show it, so that results do not depend on how they were learned."""
     return Run(**{known.name: getattr(run, known.name) for known in fields(Run)})

@@ -153,6 +153,12 @@ WAIT = "poll: PollPolicy | None=None, timeout: float | EllipsisType | None=..."
 TOLD = "on_update: OnUpdate | None=None, raise_on_failure: bool=False, wake: Wake | None=None"
 START = "callback_url: str | None=None, idempotency_key: str | None=None"
 WHERE = "workspace_id: str | None=None"
+BATCH = (
+    "concurrency: int=16, max_cost: float | None=None, journal: str | os.PathLike[str] | None=None, "
+    "name: str | None=None, run_attempts: int=1, watch: 'Watch'='auto', check: bool=True, "
+    "workspace_id: str | None=None, save_to: str | os.PathLike[str] | None=None, poll: PollPolicy | None=None, "
+    "on_progress: 'OnProgress | None'=None"
+)
 FILTERS = "workspace_id: str | None=None, project_id: str | None=None, technique_id: str | None=None"
 
 
@@ -215,14 +221,11 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     ),
     (
         SESSION.batch,
-        "self, technique_id: str, rows: 'Rows', **options: 'Unpack[BatchOptions]' -> 'Batch'",
+        f"self, technique_id: str, rows: 'Rows', *, {BATCH} -> 'Batch'",
     ),
     (
         SESSION.run_all,
-        (
-            "self, technique_id: str, rows: 'Rows', *, raise_on_failure: bool=False, "
-            "**options: 'Unpack[BatchOptions]' -> 'list[BatchResult]'"
-        ),
+        (f"self, technique_id: str, rows: 'Rows', *, raise_on_failure: bool=False, {BATCH} -> 'list[BatchResult]'"),
     ),
     (SESSION.techniques.retrieve, "self, technique_id: str -> Technique"),
     (SESSION.wait_for_run, f"self, run: RunReference, *, {WAIT}, {TOLD} -> Run"),

@@ -1,0 +1,84 @@
+"""What a batch is asked to do, checked when it is written down."""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import get_args
+
+from attrs import frozen
+
+from flora_async._checks import check_idempotency_key, check_number, check_workspace_id
+from flora_async.batch.results import BatchSummary
+from flora_async.batch.watchers import Watch
+from flora_async.config import PollPolicy
+
+OnProgress = Callable[[BatchSummary], Awaitable[object] | object]
+"""Called with the summary for each result that is read; an awaitable that it returns is awaited."""
+
+
+@frozen(kw_only=True)
+class BatchOptions:
+    """The options of `FloraSession.batch`, which builds and so checks them.
+
+    Args:
+        concurrency: The most runs under way at once. A 429 halves it for a while. Default 16.
+        max_cost: The most that the batch may spend, in USD, including earlier processes with the same journal;
+            None = no limit.
+        journal: A file that records each step, so that the batch can be restarted after a crash; None = no journal.
+        name: The name from which idempotency keys are derived; None = the journal's, or a unique one.
+        run_attempts: The most runs for one row whose runs fail in a way that another run may not. Default 1.
+        watch: `each` polls every run, `list` reads the history for all of them, `auto` does so from five runs on.
+            Default `auto`.
+        check: Check each row against its technique before anything is spent on it. Default True.
+        workspace_id: The workspace that files among the inputs are uploaded to; None = the session's.
+        save_to: A directory for the outputs of completed runs; None = they are not saved.
+        poll: How runs are watched; None = the session's policy.
+        on_progress: Called with `batch.summary` for each result; an awaitable that it returns is awaited.
+
+    Raises:
+        ValueError: A value is out of range or malformed.
+        TypeError: A value has the wrong type.
+
+    Example:
+        >>> from flora_async.batch import BatchOptions
+        >>> BatchOptions(max_cost=5.00).concurrency
+        16
+    """
+
+    concurrency: int = 16
+    max_cost: float | None = None
+    journal: str | os.PathLike[str] | None = None
+    name: str | None = None
+    run_attempts: int = 1
+    watch: Watch = "auto"
+    check: bool = True
+    workspace_id: str | None = None
+    save_to: str | os.PathLike[str] | None = None
+    poll: PollPolicy | None = None
+    on_progress: OnProgress | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("concurrency", "run_attempts"):
+            count = getattr(self, name)
+            if type(count) is not int or count < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {count!r:.60}")
+        if self.max_cost is not None:
+            check_number("max_cost", self.max_cost)
+        for name in ("journal", "save_to"):
+            _check_path(name, getattr(self, name))
+        if self.name is not None:
+            check_idempotency_key(self.name, "name")
+        if self.watch not in get_args(Watch):
+            raise ValueError(f"watch must be 'auto', 'list' or 'each', not {self.watch!r:.60}")
+        if self.workspace_id is not None:
+            check_workspace_id(self.workspace_id)
+        if self.poll is not None and not isinstance(self.poll, PollPolicy):
+            raise TypeError(f"poll must be a PollPolicy, not {self.poll!r:.60}")
+        if self.on_progress is not None and not callable(self.on_progress):
+            raise TypeError(f"on_progress must be callable with a BatchSummary, not {self.on_progress!r:.60}")
+
+
+def _check_path(name: str, path: object) -> None:
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be a path, not {path!r:.60}")
+    if path is not None and not os.fspath(path):
+        raise ValueError(f"{name} must not be empty: name a path, or leave it out")

@@ -1,0 +1,222 @@
+"""`Pump`: take rows from their source as there is room, have each one run, and hold the results until they are read."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Final
+
+from flora_async._http.retry import logger
+from flora_async.batch.budget import Budget
+from flora_async.batch.concurrency import Limiter
+from flora_async.batch.journal import Entry, Journal
+from flora_async.batch.results import BatchResult, Tally
+from flora_async.batch.row_runner import RowRunner, result_of
+from flora_async.batch.rows import Planned, Row, RunRequest, key_of, plan, request_of
+from flora_async.batch.watchers import TechniqueLookup
+from flora_async.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    FloraError,
+    InsufficientCreditsError,
+    JournalError,
+    PermissionDeniedError,
+    SkippedError,
+    SubmissionUnknownError,
+)
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+"""Starts a task that ends with the batch at the latest."""
+
+# After one of these no other run can be started either.
+FATAL: Final = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError, JournalError)
+
+# An earlier process has started these rows, or may have: their price is reserved, and they are never skipped.
+_UNDER_WAY: Final = frozenset({"submitting", "running"})
+
+
+class Pump:
+    """Moves rows from their source to their results.
+
+    Args:
+        technique_id: The technique of rows that do not name their own.
+        rows: The source of rows.
+        runner: Runs one row to its end.
+        techniques: Finds the prices of techniques.
+        journal: What earlier processes have done.
+        budget: What may be spent.
+        tally: Counts rows and results.
+        limiter: How many runs may be under way at once.
+        max_unread: The most results that wait to be read before no more rows are taken.
+        spawn: Starts the tasks of rows.
+
+    Attributes:
+        fatal: The error after which nothing more is started; None while there is none.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a batch
+        self,
+        technique_id: str,
+        rows: AsyncGenerator[Row, None],
+        *,
+        runner: RowRunner,
+        techniques: TechniqueLookup,
+        journal: Journal,
+        budget: Budget,
+        tally: Tally,
+        limiter: Limiter,
+        max_unread: int,
+        spawn: Spawn,
+    ) -> None:
+        self.fatal: FloraError | None = None
+        self._technique_id = technique_id
+        self._rows = rows
+        self._runner = runner
+        self._techniques = techniques
+        self._journal = journal
+        self._budget = budget
+        self._tally = tally
+        self._limiter = limiter
+        self._max_unread = max_unread
+        self._spawn = spawn
+        self._active: set[tuple[str, str]] = set()
+        self._unread: deque[BatchResult] = deque()
+        self._result_or_end = asyncio.Event()  # set for the consumer
+        self._room = asyncio.Event()  # set for the pump: a result was read, or a run has ended
+        self._source_error: Exception | None = None
+        self._started = False
+        self._exhausted = False
+
+    async def next_result(self) -> BatchResult | None:
+        """Wait for the next result; None after the last one.
+
+        Raises:
+            Exception: The error of the source of rows, after the last result.
+        """
+        if not self._started:
+            self._started = True
+            self._spawn(self._run())
+        while not self._unread:
+            if self._exhausted and not self._active:
+                if self._source_error is not None:
+                    raise self._source_error
+                return None
+            self._result_or_end.clear()
+            await self._result_or_end.wait()
+        result = self._unread.popleft()
+        self._room.set()
+        return result
+
+    async def _run(self) -> None:
+        index = 0
+        while True:
+            await self._wait_until(self._has_room)
+            try:
+                row = await anext(self._rows)
+            except StopAsyncIteration:
+                break
+            except Exception as error:  # noqa: BLE001 - the caller's own source; its error is raised to the consumer
+                self._source_error = error
+                break
+            self._tally.planned += 1
+            await self._admit(index, row)
+            index += 1
+        self._exhausted = True
+        self._result_or_end.set()
+
+    async def _admit(self, index: int, row: Row) -> None:
+        """Start following a row, or deliver the reason why it has no run."""
+        request: RunRequest | None = None
+        key = str(index)
+        try:
+            request = request_of(row)
+            key = key_of(request, index)
+            planned = await plan(request, index, self._technique_id)
+            if (planned.key, planned.digest) in self._active:
+                raise ValueError(f"the row {key!r:.40} is given twice: give each row a key of its own")  # noqa: TRY301 - a bad row like others
+            entry = await self._journal.find(planned)
+            if entry is None:
+                entry = Entry("planned", 1, None)
+                await self._journal.write(planned, entry)
+        except (TypeError, ValueError, OSError, JournalError) as error:
+            self._stop_if_fatal(error)
+            self._deliver(BatchResult(index=index, key=key, request=request, error=error))
+            return
+        if entry.state == "finished" and not self._runner.may_run_again(entry):
+            if self._runner.save is None:
+                self._deliver(result_of(planned, entry, resumed=True))
+            else:
+                await self._wait_until(self._has_free_slot)
+                self._follow(planned, entry)
+            return
+        if self._budget.max_cost is not None:
+            technique = await self._techniques.find(planned.technique_id)
+            self._budget.expect(technique.run_cost if technique else None)
+        await self._wait_until(lambda: self._may_start(entry))
+        refusal = self._refusal(entry)
+        if refusal is not None:
+            self._deliver(BatchResult(index=index, key=key, request=request, error=refusal))
+            return
+        if entry.state not in _UNDER_WAY:
+            self._budget.reserve()
+        self._follow(planned, entry)
+
+    def _follow(self, planned: Planned, entry: Entry) -> None:
+        self._active.add((planned.key, planned.digest))
+        self._spawn(self._row(planned, entry))
+
+    async def _row(self, planned: Planned, entry: Entry) -> None:
+        try:
+            result = await self._runner.run(planned, entry, may_start=lambda: self.fatal is None)
+        finally:
+            self._active.discard((planned.key, planned.digest))
+        if result.error is not None:
+            self._stop_if_fatal(result.error)
+        self._deliver(result)
+
+    def _has_room(self) -> bool:
+        """Whether the consumer keeps up: it never has more to read than runs may be under way."""
+        return len(self._unread) < self._max_unread
+
+    def _has_free_slot(self) -> bool:
+        return self._has_room() and len(self._active) < self._limiter.limit
+
+    def _may_start(self, entry: Entry) -> bool:
+        """Whether to stop waiting for a slot, because there is one or because there will be none."""
+        if self._refusal(entry) is not None:
+            return True
+        return self._has_free_slot() and (entry.state in _UNDER_WAY or self._budget.allows_start())
+
+    def _refusal(self, entry: Entry) -> SkippedError | None:
+        """Why a row is not started; a row that may have a run already is always followed."""
+        if entry.state in _UNDER_WAY:
+            return None
+        if self.fatal is not None:
+            skipped = SkippedError()
+            skipped.__cause__ = self.fatal
+            return skipped
+        budget = self._budget
+        if budget.max_cost is not None and not self._active and not budget.allows_start():
+            return BudgetExceededError(max_cost=budget.max_cost, spent=budget.spent, price=budget.price or 0.0)
+        return None
+
+    def _stop_if_fatal(self, error: Exception) -> None:
+        cause = error.__cause__ if isinstance(error, SubmissionUnknownError) else error
+        if isinstance(cause, FATAL) and self.fatal is None:
+            self.fatal = cause
+            logger.warning("batch of %s starts nothing more: %s", self._technique_id, cause)
+
+    def _deliver(self, result: BatchResult) -> None:
+        self._tally.count(result)
+        self._unread.append(result)
+        self._result_or_end.set()
+        self._room.set()
+
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a run has ended, a result was read or the limit has grown, and `condition` holds."""
+        while not condition():
+            self._room.clear()
+            try:
+                async with asyncio.timeout(self._limiter.grows_in()):
+                    await self._room.wait()
+            except TimeoutError:
+                continue
