@@ -200,7 +200,7 @@ def _start_problems(body: Mapping[str, Any], technique: FakeTechnique) -> dict[s
     if not TEXT.accepts(body.get("idempotency_key", "none")):
         problems["idempotency_key"] = f"Expected {TEXT.expected}"
     inputs = body.get("inputs")
-    if isinstance(inputs, list) and inputs:
+    if isinstance(inputs, list) and (inputs or not technique.inputs):
         return problems | _input_problems(inputs, technique)
     return problems | {"inputs": "Expected a list of at least one input"}
 
