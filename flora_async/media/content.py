@@ -1,6 +1,6 @@
 """Read files that are uploaded: what is in them, how large they are, and their bytes. Everything here may block.
 
-FLORA's page "Create an asset" lists the types that it takes.
+FLORA's page "Create an asset upload" lists the types that it takes.
 """
 
 import hashlib

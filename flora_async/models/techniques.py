@@ -27,7 +27,7 @@ class TechniqueReference:
 
 @frozen(kw_only=True)
 class TechniqueInput:
-    """One input that a technique takes (FLORA's page "Retrieve a technique").
+    """One input that a technique takes (FLORA's page "Get a technique").
 
     Attributes:
         id: What `inputs` of a start call it.
@@ -60,7 +60,7 @@ class TechniqueInput:
 
 @frozen(kw_only=True)
 class TechniqueOutput:
-    """One output that a technique gives (FLORA's page "Retrieve a technique").
+    """One output that a technique gives (FLORA's page "Get a technique").
 
     Attributes:
         id: The `output_id` of a run's output.
@@ -83,7 +83,7 @@ class TechniqueOutput:
 
 @frozen(kw_only=True)
 class Technique:
-    """A technique: what it takes, what it gives, what a run of it costs (FLORA's page "Retrieve a technique").
+    """A technique: what it takes, what it gives, what a run of it costs (FLORA's page "Get a technique").
 
     Attributes:
         technique_id: FLORA's id (`tech_…`).

@@ -1,6 +1,7 @@
 """Files on their way to FLORA: fetched by FLORA, sent with one request, or stored at a host that it names.
 
-FLORA's page "Create an asset" has the three ways; an upload costs nothing, so what is in doubt is simply begun again.
+FLORA's page "Create an asset upload" has the three ways. An upload costs nothing, so what is in doubt is simply begun
+again.
 """
 
 import asyncio

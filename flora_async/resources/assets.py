@@ -29,11 +29,12 @@ class Assets(AssetOperations):
         progress: Progress | None = None,
         timeout: float | None = 300.0,  # noqa: ASYNC109 - of the wait for FLORA, on the session's clock
     ) -> "models.Asset":
-        """Bring a file to FLORA, whatever its size, and wait until it can be used (FLORA's page "Create an asset").
+        """Bring a file to FLORA, whatever its size, and wait until it can be used.
 
-        A URL is fetched by FLORA. A file of up to 4 MB goes in one request; a larger one is streamed from the disk to
-        the storage host that FLORA names, which does not get the key. What fails for reasons that may pass is tried
-        again; a reservation that has expired or failed is renewed once. An upload costs nothing.
+        The ways are those of FLORA's page "Create an asset upload". A URL is fetched by FLORA. A file of up to 4 MB
+        goes in one request; a larger one is streamed from the disk to the storage host that FLORA names, which does not
+        get the key. What fails for reasons that may pass is tried again; a reservation that has expired or failed is
+        renewed once. An upload costs nothing.
 
         Args:
             source: A public https URL of up to 50 MB, or a file: a path (also as text), bytes, or a file open for

@@ -20,7 +20,7 @@ class Techniques:
         self.runs = runs
 
     async def retrieve(self, technique_id: str) -> Technique:
-        """Read what a technique takes, gives and costs (FLORA's page "Retrieve a technique").
+        """Read what a technique takes, gives and costs (FLORA's page "Get a technique").
 
         Args:
             technique_id: The technique's slug or id (`tech_…`).

@@ -21,6 +21,7 @@ import pytest
 
 import flora_async
 from flora_async import FloraSession, models, testing, webhooks
+from flora_async._http.routes import ROUTES
 from flora_async.testing import FakeFlora
 
 ROOT: Final = Path(__file__).parents[2]
@@ -171,6 +172,22 @@ def test_everything_public_is_in_the_reference() -> None:
         names = set(module.__all__) - set(flora_async.__all__ if module is not flora_async else ())
         names -= set(webhooks.__all__ if module is models else ())
         assert {f"{module.__name__}.{name}" for name in names} <= described
+
+
+def test_every_operation_is_listed_with_its_request() -> None:
+    listed = re.findall(r"^\| `([\w.]+)` \| `([A-Z]+ /\S+)` \|", (DOCS / "flora.md").read_text("utf-8"), re.MULTILINE)
+    assert dict(listed) == {name: f"{route.method} {route.template}" for name, route in ROUTES.items()}
+    assert len(listed) == len(ROUTES)
+    quoted = set(re.findall("`[^`]+`", FENCE.sub("", (DOCS / "operations.md").read_text("utf-8"))))
+    assert [name for name in ROUTES if not quoted & {f"`{name}`", f"`.{name.rpartition('.')[2]}`"}] == []
+
+
+def test_floras_pages_are_linked_in_one_place_and_cited_by_their_titles() -> None:
+    sources = {path: path.read_text("utf-8") for path in [*PAGES, *(ROOT / "flora_async").rglob("*.py")]}
+    titles = set(re.findall(r"\[([^\]]+)\]\(https://developer\.flora\.ai", sources[DOCS / "flora.md"]))
+    cited = {title for text in sources.values() for title in re.findall(r'\bpage\s+"([^"]+)"', text)}
+    assert cited <= titles
+    assert [path for path, text in sources.items() if "developer.flora.ai" in text] == [DOCS / "flora.md"]
 
 
 @every_page

@@ -20,7 +20,7 @@ Drawn: TypeAlias = ValueT | Callable[[], ValueT]
 
 def draw(value: Drawn[ValueT]) -> ValueT:
     """Return the value for one run."""
-    return value() if callable(value) else value
+    return value() if callable(value) else value  # pyright: ignore[reportReturnType] - values are not callable
 
 
 def frozen_mapping(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
