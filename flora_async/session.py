@@ -32,7 +32,7 @@ from flora_async.resources import Inputs
 
 if TYPE_CHECKING:
     from flora_async.batch import Batch, BatchResult, OnProgress, Rows, Watch
-    from flora_async.media import Progress
+    from flora_async.media import Exists, Progress
     from flora_async.models import Asset
     from flora_async.resources.models import Medium
 
@@ -585,34 +585,44 @@ class FloraSession:
         )
         return await batch.run_all(made, raise_on_failure=raise_on_failure)
 
-    async def download(
+    async def download(  # noqa: PLR0913 - the decisions about one file
         self,
         source: "RunOutput | Asset | str",
         destination: str | os.PathLike[str],
         *,
+        exists: "Exists" = "keep",
         overwrite: bool = False,
         max_bytes: int | None = MAX_FILE_SIZE,
         progress: "Progress | None" = None,
     ) -> Path:
-        """Save one output, asset or URL as a file, whole or not at all; a dropped connection is resumed.
+        """Save one output, asset or URL as a file, completely or not at all; a dropped connection is resumed.
 
-        The key does not go to the host of the file. A text output is written as it is.
+        The key does not go to the host of the file. A text output is written as UTF-8.
 
         Args:
             source: An output of a run, an asset, or the URL of either.
-            destination: The file, or an existing directory. A name without an ending gets one by the content's type.
-            overwrite: Replace a file that exists, rather than keep it and fetch nothing. Default False.
-            max_bytes: The most that is fetched; None = no limit. Default 2 GiB.
-            progress: Called with the bytes received and, where the host says so, the bytes there are.
+            destination: The file; a name without an extension gets the one for the content's type. For an existing
+                directory, or a path that ends with a separator, the file's name is made from the source, and differs
+                from that of any other source. Missing directories are created.
+            exists: What to do about a file that exists: "keep" it and fetch nothing, unless this process saved it from
+                another source; "error" raises `FileExistsError`; "replace" replaces it once the new one is complete.
+                Default "keep".
+            overwrite: True is another way to say `exists="replace"`. Default False.
+            max_bytes: The maximum size in bytes; None = no limit. Default 2 GiB.
+            progress: Called with the bytes received, and the size of the file or None where the host does not say. The
+                first number falls when the host makes the download start again. What it raises ends the download.
 
         Returns:
             The path of the file.
 
         Raises:
-            DownloadError: It could not be fetched whole, after all retries, or is too large; nothing of it is kept.
-            UntrustedURLError: Its URL is not https, or of no public host.
+            DownloadError: It could not be fetched completely, after all retries, or is too large; nothing of it is
+                kept.
+            UntrustedURLError: Its URL is not https, or its host is not public.
+            FileExistsError: A file exists that is neither to be kept nor to be replaced.
             OSError: It cannot be written.
-            ValueError: An argument cannot be right.
+            ValueError: An argument is out of range, or the asset is not ready.
+            TypeError: An argument has the wrong type.
 
         Example:
             >>> run = await flora.run("cctv-cam", {"input_image": "https://example.com/photo.png"})
@@ -621,7 +631,13 @@ class FloraSession:
             'cctv.png'
         """
         return await media.save_file(
-            self._storage, source, destination, overwrite=overwrite, max_bytes=max_bytes, progress=progress
+            self._storage,
+            source,
+            destination,
+            exists=exists,
+            overwrite=overwrite,
+            max_bytes=max_bytes,
+            progress=progress,
         )
 
     async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a run
@@ -630,31 +646,44 @@ class FloraSession:
         directory: str | os.PathLike[str],
         *,
         name: str = "{run_id}-{output_id}",
+        exists: "Exists" = "keep",
         overwrite: bool = False,
         max_bytes: int | None = MAX_FILE_SIZE,
         sidecar: bool = True,
         technique_id: str | None = None,
     ) -> tuple[Path, ...]:
-        """Save all outputs of a run, and beside them a JSON file that says what they are.
+        """Save all outputs of a run, and next to them a JSON file that says where they come from.
+
+        One output that cannot be saved does not keep the others from being saved. The side-car is written last, once
+        all outputs are there.
 
         Args:
             run: A completed run.
-            directory: Where to; it is created if need be, and never left, whatever the server calls its outputs.
-            name: How to call each file, without its ending, from `run_id`, `output_id`, `number` and `technique_id`.
-            overwrite: Replace files that exist, rather than keep them. Default False.
-            max_bytes: The most that is fetched for one output; None = no limit. Default 2 GiB.
-            sidecar: Write `<run id>.json` with run, technique, inputs, cost and files. Inputs are known of the last
-                thousand runs that this session started. Default True.
-            technique_id: What the run is a run of; None = as this session, or the run itself, knows it.
+            directory: The directory; it is created if it is missing. No file leaves it, whatever the server calls its
+                outputs.
+            name: The name of each file without its extension: a template with `{run_id}`, `{output_id}`, `{number}`
+                (from 1) and `{technique_id}`, which may have subdirectories. Of two files of one name, the second
+                becomes `name-2`.
+            exists: What to do about files that exist: "keep" those of this run and fetch only the others; "error"
+                raises `FileExistsError`; "replace" replaces them. Default "keep".
+            overwrite: True is another way to say `exists="replace"`. Default False.
+            max_bytes: The maximum size of each file in bytes; None = no limit. Default 2 GiB.
+            sidecar: Write `<run id>.json` with run, technique, inputs, cost and files. The inputs are known for the
+                last thousand runs that this session started. Default True.
+            technique_id: The run's technique; None = as this session, or the run itself, knows it.
 
         Returns:
             The paths, in the order of the outputs.
 
         Raises:
             RunFailedError: The run has failed, so it has no outputs.
-            DownloadError: An output could not be fetched whole; the others are saved.
+            DownloadError: An output could not be fetched completely. This, `UntrustedURLError` and `OSError` are raised
+                once all outputs have been tried, and the error's notes say what became of each.
+            UntrustedURLError: A URL is not https, or its host is not public.
+            FileExistsError: A file exists that is neither to be replaced nor known to be of this run.
             OSError: A file cannot be written.
-            ValueError: The run has not ended, or an argument cannot be right.
+            ValueError: The run has not ended, or an argument is out of range.
+            TypeError: An argument has the wrong type.
 
         Example:
             >>> run = await flora.run("cctv-cam", {"input_image": "https://example.com/photo.png"})
@@ -668,6 +697,7 @@ class FloraSession:
             run,
             directory,
             name=name,
+            exists=exists,
             overwrite=overwrite,
             max_bytes=max_bytes,
             sidecar=sidecar,

@@ -24,6 +24,7 @@ from flora_async.batch.rows import Rows, iterate
 from flora_async.batch.saving import saver
 from flora_async.batch.watchers import TechniqueLookup, watcher_of
 from flora_async.config import PollPolicy
+from flora_async.media.disk import check_writable
 from flora_async.polling import Poller
 from flora_async.resources import InputPreparer, TechniqueCache
 
@@ -79,10 +80,10 @@ class Batch:
         self._state = _State.NEW
 
     async def __aenter__(self) -> Self:
-        """Open the journal, and create the directory for outputs.
+        """Open the journal, and prove that outputs can be written to their directory.
 
         Raises:
-            OSError: The directory for outputs cannot be created.
+            OSError: The directory for outputs cannot be created or written to.
             JournalError: The journal is in use, damaged, or belongs to another batch.
             ImportError: A journal needs aiosqlite, which is not installed.
             RuntimeError: The batch was entered before.
@@ -92,7 +93,7 @@ class Batch:
         options = self._options
         folder = None if options.save_to is None else Path(options.save_to)
         if folder is not None:
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(check_writable, folder)
         self._state = _State.OPEN
         self._entered_at = self._clock.monotonic()
         self._journal: Journal = Memory(options.name)

@@ -1,7 +1,5 @@
 """Save the outputs of a batch, with the key of each row in the file names."""
 
-import hashlib
-import re
 from pathlib import Path
 from typing import Final
 
@@ -9,9 +7,9 @@ from flora_async._http.storage import StorageClient
 from flora_async.batch.row_runner import Save
 from flora_async.batch.rows import Planned
 from flora_async.media import save_outputs
+from flora_async.media.names import distinct_prefix
 from flora_async.models import Run
 
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_LENGTH: Final = 60
 
 
@@ -34,6 +32,5 @@ def saver(storage: StorageClient, folder: Path) -> Save:
 
 
 def name_of(key: str) -> str:
-    """A row's key as part of a file name; a key that had to be changed gets a few digits of its hash."""
-    name = _UNSAFE.sub("_", key)[:_MAX_LENGTH]
-    return name if name == key else f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    """A row's key as the beginning of a file name."""
+    return distinct_prefix(key, _MAX_LENGTH)

@@ -1,29 +1,53 @@
-"""Files on their way to the disk: in threads, and whole or not at all."""
+"""Write files in threads, completely or not at all, and never over another source's file."""
 
 import asyncio
+import hashlib
 import secrets
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, ParamSpec, TypeVar
+from typing import BinaryIO, Final, Literal, ParamSpec, TypeVar, get_args
+
+from flora_async._cache import RecentItems
 
 ResultT = TypeVar("ResultT")
 ParamsT = ParamSpec("ParamsT")
 
-_LONGEST_STEM: Final = 40
+Exists = Literal["keep", "error", "replace"]
+"""What to do about a file that exists: keep it and fetch nothing, raise `FileExistsError`, or replace it."""
+
+_MAX_STEM: Final = 40
 # Measured on Linux: a file written in steps of 4 MiB took up to four times as long as one written in small steps.
-_AT_ONCE: Final = 128 * 1024
+_STEP: Final = 128 * 1024
+_MAX_REMEMBERED: Final = 10_000
+
+
+def check_exists(exists: object, overwrite: object) -> Exists:
+    """What to do about a file that exists, from the two arguments that say so.
+
+    Raises:
+        TypeError: `overwrite` is not a bool.
+        ValueError: `exists` is not one of the three, or contradicts `overwrite`.
+    """
+    if not isinstance(overwrite, bool):
+        raise TypeError(f"overwrite must be True or False, not {overwrite!r:.60}")
+    if exists not in get_args(Exists):
+        raise ValueError(f"exists must be 'keep', 'error' or 'replace', not {exists!r:.60}")
+    if overwrite and exists == "error":
+        raise ValueError("overwrite=True means exists='replace', which contradicts exists='error': leave one out")
+    return "replace" if overwrite else exists  # type: ignore[return-value]  # mypy does not narrow by `in`
 
 
 def begin(work: Callable[ParamsT, ResultT], *args: ParamsT.args, **kwargs: ParamsT.kwargs) -> "asyncio.Future[ResultT]":
-    """Begin file work in a thread; `finish` has to follow."""
-    # Not `asyncio.to_thread`: cancelled before a thread is free, that would not even clean up.
+    """Begin file work in a thread; `finish` must follow."""
+    # Not `asyncio.to_thread`, which skips the work, cleaning up included, if it is cancelled before a thread is free.
     return asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **kwargs))
 
 
 async def finish(work: "asyncio.Future[ResultT]") -> ResultT:
-    """See the end of file work, even when cancelled: no thread goes on with a file that is given up."""
+    """Wait for file work, even when cancelled, so that no thread is left writing a file that was given up."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
@@ -31,78 +55,163 @@ async def finish(work: "asyncio.Future[ResultT]") -> ResultT:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        work.exception()  # looked at, so that asyncio does not report it as lost
+        work.exception()  # retrieved, so that asyncio does not report it as lost
         raise cancelled
     return work.result()
 
 
 async def in_thread(work: Callable[ParamsT, ResultT], *args: ParamsT.args, **kwargs: ParamsT.kwargs) -> ResultT:
-    """Do file work in a thread, from its beginning to its end."""
+    """Do file work in a thread and wait for its end."""
     return await finish(begin(work, *args, **kwargs))
 
 
-class Part:
-    """A file that is written beside its place and moved there once it is whole. Everything here blocks.
+class PartFile:
+    """A file that is written under a temporary name and renamed once it is complete. Everything here blocks.
 
     Args:
-        path: Its place.
-        overwrite: Whether it may replace a file that is there already.
+        path: The final path.
+        exists: What to do about a file at that path.
+        source: Identifies what is saved, so that another source's file is never taken for it.
 
     Attributes:
         path: As given.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, path: Path, *, exists: Exists, source: str) -> None:
         self.path = path
-        self._overwrite = overwrite
-        self._part = path.with_name(f".{path.stem[:_LONGEST_STEM]}.{secrets.token_hex(8)}.part")
+        self._exists = exists
+        self._source = source
+        self._part = path.with_name(f".{path.stem[:_MAX_STEM]}.{secrets.token_hex(8)}.part")
         self._file: BinaryIO | None = None
 
-    def is_there(self) -> bool:
-        """Whether the place is taken by a file that is to be kept.
+    def is_kept(self) -> bool:
+        """Whether a file exists that is to be kept.
 
         Raises:
-            IsADirectoryError: It is taken by a directory.
+            IsADirectoryError: A directory exists at the path.
+            FileExistsError: A file exists that is neither to be kept nor to be replaced.
         """
         if self.path.is_dir():
             raise IsADirectoryError(f"{str(self.path)!r:.120} is a directory: name a file in it")
-        return not self._overwrite and self.path.exists()
+        if self._exists == "replace" or not self.path.exists():
+            return False
+        check_existing(self.path, self._exists, self._source)
+        return True
 
-    def write(self, at: int, pieces: Iterable[bytes | memoryview]) -> None:
-        """Write behind the first `at` bytes, which stay; what was behind them does not."""
+    def write(self, position: int, chunks: Iterable[bytes | memoryview]) -> None:
+        """Write after the first `position` bytes, and drop whatever was after them."""
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("xb")
-        if self._file.tell() != at:
-            self._file.seek(at)
+        if self._file.tell() != position:
+            self._file.seek(position)
             self._file.truncate()
-        for piece in pieces:
-            for start in range(0, len(piece), _AT_ONCE):
-                self._file.write(piece[start : start + _AT_ONCE])
+        for chunk in chunks:
+            for start in range(0, len(chunk), _STEP):
+                self._file.write(chunk[start : start + _STEP])
 
-    def keep(self) -> None:
-        """Move it to its place, unless a file has come there meanwhile."""
+    def complete(self) -> None:
+        """Move the file to its path, unless another file has appeared there that is to be kept.
+
+        Raises:
+            FileExistsError: A file has appeared that is neither to be kept nor to be replaced.
+        """
         if self._file is not None:
             self._file.close()
-        if not self.is_there():
+        if self.is_kept():
+            return
+        if self._exists == "replace":
             self._part.replace(self.path)
+        else:
+            try:
+                self.path.hardlink_to(self._part)  # which never replaces a file
+            except FileExistsError:
+                if self.is_kept():
+                    return
+                raise
+            except (OSError, NotImplementedError):  # the file system has no hard links
+                self._part.replace(self.path)
+        _saved_files.remember(self.path, self._source)
 
     def discard(self) -> None:
-        """Leave nothing of it behind but what was kept."""
+        """Remove the temporary file."""
         if self._file is not None:
-            with suppress(OSError):  # a full disk is told of once
+            with suppress(OSError):  # a full disk has been reported already
                 self._file.close()
             with suppress(OSError):
                 self._part.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes, *, overwrite: bool) -> Path:
-    """Write a small file, all or nothing, and give back its path. It blocks."""
-    part = Part(path, overwrite=overwrite)
+def write_file(path: Path, content: bytes, *, exists: Exists, source: str) -> Path:
+    """Write a small file, completely or not at all, and return its path. This blocks."""
+    part = PartFile(path, exists=exists, source=source)
     try:
-        if not part.is_there():
+        if not part.is_kept():
             part.write(0, (content,))
-            part.keep()
+            part.complete()
     finally:
         part.discard()
     return path
+
+
+def check_existing(path: Path, exists: Exists, source: str) -> None:
+    """Refuse a file that exists and is not to be kept. This blocks.
+
+    Raises:
+        FileExistsError: `exists` is "error", or this process has saved the file from another source.
+    """
+    if exists == "error":
+        raise FileExistsError(f"{path.name!r:.120} exists: pass exists='keep' or exists='replace', or another name")
+    if exists == "keep" and _saved_files.is_from_another(path, source):
+        raise FileExistsError(
+            f"{path.name!r:.120} was saved from another source: choose another name, or pass exists='replace'"
+        )
+
+
+def check_writable(directory: Path) -> None:
+    """Create a directory where it is missing, and prove that a file can be written in it. This blocks.
+
+    Raises:
+        OSError: It cannot be created or written to, or the disk is full.
+    """
+    probe = directory / f".{secrets.token_hex(8)}.part"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(b"flora")
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        problem = f"{str(directory)!r:.120} cannot be written to ({error.strerror or error}): choose another directory"
+        raise type(error)(error.errno, problem) from error
+
+
+class _SavedFiles:
+    """The sources of the files that this process has saved, as long as nothing else has changed them."""
+
+    def __init__(self) -> None:
+        self._sources: RecentItems[str, tuple[bytes, int, int]] = RecentItems(_MAX_REMEMBERED)
+        self._lock = threading.Lock()
+
+    def remember(self, path: Path, source: str) -> None:
+        try:
+            status = path.stat()
+        except OSError:  # something has removed it
+            return
+        with self._lock:
+            self._sources[str(path.absolute())] = _digest(source), status.st_ino, status.st_mtime_ns
+
+    def is_from_another(self, path: Path, source: str) -> bool:
+        with self._lock:
+            saved = self._sources.get(str(path.absolute()))
+        if saved is None:
+            return False
+        status = path.stat()
+        return saved[1:] == (status.st_ino, status.st_mtime_ns) and saved[0] != _digest(source)
+
+
+def _digest(source: str) -> bytes:
+    return hashlib.sha256(source.encode(errors="surrogatepass")).digest()[:16]
+
+
+_saved_files: Final = _SavedFiles()

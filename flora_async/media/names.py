@@ -1,5 +1,6 @@
-"""What files are called. Ids, URLs and types come from servers: whatever they say, no file leaves its directory."""
+"""Name files. Ids, URLs and types come from servers: whatever they say, no file leaves its directory."""
 
+import hashlib
 import mimetypes
 import os
 import re
@@ -14,115 +15,132 @@ from attrs import frozen
 from flora_async.media.content import CONTENT_TYPES
 from flora_async.models import Run
 
-TEXT_ENDING: Final = ".txt"
-_OTHER_ENDING: Final = ".bin"
-_ENDINGS: Final = {kind: ending for kind, (_, ending) in CONTENT_TYPES.items()} | {"text/plain": TEXT_ENDING}
-KNOWN_ENDINGS: Final = (*_ENDINGS.values(), ".jpeg", _OTHER_ENDING)
-# What a host says of a file that it knows nothing about.
+TEXT_EXTENSION: Final = ".txt"
+_OTHER_EXTENSION: Final = ".bin"
+_EXTENSIONS: Final = {kind: extension for kind, (_, extension) in CONTENT_TYPES.items()} | {
+    "text/plain": TEXT_EXTENSION
+}
+KNOWN_EXTENSIONS: Final = (*_EXTENSIONS.values(), ".jpeg", _OTHER_EXTENSION)
+# What hosts say of a file whose type they do not know.
 _UNKNOWN_TYPES: Final = {"", "application/octet-stream", "binary/octet-stream"}
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
-_LONGEST_NAME: Final = 80
+_MAX_NAME: Final = 80
 _DEVICES: Final = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
 
 
 @frozen
-class Place:
-    """Where a file goes.
+class Destination:
+    """Where a file is saved.
 
     Attributes:
         path: The path.
-        is_whole: Whether that is all of it; if not, the ending comes from what is in the file.
-        reserved: A path that the ending must not make of it.
+        is_complete: Whether the path has its extension; if not, the extension comes from the content's type.
+        reserved: A path that the extension must not lead to.
     """
 
     path: Path
-    is_whole: bool
+    is_complete: bool
     reserved: Path | None = None
 
-    def named(self, ending: str) -> Path:
-        """The whole path of a file with this ending; one that it has already is not given twice."""
-        if self.is_whole or self.path.name.lower().endswith(ending):
+    def with_extension(self, extension: str) -> Path:
+        """The whole path of a file; an extension that it has already is not added twice."""
+        if self.is_complete or self.path.name.lower().endswith(extension):
             return self.path
-        named = self.path.with_name(self.path.name + ending)
-        return named if named != self.reserved else self.path.with_name(self.path.name + _OTHER_ENDING)
+        path = self.path.with_name(self.path.name + extension)
+        return path if path != self.reserved else self.path.with_name(self.path.name + _OTHER_EXTENSION)
 
 
-def place_for(destination: str, name: str) -> Place:
-    """Where a download goes that was sent to `destination`, be it a file or a directory. It looks at the disk.
+def destination_of(text: str, name: str) -> Destination:
+    """Where to save a file; this looks at the disk.
 
     Args:
-        destination: The file, with its ending or without, or the directory.
-        name: What to call it in a directory, without an ending.
+        text: The file, with its extension or without, or its directory.
+        name: The file's name in a directory, without an extension.
     """
-    path = Path(destination)
-    if destination.endswith(tuple(filter(None, (os.sep, os.altsep)))) or path.is_dir():
-        return Place(path / name, is_whole=False)
-    return Place(path, is_whole=path.suffix != "")
+    path = Path(text)
+    if text.endswith(tuple(filter(None, (os.sep, os.altsep)))) or path.is_dir():
+        return Destination(path / name, is_complete=False)
+    return Destination(path, is_complete=path.suffix != "")
 
 
 def path_text(argument: str, value: object) -> str:
     """A path as text.
 
     Raises:
-        TypeError: It is no path.
+        TypeError: It is not a path.
         ValueError: It is empty, or holds a NUL.
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(text, str):
         raise TypeError(f"{argument} must be a path, as text or pathlib.Path, not {value!r:.60}")
     if not text or "\0" in text:
-        raise ValueError(f"{argument} {text!r:.60} is no path: name a file or a directory ('.' is the current one)")
+        raise ValueError(f"{argument} {text!r:.60} is not a path: name a file or a directory ('.' is the current one)")
     return text
 
 
-def safe_name(text: str, otherwise: str) -> str:
-    """A text that anybody may have chosen, as a part of a file name that means the same on every system.
+def safe_name(text: str, default: str) -> str:
+    """Any text as a file name, without its extension, that is valid and means the same on every system.
 
     Args:
         text: The text.
-        otherwise: What to use where nothing is left of it.
+        default: The name where nothing is left of the text.
     """
-    name = _NOT_IN_NAMES.sub("_", text)[:_LONGEST_NAME] or otherwise
+    name = _clean(text, _MAX_NAME) or default
     return f"{name}_" if name.upper() in _DEVICES else name
 
 
+def distinct_prefix(text: str, max_length: int) -> str:
+    """Any text as the beginning of a file name; one that had to be changed gets a mark, so that no two are the same."""
+    name = _clean(text, max_length)
+    return name if name == text else f"{name}-{mark_of(text)}"
+
+
+def _clean(text: str, max_length: int) -> str:
+    return _NOT_IN_NAMES.sub("_", text)[:max_length]
+
+
+def mark_of(text: str) -> str:
+    """Eight digits that tell a text from others."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
+
+
 def name_in_url(url: str) -> str:
-    """The last part of a URL's path, without a known ending."""
+    """The last segment of a URL's path, without a known extension."""
     try:
-        return without_ending(unquote(urlsplit(url).path.rpartition("/")[2]))
-    except ValueError:  # a URL that is none; who fetches it says so
+        return without_extension(unquote(urlsplit(url).path.rpartition("/")[2]))
+    except ValueError:  # malformed; the request reports it
         return ""
 
 
-def without_ending(name: str) -> str:
-    """A file's name without a known ending; what follows the dot of `v1.2` is a part of the name."""
+def without_extension(name: str) -> str:
+    """A file name without a known extension; the `.2` of `v1.2` is part of the name."""
     path = PurePosixPath(name)
-    return path.stem if path.suffix.lower() in KNOWN_ENDINGS else name
+    return path.stem if path.suffix.lower() in KNOWN_EXTENSIONS else name
 
 
-def ending_for(content_type: str, url: str) -> str:
-    """The ending for what a host says is in a file. It may look at the disk, for the machine's table of types.
+def extension_for(content_type: str, url: str) -> str:
+    """The extension for a content type. This may read the machine's table of types.
 
     Args:
-        content_type: The `Content-Type` header; empty when there is none.
-        url: Where the file came from, which is asked where the type tells nothing.
+        content_type: The `Content-Type` header; empty if there is none.
+        url: Where the file comes from, which decides if the type is unknown.
     """
     kind = content_type.partition(";")[0].strip().lower()
-    ending = _ENDINGS.get(kind)
-    if ending is None and kind not in _UNKNOWN_TYPES:
-        ending = mimetypes.guess_extension(kind, strict=False)
-    if ending is None:
+    extension = _EXTENSIONS.get(kind)
+    if extension is None and kind not in _UNKNOWN_TYPES:
+        extension = mimetypes.guess_extension(kind, strict=False)
+    if extension is None:
         in_url = PurePosixPath(urlsplit(url).path).suffix.lower()
-        ending = in_url if in_url in KNOWN_ENDINGS else _OTHER_ENDING
-    return ending
+        extension = in_url if in_url in KNOWN_EXTENSIONS else _OTHER_EXTENSION
+    return extension
 
 
 def run_name(argument: str, template: str, run: Run, technique_id: str | None) -> str:
-    """The name of a file about a run as a whole, without its ending, from `{run_id}` and `{technique_id}`.
+    """The name of a file about a whole run, without its extension, from `{run_id}` and `{technique_id}`.
 
     Raises:
-        TypeError: The template is no text.
-        ValueError: It asks for what there is not, or leads out of the directory.
+        TypeError: The template is not text.
+        ValueError: It has an unknown field, or leads out of the directory.
     """
     fields = _fields_of(run, technique_id)
     _check_template(argument, template, fields)
@@ -130,17 +148,25 @@ def run_name(argument: str, template: str, run: Run, technique_id: str | None) -
 
 
 def output_names(template: str, run: Run, technique_id: str | None) -> list[str]:
-    """What to call the outputs of a run, without endings; no two are the same, upper and lower case aside.
+    """The names of a run's outputs, without extensions; no two are the same, also where case does not matter.
 
     Raises:
-        TypeError: The template is no text.
-        ValueError: It asks for what there is not, or leads out of the directory.
+        TypeError: The template is not text.
+        ValueError: It has an unknown field, or leads out of the directory.
     """
     fields = _fields_of(run, technique_id)
     _check_template("name", template, {**fields, "output_id": "", "number": 0})
-    return _all_different(
+    return _numbered(
         _filled("name", template, {**fields, "output_id": safe_name(output.output_id, "output"), "number": number})
         for number, output in enumerate(run.outputs, 1)
+    )
+
+
+def names_the_run(template: str, run: Run) -> bool:
+    """Whether the names of a template belong to one run alone: they hold its whole id."""
+    is_whole = safe_name(run.run_id, "run") == run.run_id
+    return is_whole and any(
+        name == "run_id" and not spec and not conversion for _, name, spec, conversion in Formatter().parse(template)
     )
 
 
@@ -157,12 +183,12 @@ def _check_template(argument: str, template: object, fields: Mapping[str, object
     try:
         wanted = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
     except ValueError as error:
-        raise ValueError(f"{argument} {template!r:.60} is no template: {error}; '{{{{' is a brace itself") from None
+        raise ValueError(f"{argument} {template!r:.60} is not a template: {error}; '{{{{' stands for a brace") from None
     for field in wanted:
         if field not in fields:
-            raise ValueError(f"{argument} {template!r:.60} asks for {field!r:.40}; there is {', '.join(fields)}")
+            raise ValueError(f"{argument} {template!r:.60} has the field {field!r:.40}; there are {', '.join(fields)}")
         if fields[field] is None:
-            raise ValueError(f"{argument} {template!r:.60} asks for {field}, which the run does not tell: pass {field}")
+            raise ValueError(f"{argument} {template!r:.60} has {field}, which is not known of the run: pass {field}")
 
 
 def _filled(argument: str, template: str, fields: Mapping[str, object]) -> str:
@@ -172,19 +198,19 @@ def _filled(argument: str, template: str, fields: Mapping[str, object]) -> str:
         raise ValueError(f"{argument} {template!r:.60} cannot be filled in: {error}") from None
     path = PureWindowsPath(name)  # on every system, as it knows of drives and both slashes
     if path.anchor or ".." in path.parts or not path.name or name.endswith(("/", "\\")) or "\0" in name:
-        raise ValueError(f"{argument} {name!r:.60} must name a file below the directory: no '..', nothing absolute")
+        raise ValueError(f"{argument} {name!r:.60} must name a file below the directory, without '..' or a root")
     return name
 
 
-def _all_different(names: Iterable[str]) -> list[str]:
-    """The names, and a number behind each that is there already."""
+def _numbered(names: Iterable[str]) -> list[str]:
+    """The names, each repeated one with a number added."""
     taken: set[str] = set()
-    different = []
+    numbered = []
     for name in names:
         candidate, number = name, 1
         while candidate.casefold() in taken:
             number += 1
             candidate = f"{name}-{number}"
         taken.add(candidate.casefold())
-        different.append(candidate)
-    return different
+        numbered.append(candidate)
+    return numbered

@@ -144,3 +144,12 @@ async def test_a_dropped_download_of_a_batch_is_resumed(fake: FakeFlora, flora: 
     (result,) = await flora.run_all("cctv-cam", [IMAGE], save_to=tmp_path)
     assert result.ok
     assert result.files[0].read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("save_to", ["/proc", "/proc/new", __file__], ids=["read-only", "below it", "a file"])
+async def test_a_directory_that_cannot_be_written_to_is_found_before_money_is_spent(
+    fake: FakeFlora, flora: FloraSession, save_to: str
+) -> None:
+    with pytest.raises(OSError, match="cannot be written to"):
+        await flora.run_all("caption", [{"prompt": "x"}], save_to=save_to)
+    assert not fake.runs

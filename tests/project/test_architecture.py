@@ -193,14 +193,15 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
         SESSION.download,
         (
             "self, source: 'RunOutput | Asset | str', destination: str | os.PathLike[str], *, "
-            "overwrite: bool=False, max_bytes: int | None=MAX_FILE_SIZE, progress: 'Progress | None'=None -> Path"
+            "exists: 'Exists'='keep', overwrite: bool=False, max_bytes: int | None=MAX_FILE_SIZE, "
+            "progress: 'Progress | None'=None -> Path"
         ),
     ),
     (
         SESSION.save_outputs,
         (
             "self, run: Run, directory: str | os.PathLike[str], *, name: str='{run_id}-{output_id}', "
-            "overwrite: bool=False, max_bytes: int | None=MAX_FILE_SIZE, sidecar: bool=True, "
+            "exists: 'Exists'='keep', overwrite: bool=False, max_bytes: int | None=MAX_FILE_SIZE, sidecar: bool=True, "
             "technique_id: str | None=None -> tuple[Path, ...]"
         ),
     ),

@@ -1,4 +1,4 @@
-"""Files on their way back: whole or not at all, without the key, whatever their host does."""
+"""Downloads are complete or fail, and never carry the key, whatever the host does."""
 
 import asyncio
 import gc
@@ -29,19 +29,20 @@ from flora_async import (
     UntrustedURLError,
 )
 from flora_async.media.disk import in_thread
-from flora_async.media.transfer import _PIECE as MOST_IN_MEMORY
+from flora_async.media.names import mark_of
+from flora_async.media.transfer import _CHUNK_SIZE, body_of
 from flora_async.models import Asset
 from flora_async.testing import Cut, FakeFlora
 
 KEY = "sk_test_never_to_be_seen"
 BODY = random.Random(5).randbytes(300_000)
-DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
+DATE = "Wed, 21 Oct 2020 07:28:00 GMT"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Host:
-    """A media host that answers as it is told: one answer after another, and the last one from then on."""
+    """A media host that gives one answer after another, and repeats the last one."""
 
     def __init__(self) -> None:
         self.origin = ""
@@ -62,7 +63,7 @@ class Host:
         try:
             return await answer(request)
         except ConnectionError:
-            return web.Response()  # the client has gone, which is its right
+            return web.Response()  # the client has disconnected
 
 
 OpenHost = Callable[..., Awaitable[Host]]
@@ -89,7 +90,7 @@ async def open_host() -> AsyncIterator[OpenHost]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[FloraSession]:
-    """A session with a FLORA on this machine, so that hosts on this machine may be named; itself it is not there."""
+    """A session with a FLORA on this machine, where nothing listens, so that media hosts may be on it too."""
     async with FloraSession(KEY, base_url="http://127.0.0.1:1/api/v1", retry=SWIFT_RETRY) as opened:
         yield opened
 
@@ -104,7 +105,7 @@ def honest(  # noqa: PLR0913 - what hosts differ in
     chunked: bool = False,
     kind: str | None = "image/png",
 ) -> Handler:
-    """A host as RFC 9110 has it, but for a connection that ends after `cut` bytes."""
+    """A host that follows RFC 9110, except that it closes the connection after `cut` bytes."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         start, wanted = 0, request.headers.get("Range")
@@ -128,7 +129,7 @@ def honest(  # noqa: PLR0913 - what hosts differ in
 
 
 def raw(status: int, headers: dict[str, str], *pieces: bytes, length: int | None = None, whole: bool = True) -> Handler:
-    """Exactly this, whatever is asked."""
+    """Always the same answer."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         return await send(request, status, headers, pieces, length=length, whole=whole)
@@ -200,8 +201,8 @@ async def test_the_key_goes_to_no_media_host(session: FloraSession, open_host: O
         ("photo.jpg", "photo.jpg"),
         ("photo", "photo.png"),
         (".hidden", ".hidden.png"),
-        (".", "picture.png"),
-        ("new/", "new/picture.png"),
+        (".", "picture-MARK.png"),
+        ("new/", "new/picture-MARK.png"),
         ("deep/in/it/photo", "deep/in/it/photo.png"),
         ("v1.2", "v1.2"),
     ],
@@ -217,7 +218,7 @@ async def test_a_destination_is_a_file_or_a_directory(  # noqa: PLR0913, PLR0917
     monkeypatch.chdir(tmp_path)
     host = await open_host(honest())
     path = await session.download(host.url, destination)
-    assert path == Path(saved)
+    assert path == Path(saved.replace("MARK", mark_of(host.url)))
     assert path.read_bytes() == BODY
 
 
@@ -269,8 +270,9 @@ async def test_a_url_cannot_choose_more_than_a_name(
     inner.mkdir()
     hostile = {"Content-Disposition": 'attachment; filename="../../../evil.sh"', "Content-Type": "image/png"}
     host = await open_host(raw(200, hostile, b"x", length=1))
-    path = await session.download(f"{host.origin}/{last_part}", inner)
-    assert path == inner / f"{stem}.png"
+    url = f"{host.origin}/{last_part}"
+    path = await session.download(url, inner)
+    assert path == inner / f"{stem}-{mark_of(url)}.png"
     assert names(tmp_path) == ["inner"]
 
 
@@ -284,7 +286,7 @@ async def test_an_output_and_an_asset_name_their_files(
     later = RunOutput(output_id=output.output_id, type=OutputType.IMAGE, url=f"{host.url}?of=another-run")
     assert (await session.download(later, tmp_path)).name != first.name
     asset = Asset(asset_id="asset_1", status="ready", url=host.url, name="My photo.JPEG")
-    assert (await session.download(asset, tmp_path)).name == "My_photo.png"
+    assert (await session.download(asset, tmp_path)).name == f"My_photo-{mark_of('asset_1')}.png"
     unnamed = Asset(asset_id="asset_1", status="ready", url=host.url)
     assert (await session.download(unnamed, tmp_path)).name == "asset_1.png"
 
@@ -342,7 +344,9 @@ async def test_a_file_that_turns_out_to_be_there_is_kept(
     assert names(tmp_path) == ["photo.png"]
 
 
-async def test_a_file_that_comes_meanwhile_is_kept(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
+async def test_a_file_that_appears_during_the_download_is_kept(
+    session: FloraSession, open_host: OpenHost, tmp_path: Path
+) -> None:
     host = await open_host(honest())
     path = await session.download(
         host.url, tmp_path / "photo.png", progress=lambda *_: (tmp_path / "photo.png").write_text("mine")
@@ -351,16 +355,92 @@ async def test_a_file_that_comes_meanwhile_is_kept(session: FloraSession, open_h
     assert names(tmp_path) == ["photo.png"]
 
 
-async def test_a_file_is_replaced_only_when_that_is_asked_for_and_only_by_a_whole_one(
-    session: FloraSession, open_host: OpenHost, tmp_path: Path
+@pytest.mark.parametrize("options", [{"overwrite": True}, {"exists": "replace"}], ids=["overwrite", "exists"])
+async def test_a_file_is_replaced_only_on_request_and_only_by_a_complete_one(
+    session: FloraSession, open_host: OpenHost, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     host = await open_host(raw(404, {}, length=0), honest())
     (tmp_path / "photo.png").write_text("old")
     with pytest.raises(DownloadError):
-        await session.download(host.url, tmp_path / "photo.png", overwrite=True)
+        await session.download(host.url, tmp_path / "photo.png", **options)
     assert (tmp_path / "photo.png").read_text() == "old"
-    path = await session.download(host.url, tmp_path / "photo.png", overwrite=True)
+    path = await session.download(host.url, tmp_path / "photo.png", **options)
     assert path.read_bytes() == BODY
+    assert names(tmp_path) == ["photo.png"]
+
+
+@pytest.mark.parametrize(("destination", "requests"), [("photo.png", 0), ("photo", 1)], ids=["known", "found out"])
+async def test_a_file_that_exists_is_an_error_on_request(
+    session: FloraSession, open_host: OpenHost, tmp_path: Path, destination: str, requests: int
+) -> None:
+    host = await open_host(honest())
+    (tmp_path / "photo.png").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"photo\.png' exists: pass exists='keep' or exists='replace'"):
+        await session.download(host.url, tmp_path / destination, exists="error")
+    assert (names(tmp_path), (tmp_path / "photo.png").read_text()) == (["photo.png"], "mine")
+    assert len(host.requests) == requests
+
+
+async def test_a_file_that_appears_during_the_download_is_an_error_on_request(
+    session: FloraSession, open_host: OpenHost, tmp_path: Path
+) -> None:
+    host = await open_host(honest())
+    with pytest.raises(FileExistsError):
+        await session.download(
+            host.url,
+            tmp_path / "photo.png",
+            exists="error",
+            progress=lambda *_: (tmp_path / "photo.png").write_text("mine"),
+        )
+    assert (names(tmp_path), (tmp_path / "photo.png").read_text()) == (["photo.png"], "mine")
+
+
+async def test_files_of_one_name_from_different_sources_are_told_apart_in_a_directory(
+    session: FloraSession, open_host: OpenHost, tmp_path: Path
+) -> None:
+    async def path_of(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=request.raw_path.encode(), content_type="image/png")
+
+    host = await open_host(path_of)
+    urls = [f"{host.origin}/{path}" for path in ("1/out-0.png", "2/out-0.png", "2/out-0.png?tr=orig")]
+    outputs = [RunOutput(output_id="out-0", type=OutputType.IMAGE, url=url) for url in urls]
+    assets = [Asset(asset_id=f"asset_{url}", name="out-0.png", status="ready", url=url) for url in urls]
+    kinds: dict[str, list[Any]] = {"urls": urls, "outputs": outputs, "assets": assets}
+    for kind, sources in kinds.items():
+        paths = [await session.download(source, f"{tmp_path / kind}/") for source in sources]
+        assert [path.read_text() for path in paths] == [url.removeprefix(host.origin) for url in urls]
+        assert [await session.download(source, f"{tmp_path / kind}/") for source in sources] == paths
+        assert len(names(tmp_path / kind)) == 3
+
+
+async def test_a_file_that_was_saved_from_another_source_is_not_taken_for_this_ones(
+    session: FloraSession, open_host: OpenHost, tmp_path: Path
+) -> None:
+    first, second = await open_host(honest()), await open_host(honest(b"other"))
+    path = await session.download(f"{first.url}&signature=1", tmp_path / "photo.png")
+    assert await session.download(f"{first.url}&signature=2", tmp_path / "photo.png") == path
+    for destination in ("photo.png", "photo"):
+        with pytest.raises(FileExistsError, match=r"another source: choose another name, or pass exists='replace'"):
+            await session.download(second.url, tmp_path / destination)
+    text = RunOutput(output_id="caption", type=OutputType.TEXT, url="words")
+    with pytest.raises(FileExistsError, match="another source"):
+        await flora_async.download(text, tmp_path / "photo.png")
+    assert path.read_bytes() == BODY
+    path.write_text("mine")  # it is the caller's file now
+    assert (await session.download(second.url, tmp_path / "photo.png")).read_text() == "mine"
+
+
+async def test_of_two_sources_saved_under_one_name_at_once_one_is_an_error(
+    session: FloraSession, open_host: OpenHost, tmp_path: Path
+) -> None:
+    hosts = [await open_host(honest(body)) for body in (BODY, b"other")]
+    saved = await asyncio.gather(
+        *(session.download(host.url, tmp_path / "photo") for host in hosts), return_exceptions=True
+    )
+    (error,) = (result for result in saved if isinstance(result, BaseException))
+    (path,) = (result for result in saved if isinstance(result, Path))
+    assert isinstance(error, FileExistsError)
+    assert path.read_bytes() == (BODY, b"other")[saved.index(path)]
     assert names(tmp_path) == ["photo.png"]
 
 
@@ -404,7 +484,7 @@ async def test_a_host_that_never_gets_further_is_given_up(
     ("tag", "date", "asked_with"),
     [('"v1"', DATE, '"v1"'), ('W/"v1"', DATE, DATE), (None, DATE, DATE), ('W/"v1"', None, None), ("v1", None, None)],
 )
-async def test_only_what_is_surely_the_same_file_is_gone_on_with(  # noqa: PLR0913, PLR0917 - three of them are the table
+async def test_only_what_is_surely_the_same_version_is_resumed(  # noqa: PLR0913, PLR0917 - three of them are the table
     session: FloraSession,
     open_host: OpenHost,
     tmp_path: Path,
@@ -417,6 +497,35 @@ async def test_only_what_is_surely_the_same_file_is_gone_on_with(  # noqa: PLR09
     assert path.read_bytes() == BODY
     assert host.requests[1].headers.get("If-Range") == asked_with
     assert host.ranges[1] == (asked_with and "bytes=100000-")
+
+
+MODIFIED = "Wed, 21 Oct 2020 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "validator"),
+    [
+        ({"Last-Modified": MODIFIED, "Date": "Wed, 21 Oct 2020 07:29:00 GMT"}, MODIFIED),
+        ({"Last-Modified": MODIFIED, "Date": "Wed, 21 Oct 2020 07:28:59 GMT"}, None),
+        ({"Last-Modified": MODIFIED, "Date": MODIFIED}, None),
+        ({"Last-Modified": MODIFIED, "Date": "Tue, 20 Oct 2020 07:28:00 GMT"}, None),
+        ({"Last-Modified": MODIFIED}, None),
+        ({"Last-Modified": MODIFIED, "Date": "today"}, None),
+        ({"Last-Modified": "yesterday", "Date": MODIFIED}, None),
+        ({"Last-Modified": MODIFIED, "Date": "Wed, 21 Oct 2020 07:29:00"}, None),
+        ({"Last-Modified": MODIFIED, "Date": "Wed, 21 Oct 99999 07:29:00 GMT"}, None),
+        ({"Last-Modified": f"{MODIFIED}\r\nX: 1", "Date": "Wed, 21 Oct 2020 07:29:00 GMT"}, None),
+        ({"ETag": '"v1"', "Last-Modified": MODIFIED, "Date": MODIFIED}, '"v1"'),
+        ({"ETag": 'W/"v1"', "Last-Modified": MODIFIED, "Date": MODIFIED}, None),
+        ({"ETag": '"v\r\n1"'}, None),
+        ({}, None),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else "strong" if value else "weak",
+)
+def test_a_date_is_a_strong_validator_a_minute_later(headers: dict[str, str], validator: str | None) -> None:
+    body = body_of(200, headers)
+    assert body is not None
+    assert body.validator == validator
 
 
 NEWER = bytes(reversed(BODY))[:-1000]
@@ -467,15 +576,20 @@ def part(content_range: str | None, piece: bytes, **headers: str) -> Handler:
         part("bytes 100000-300000/300000", BODY[100_000:] + b"x"),
         part("bytes 100000-299999/300000", BODY[100_000:], ETag='"v2"'),
         part("bytes 100000-299999/300000", gzip.compress(BODY[100_000:]), **{"Content-Encoding": "gzip"}),
+        part("bytes 100000-299999/300000", BODY[100_000:], **{"Last-Modified": MODIFIED}),
         part("bytes=100000-", BODY[100_000:]),
         part("bytes " + "9" * 5000 + "-1/1", b"x"),
         part(None, BODY[100_000:], **{"Content-Type": "multipart/byteranges; boundary=x"}),
         raw(416, {"Content-Range": "bytes */300000"}, length=0),
         raw(204, {}, length=0),
     ],
-    ids=lambda _: "",
+    ids=[
+        *("another tag at 0", "too early", "too late", "another size", "no size", "backwards", "beyond the end"),
+        *("another tag", "compressed", "another date", "malformed range", "huge numbers", "several ranges"),
+        *("not satisfiable", "no content"),
+    ],
 )
-async def test_a_part_that_does_not_fit_is_not_put_behind_the_first(
+async def test_a_part_that_does_not_fit_is_not_appended(
     session: FloraSession, open_host: OpenHost, tmp_path: Path, lie: Handler
 ) -> None:
     host = await open_host(honest(cut=100_000), lie, honest(NEWER, tag='"v2"'))
@@ -719,12 +833,16 @@ async def later(_: int, __: int | None) -> None: ...
         ("URL", 5, {}, TypeError, "destination must be a path"),
         ("URL", b"x", {}, TypeError, "destination must be a path"),
         ("URL", None, {}, TypeError, "destination must be a path"),
-        ("URL", "", {}, ValueError, "is no path"),
-        ("URL", "a\0b", {}, ValueError, "is no path"),
+        ("URL", "", {}, ValueError, "is not a path"),
+        ("URL", "a\0b", {}, ValueError, "is not a path"),
         ("URL", "x", {"max_bytes": 0}, ValueError, "max_bytes"),
         ("URL", "x", {"max_bytes": -1}, ValueError, "max_bytes"),
         ("URL", "x", {"max_bytes": True}, TypeError, "max_bytes"),
         ("URL", "x", {"max_bytes": 1.5}, TypeError, "max_bytes"),
+        ("URL", "x", {"exists": "maybe"}, ValueError, "exists must be 'keep', 'error' or 'replace', not 'maybe'"),
+        ("URL", "x", {"exists": True}, ValueError, "exists must be"),
+        ("URL", "x", {"overwrite": 1}, TypeError, "overwrite must be True or False"),
+        ("URL", "x", {"exists": "error", "overwrite": True}, ValueError, "contradicts exists='error'"),
         ("URL", "x", {"progress": 5}, TypeError, "progress"),
         ("URL", "x", {"progress": later}, TypeError, "plain function"),
     ],
@@ -843,18 +961,18 @@ async def test_what_ends_a_download_is_told_and_not_what_the_disk_does_afterward
 
     async def in_two(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
-        response.content_length = 2 * MOST_IN_MEMORY
+        response.content_length = 2 * _CHUNK_SIZE
         await response.prepare(request)
-        await response.write(bytes(MOST_IN_MEMORY))
+        await response.write(bytes(_CHUNK_SIZE))
         await first_came.wait()
         await response.write(b"more")
         await over.wait()
         return response
 
     def stop(received: int, _: int | None) -> None:
-        if received == MOST_IN_MEMORY:
+        if received == _CHUNK_SIZE:
             first_came.set()
-        if received > MOST_IN_MEMORY:  # what the disk does not take is on its way there
+        if received > _CHUNK_SIZE:  # what the disk does not take is on its way there
             raise KeyError("enough")
 
     host = await open_host(in_two)
@@ -965,7 +1083,7 @@ async def test_a_film_of_a_local_flora_survives_cuts(fake: FakeFlora, session_on
     url = fake.add_media("film.mp4", film, "video/mp4")
     fake.inject(Cut(after=1_000_000), on="media", times=2)
     path = await session_on(fake).download(url, tmp_path)
-    assert (path.name, path.read_bytes()) == ("film.mp4", film)
+    assert (path.name, path.read_bytes()) == (f"film-{mark_of(url)}.mp4", film)
     asked = [request for request in fake.requests if request.operation == "media"]
     assert len(asked) == 3
     assert not any("Authorization" in request.headers for request in asked)

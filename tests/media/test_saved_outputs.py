@@ -1,5 +1,6 @@
-"""The outputs of a run on the disk: under names that stay where they belong, with a note of where they come from."""
+"""Outputs saved as files: under names that stay in their directory, with a note of where they come from."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable
@@ -26,7 +27,8 @@ from flora_async import (
     UntrustedURLError,
 )
 from flora_async.media import save_outputs
-from flora_async.media.names import output_names, safe_name
+from flora_async.media.disk import check_writable
+from flora_async.media.names import distinct_prefix, output_names, safe_name
 from flora_async.testing import Cut, FakeFlora, FakeTechnique, Garbage, Status
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -252,15 +254,15 @@ async def test_names_follow_a_template(flora: FloraSession, tmp_path: Path, temp
         ("", ValueError, "below the directory"),
         (".", ValueError, "below the directory"),
         ("a\0b", ValueError, "below the directory"),
-        ("{secret}", ValueError, "'secret'; there is run_id, technique_id, output_id, number"),
-        ("{}", ValueError, "there is run_id"),
-        ("{0}", ValueError, "there is run_id"),
-        ("{run_id.__class__}", ValueError, "there is run_id"),
-        ("{run_id[0]}", ValueError, "there is run_id"),
-        ("{", ValueError, "no template"),
+        ("{secret}", ValueError, "'secret'; there are run_id, technique_id, output_id, number"),
+        ("{}", ValueError, "there are run_id"),
+        ("{0}", ValueError, "there are run_id"),
+        ("{run_id.__class__}", ValueError, "there are run_id"),
+        ("{run_id[0]}", ValueError, "there are run_id"),
+        ("{", ValueError, "not a template"),
         ("{number:x!}", ValueError, "cannot be filled in"),
         ("{output_id:{run_id}}", ValueError, "cannot be filled in"),
-        ("{technique_id}", ValueError, "which the run does not tell"),
+        ("{technique_id}", ValueError, "which is not known of the run"),
         (5, TypeError, "name must be text"),
         (None, TypeError, "name must be text"),
     ],
@@ -413,3 +415,56 @@ async def test_a_page_that_comes_instead_of_an_image_is_not_saved_as_one(
     with pytest.raises(DownloadError, match="text/html came instead of the file"):
         await flora.save_outputs(run, tmp_path / "again")
     assert not list((tmp_path / "again").glob("*"))
+
+
+async def test_an_output_or_side_car_that_exists_is_an_error_on_request(
+    fake: FakeFlora, flora: FloraSession, poster: FakeTechnique, tmp_path: Path
+) -> None:
+    run = await flora.run(poster.slug, {"prompt": "x"})
+    (tmp_path / f"{run.run_id}-words.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"words\.txt' exists: pass exists='keep'"):
+        await flora.save_outputs(run, tmp_path, exists="error")
+    assert files(tmp_path)[f"{run.run_id}-words.txt"] == b"mine"
+    assert len(files(tmp_path)) == 3
+    asked = asked_for_media(fake)
+    await flora.save_outputs(run, tmp_path)
+    with pytest.raises(FileExistsError, match=r"\.json' exists"):
+        await flora.save_outputs(run, tmp_path, exists="error")
+    assert asked_for_media(fake) == asked
+
+
+async def test_runs_saved_at_once_under_one_name_do_not_share_a_file(flora: FloraSession, tmp_path: Path) -> None:
+    runs = [await flora.run("cctv-cam", IMAGE) for _ in range(2)]
+    saved = await asyncio.gather(
+        *(flora.save_outputs(run, tmp_path, name="{technique_id}") for run in runs), return_exceptions=True
+    )
+    assert [type(result) for result in saved if isinstance(result, Exception)] == [FileExistsError]
+    assert len(list(tmp_path.glob("*.png"))) == 1
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+@pytest.mark.parametrize("name", ["{run_id:.3}-{output_id}", "{output_id}"])
+async def test_a_name_without_the_whole_run_id_belongs_to_no_run(
+    flora: FloraSession, tmp_path: Path, name: str
+) -> None:
+    await flora.save_outputs(completed(text("o", "first"), run_id="run_1"), tmp_path, name=name, sidecar=False)
+    with pytest.raises(FileExistsError, match=r"a name with \{run_id\}"):
+        await flora.save_outputs(completed(text("o", "second"), run_id="run_2"), tmp_path, name=name, sidecar=False)
+
+
+def test_a_directory_is_proven_to_be_writable(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "folder"]
+    (tmp_path / "file").touch()
+    for unusable in (Path("/proc"), tmp_path / "file", tmp_path / "file" / "folder"):
+        with pytest.raises(OSError, match=r"cannot be written to .*: choose another directory") as caught:
+            check_writable(unusable)
+        assert caught.value.errno is not None
+
+
+def test_row_keys_that_had_to_be_changed_stay_distinct() -> None:
+    keys = ["row-1", "row 1", "row/1", "row?1", "a" * 60, "a" * 61, "a" * 62, "ä", "\ud800"]
+    prefixes = [distinct_prefix(key, 60) for key in keys]
+    assert prefixes[0] == "row-1"
+    assert prefixes[4] == "a" * 60
+    assert len({prefix.casefold() for prefix in prefixes}) == len(keys)
