@@ -13,6 +13,7 @@ from aiohttp import web
 from conftest import SWIFT_POLL, SWIFT_RETRY
 from multidict import CIMultiDictProxy
 from operations_table import ODD, OPERATIONS, RUN, TICKET, Operation
+from sweep import Sweep
 
 from flora_async import (
     DecodeError,
@@ -57,6 +58,11 @@ class Stub:
     def __init__(self) -> None:
         self.arrived: list[Arrival] = []
         self.answers: deque[object] = deque()
+
+    def will_answer(self, *answers: object) -> None:
+        """Forget what arrived, and answer these from now on."""
+        self.arrived.clear()
+        self.answers = deque(answers)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0].removeprefix("/v1")
@@ -136,11 +142,6 @@ def public_operations(thing: object, prefix: str) -> Iterator[str]:
             yield from [prefix + name] if inspect.ismethod(value) else public_operations(value, f"{prefix}{name}.")
 
 
-every = pytest.mark.parametrize("operation", OPERATIONS, ids=attrgetter("name"))
-every_change = pytest.mark.parametrize("operation", CHANGES, ids=attrgetter("name"))
-every_read = pytest.mark.parametrize("operation", READS, ids=attrgetter("name"))
-
-
 def test_a_session_has_every_operation_of_flora_and_no_other() -> None:
     flora = FloraSession("sk_test_1")
     nouns = [name for name in dir(flora) if type(getattr(flora, name)).__module__.startswith("flora_async.resources")]
@@ -149,98 +150,112 @@ def test_a_session_has_every_operation_of_flora_and_no_other() -> None:
     assert len(OPERATIONS) == len(BY_NAME) == 40
 
 
-@pytest.mark.parametrize("case", ["snake", "camel"])
-@every
+@pytest.mark.parametrize("operation", OPERATIONS, ids=attrgetter("name"))
 async def test_all_that_is_given_is_sent_and_the_answer_is_read(
-    stub: Stub, flora: FloraSession, operation: Operation, case: str
-) -> None:
-    stub.answers.append(spelled(operation.answer, case))
-    key = {"idempotency_key": "row-57"} if operation.changes else {}
-    result = await call(flora, operation, **operation.optional, **key)
-    (request,) = stub.arrived
-    assert (request.method, request.path, request.query) == (operation.method, operation.path, operation.query)
-    assert (json.loads(request.body) if request.body else None) == operation.body
-    assert request.headers.get("Idempotency-Key") == key.get("idempotency_key")
-    assert result == operation.result
-    assert repr(result) == repr(operation.result)  # 25 and 25.0 are equal, and so are a str and its enum member
-
-
-@every
-async def test_what_is_left_out_is_not_sent(stub: Stub, flora: FloraSession, operation: Operation) -> None:
-    stub.answers.append(operation.answer)
-    await call(flora, operation)
-    (request,) = stub.arrived
-    assert request.query.keys() == operation.query.keys() - operation.optional.keys()
-    if operation.body is None:
-        assert not request.body
-    else:
-        body = json.loads(request.body)
-        assert body.pop("idempotency_key", None) in {None, request.headers["Idempotency-Key"]}
-        left = operation.body.keys() - operation.optional.keys() - {"idempotency_key"}
-        assert body == {**{name: operation.body[name] for name in left}, **operation.always}
-
-
-@every_change
-async def test_each_change_has_a_key_of_its_own(stub: Stub, flora: FloraSession, operation: Operation) -> None:
-    stub.answers.extend([operation.answer] * 2)
-    for _ in range(2):
-        await call(flora, operation)
-    first, second = (request.headers["Idempotency-Key"] for request in stub.arrived)
-    assert first != second
-    assert len(first) == 36
-
-
-@every_change
-async def test_a_change_in_doubt_is_sent_again_with_its_key_only_where_flora_heeds_it(
     stub: Stub, flora: FloraSession, operation: Operation
 ) -> None:
-    stub.answers.extend([DROPPED, operation.answer])
-    if operation.heeds_key:
-        assert await call(flora, operation) == operation.result
-        assert stub.arrived[0].headers["Idempotency-Key"] == stub.arrived[1].headers["Idempotency-Key"]
-    else:
-        with pytest.raises(SubmissionUnknownError) as caught:
-            await call(flora, operation)
-        assert caught.value.idempotency_key == stub.arrived[0].headers["Idempotency-Key"]
-        assert len(stub.arrived) == 1
+    for case in ("snake", "camel"):
+        stub.will_answer(spelled(operation.answer, case))
+        key = {"idempotency_key": "row-57"} if operation.changes else {}
+        result = await call(flora, operation, **operation.optional, **key)
+        (request,) = stub.arrived
+        assert (request.method, request.path, request.query) == (operation.method, operation.path, operation.query)
+        assert (json.loads(request.body) if request.body else None) == operation.body
+        assert request.headers.get("Idempotency-Key") == key.get("idempotency_key")
+        assert result == operation.result
+        assert repr(result) == repr(operation.result)  # 25 and 25.0 are equal, and so are a str and its enum member
 
 
-@every_change
-async def test_what_costs_money_is_not_sent_again_unless_flora_has_settled_it(stub: Stub, operation: Operation) -> None:
-    stub.answers.extend([DROPPED, operation.answer])
+async def test_what_is_left_out_is_not_sent(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for operation in OPERATIONS:
+            with sweep.row(operation.name):
+                stub.will_answer(operation.answer)
+                await call(flora, operation)
+                (request,) = stub.arrived
+                assert request.query.keys() == operation.query.keys() - operation.optional.keys()
+                if operation.body is None:
+                    assert not request.body
+                    continue
+                body = json.loads(request.body)
+                assert body.pop("idempotency_key", None) in {None, request.headers["Idempotency-Key"]}
+                left = operation.body.keys() - operation.optional.keys() - {"idempotency_key"}
+                assert body == {**{name: operation.body[name] for name in left}, **operation.always}
+
+
+async def test_each_change_has_a_key_of_its_own(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for operation in CHANGES:
+            with sweep.row(operation.name):
+                stub.will_answer(operation.answer, operation.answer)
+                for _ in range(2):
+                    await call(flora, operation)
+                first, second = (request.headers["Idempotency-Key"] for request in stub.arrived)
+                assert first != second
+                assert len(first) == 36
+
+
+async def test_a_change_in_doubt_is_sent_again_with_its_key_only_where_flora_heeds_it(
+    stub: Stub, flora: FloraSession
+) -> None:
+    with Sweep() as sweep:
+        for operation in CHANGES:
+            with sweep.row(operation.name):
+                stub.will_answer(DROPPED, operation.answer)
+                if operation.heeds_key:
+                    assert await call(flora, operation) == operation.result
+                    first, second = (request.headers["Idempotency-Key"] for request in stub.arrived)
+                    assert first == second
+                    continue
+                with pytest.raises(SubmissionUnknownError) as caught:
+                    await call(flora, operation)
+                assert [request.headers["Idempotency-Key"] for request in stub.arrived] == [
+                    caught.value.idempotency_key
+                ]
+
+
+async def test_what_costs_money_is_not_sent_again_unless_flora_has_settled_it(stub: Stub) -> None:
     policy = RetryPolicy(initial=0.001, maximum=0.01, settle=None)
     async with FloraSession("sk_test_1", base_url=stub.base_url, retry=policy) as flora:
-        if operation.heeds_key and operation.kind != "start":
-            assert await call(flora, operation) == operation.result
-        else:
-            with pytest.raises(SubmissionUnknownError):
+        with Sweep() as sweep:
+            for operation in CHANGES:
+                with sweep.row(operation.name):
+                    stub.will_answer(DROPPED, operation.answer)
+                    if operation.heeds_key and operation.kind != "start":
+                        assert await call(flora, operation) == operation.result
+                        continue
+                    with pytest.raises(SubmissionUnknownError):
+                        await call(flora, operation)
+                    assert len(stub.arrived) == 1
+
+
+async def test_a_refused_change_is_an_error_that_says_why(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for operation in CHANGES:
+            with sweep.row(operation.name):
+                stub.will_answer(404)
+                with pytest.raises(NotFoundError):
+                    await call(flora, operation)
+
+
+async def test_a_read_is_sent_again_until_it_is_answered(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for operation in READS:
+            with sweep.row(operation.name):
+                stub.will_answer(DROPPED, 503, operation.answer)
+                assert await call(flora, operation) == operation.result
+                assert not [request for request in stub.arrived if "Idempotency-Key" in request.headers]
+
+
+async def test_the_counts_of_traffic_know_what_is_sent(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for operation in OPERATIONS:
+            with sweep.row(operation.name):
+                counts = Counts()
+                flora._client._observer = counts
+                stub.will_answer(operation.answer)
                 await call(flora, operation)
-            assert len(stub.arrived) == 1
-
-
-@every_change
-async def test_a_refused_change_is_an_error_that_says_why(
-    stub: Stub, flora: FloraSession, operation: Operation
-) -> None:
-    stub.answers.append(404)
-    with pytest.raises(NotFoundError):
-        await call(flora, operation)
-
-
-@every_read
-async def test_a_read_is_sent_again_until_it_is_answered(stub: Stub, flora: FloraSession, operation: Operation) -> None:
-    stub.answers.extend([DROPPED, 503, operation.answer])
-    assert await call(flora, operation) == operation.result
-    assert not [request for request in stub.arrived if "Idempotency-Key" in request.headers]
-
-
-@every
-async def test_the_counts_of_traffic_know_what_is_sent(stub: Stub, flora: FloraSession, operation: Operation) -> None:
-    counts = Counts()
-    flora._client._observer = counts
-    stub.answers.append(operation.answer)
-    await call(flora, operation)
-    assert counts.kinds == [operation.kind]
+                assert counts.kinds == [operation.kind]
 
 
 # --- ids ---
@@ -256,9 +271,6 @@ def path_ids(operation: Operation) -> dict[int | str, str]:
 
 
 IN_PATHS = [(operation, place) for operation in OPERATIONS for place in path_ids(operation)]
-every_id = pytest.mark.parametrize(
-    ("operation", "place"), IN_PATHS, ids=[f"{operation.name}-{place}" for operation, place in IN_PATHS]
-)
 
 
 def with_id(operation: Operation, place: int | str, value: Any) -> Operation:
@@ -267,26 +279,29 @@ def with_id(operation: Operation, place: int | str, value: Any) -> Operation:
     return operation._replace(needed={**operation.needed, place: value})
 
 
-@pytest.mark.parametrize("value", ["a/b", "..", "größe ?#%2e", "a\\b"])
-@every_id
-async def test_an_id_is_one_segment_of_the_path_whatever_it_holds(
-    stub: Stub, flora: FloraSession, operation: Operation, place: int | str, value: str
-) -> None:
-    stub.answers.append(404)
-    with pytest.raises(NotFoundError):
-        await call(flora, with_id(operation, place, value))
-    sent = value.replace(".", "%2E") if value == ".." else quote(value, safe="")
-    given = path_ids(operation)[place]
-    assert stub.arrived[0].path == "/".join(sent if part == given else part for part in operation.path.split("/"))
+async def test_an_id_is_one_segment_of_the_path_whatever_it_holds(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for value in ("a/b", "..", "größe ?#%2e", "a\\b"):
+            for operation, place in IN_PATHS:
+                with sweep.row(operation.name, place, value):
+                    stub.will_answer(404)
+                    with pytest.raises(NotFoundError):
+                        await call(flora, with_id(operation, place, value))
+                    sent = value.replace(".", "%2E") if value == ".." else quote(value, safe="")
+                    parts = [sent if part == path_ids(operation)[place] else part for part in operation.path.split("/")]
+                    assert stub.arrived[0].path == "/".join(parts)
 
 
-@pytest.mark.parametrize("value", ["", " \t", None, 5])
-@every_id
-async def test_an_id_that_names_nothing_is_refused_before_anything_is_sent(
-    stub: Stub, flora: FloraSession, operation: Operation, place: int | str, value: Any
-) -> None:
-    with pytest.raises(ValueError if isinstance(value, str) else TypeError, match="_id must"):
-        await call(flora, with_id(operation, place, value))
+async def test_an_id_that_names_nothing_is_refused_before_anything_is_sent(stub: Stub, flora: FloraSession) -> None:
+    values: tuple[Any, ...] = ("", " \t", None, 5)
+    with Sweep() as sweep:
+        for value in values:
+            for operation, place in IN_PATHS:
+                with (
+                    sweep.row(operation.name, place, repr(value)),
+                    pytest.raises(ValueError if isinstance(value, str) else TypeError, match="_id must"),
+                ):
+                    await call(flora, with_id(operation, place, value))
     assert not stub.arrived
 
 
@@ -348,54 +363,56 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize("bad", BAD_ARGUMENTS, ids=lambda bad: f"{bad[0]}-{next(iter(bad[1]))}-{bad[3]}")
-async def test_a_bad_argument_is_refused_before_anything_is_sent(
-    stub: Stub, flora: FloraSession, bad: tuple[str, dict[str, Any], type[Exception], str]
-) -> None:
-    name, arguments, kind, words = bad
-    with pytest.raises(kind, match=words):
-        await call(flora, BY_NAME[name], **arguments)
+async def test_a_bad_argument_is_refused_before_anything_is_sent(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for name, arguments, kind, words in BAD_ARGUMENTS:
+            with sweep.row(name, arguments), pytest.raises(kind, match=words):
+                await call(flora, BY_NAME[name], **arguments)
     assert not stub.arrived
 
 
-@pytest.mark.parametrize(("operation", "name"), TEXTS, ids=[f"{operation.name}-{name}" for operation, name in TEXTS])
-async def test_a_text_that_says_nothing_is_refused_before_anything_is_sent(
-    stub: Stub, flora: FloraSession, operation: Operation, name: str
-) -> None:
-    for nothing, kind in ((" ", ValueError), ("", ValueError), (5, (TypeError, ValueError))):
-        with pytest.raises(kind, match=name):
-            await call(flora, operation, **{name: nothing})
+async def test_a_text_that_says_nothing_is_refused_before_anything_is_sent(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for operation, name in TEXTS:
+            for nothing, kind in ((" ", ValueError), ("", ValueError), (5, (TypeError, ValueError))):
+                with sweep.row(operation.name, name, repr(nothing)), pytest.raises(kind, match=name):
+                    await call(flora, operation, **{name: nothing})
     assert not stub.arrived
 
 
 # --- lists ---
 
 
-@pytest.mark.parametrize("limit", [0, 101, -1, True, "5", 2.0])
-@pytest.mark.parametrize("operation", [o for o in LISTS if "limit" in o.optional], ids=attrgetter("name"))
-async def test_a_limit_that_no_page_has_is_refused_before_anything_is_sent(
-    stub: Stub, flora: FloraSession, operation: Operation, limit: Any
-) -> None:
-    with pytest.raises(ValueError, match="limit must be a whole number from 1 to 100"):
-        await call(flora, operation, limit=limit)
+async def test_a_limit_that_no_page_has_is_refused_before_anything_is_sent(stub: Stub, flora: FloraSession) -> None:
+    limits: tuple[Any, ...] = (0, 101, -1, True, "5", 2.0)
+    with Sweep() as sweep:
+        for operation in LISTS:
+            for limit in limits if "limit" in operation.optional else ():
+                with (
+                    sweep.row(operation.name, repr(limit)),
+                    pytest.raises(ValueError, match="limit must be a whole number from 1 to 100"),
+                ):
+                    await call(flora, operation, limit=limit)
     assert not stub.arrived
 
 
-@pytest.mark.parametrize("operation", [o for o in LISTS if "cursor" in o.optional], ids=attrgetter("name"))
-async def test_a_list_goes_on_with_the_same_question_until_no_page_is_left(
-    stub: Stub, flora: FloraSession, operation: Operation
-) -> None:
-    stub.answers.extend([{**operation.answer, "meta": {"next_cursor": "c/2"}}, operation.answer])
-    assert await call(flora, operation, **operation.optional) == operation.result * 2
-    first, second = stub.arrived
-    assert second.query == {**first.query, "cursor": "c/2"}
+async def test_a_list_goes_on_with_the_same_question_until_no_page_is_left(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for operation in (operation for operation in LISTS if "cursor" in operation.optional):
+            with sweep.row(operation.name):
+                stub.will_answer({**operation.answer, "meta": {"next_cursor": "c/2"}}, operation.answer)
+                assert await call(flora, operation, **operation.optional) == operation.result * 2
+                first, second = stub.arrived
+                assert second.query == {**first.query, "cursor": "c/2"}
 
 
-@pytest.mark.parametrize("operation", LISTS, ids=attrgetter("name"))
-async def test_awaiting_a_list_gives_its_first_page(stub: Stub, flora: FloraSession, operation: Operation) -> None:
-    stub.answers.append(operation.answer)
-    page = await attrgetter(operation.name)(flora)(*operation.ids, **operation.needed)
-    assert page == Page(items=tuple(operation.result))
+async def test_awaiting_a_list_gives_its_first_page(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for operation in LISTS:
+            with sweep.row(operation.name):
+                stub.will_answer(operation.answer)
+                page = await attrgetter(operation.name)(flora)(*operation.ids, **operation.needed)
+                assert page == Page(items=tuple(operation.result))
 
 
 # --- what runs ---
@@ -407,14 +424,16 @@ def without(answer: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name not in names}
 
 
-@pytest.mark.parametrize("operation", STARTS, ids=attrgetter("name"))
-async def test_whatever_was_started_can_be_waited_for(stub: Stub, flora: FloraSession, operation: Operation) -> None:
-    stub.answers.extend([without(operation.answer, "poll_url", "estimated_seconds"), RUN])
-    started = await call(flora, operation)
-    ticket = started.runs[0] if isinstance(started, models.NodeRuns) else started
-    assert ticket.poll_url is None
-    assert (await flora.wait_for_run(ticket)).is_completed
-    assert (stub.arrived[-1].method, stub.arrived[-1].path) == ("GET", "/runs/run_1")
+async def test_whatever_was_started_can_be_waited_for(stub: Stub, flora: FloraSession) -> None:
+    with Sweep() as sweep:
+        for operation in STARTS:
+            with sweep.row(operation.name):
+                stub.will_answer(without(operation.answer, "poll_url", "estimated_seconds"), RUN)
+                started = await call(flora, operation)
+                ticket = started.runs[0] if isinstance(started, models.NodeRuns) else started
+                assert ticket.poll_url is None
+                assert (await flora.wait_for_run(ticket)).is_completed
+                assert (stub.arrived[-1].method, stub.arrived[-1].path) == ("GET", "/runs/run_1")
 
 
 async def test_a_ticket_is_followed_by_its_poll_url(stub: Stub, flora: FloraSession) -> None:
@@ -431,15 +450,16 @@ async def test_a_node_that_was_skipped_has_nothing_to_wait_for(stub: Stub, flora
         await flora.wait_for_run(answer.runs[1])
 
 
-@pytest.mark.parametrize("answer", [{}, {"run_id": None}, {"run_id": ""}, {"run_id": 5}, {"runs": None}, []])
-@pytest.mark.parametrize("operation", STARTS, ids=attrgetter("name"))
-async def test_a_paid_answer_that_names_no_run_is_in_doubt(
-    stub: Stub, flora: FloraSession, operation: Operation, answer: object
-) -> None:
-    stub.answers.extend([answer] * 4)
-    with pytest.raises(SubmissionUnknownError) as caught:
-        await call(flora, operation)
-    assert isinstance(caught.value.__cause__, DecodeError)
+async def test_a_paid_answer_that_names_no_run_is_in_doubt(stub: Stub, flora: FloraSession) -> None:
+    answers: tuple[object, ...] = ({}, {"run_id": None}, {"run_id": ""}, {"run_id": 5}, {"runs": None}, [])
+    with Sweep() as sweep:
+        for operation in STARTS:
+            for answer in answers:
+                with sweep.row(operation.name, answer):
+                    stub.will_answer(*[answer] * 4)
+                    with pytest.raises(SubmissionUnknownError) as caught:
+                        await call(flora, operation)
+                    assert isinstance(caught.value.__cause__, DecodeError)
 
 
 async def test_a_run_that_was_not_asked_for_is_refused(stub: Stub, flora: FloraSession) -> None:
