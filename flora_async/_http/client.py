@@ -1,4 +1,4 @@
-"""The client that every request to FLORA goes through: rate limit, attempts, transport, and what the answer means.
+"""The client that every request to FLORA goes through: outages, rate limit, attempts, and what the answer means.
 
 Reads and submissions differ in one respect, and that keeps money safe: a read may always be sent again; a submission is
 sent again only under its one idempotency key, and only when the attempt before it has ended.
@@ -15,11 +15,12 @@ from typing import Final, Protocol, TypeVar
 from attrs import evolve
 
 from flora_async._clock import Clock
+from flora_async._http.availability import Availability, is_overload
 from flora_async._http.bodies import Form
 from flora_async._http.rate_limit import RateLimitGate
-from flora_async._http.responses import Response, is_transient, raise_for_status
+from flora_async._http.responses import Response, is_transient, raise_for_status, unix_time
 from flora_async._http.retry import Retrier, logger, outcome
-from flora_async._http.routes import Label, Route
+from flora_async._http.routes import ROUTES, Label, Route
 from flora_async._http.submission import Submission
 from flora_async._http.transport import Request, Transport
 from flora_async._http.urls import Endpoints, ParameterValue, with_query
@@ -30,17 +31,22 @@ ResultT = TypeVar("ResultT")
 
 # An attempt that begins at the deadline still needs time to be answered: this much, in seconds.
 _GRACE: Final = 2.0
+_PROBE_TIMEOUT: Final = 10.0
 
 
 class RequestObserver(Protocol):
-    """Counts the requests of a client."""
+    """Watches the requests of a client."""
 
     def on_request(self, label: Label) -> None:
-        """A request goes out."""
+        """A request is sent."""
         ...
 
     def on_rate_limit(self, pause: float) -> None:
-        """A 429 came back; every request now pauses for `pause` seconds."""
+        """FLORA answered 429; every request now pauses for `pause` seconds."""
+        ...
+
+    def on_overload(self) -> None:
+        """A request timed out, or was answered 502, 503 or 504."""
         ...
 
 
@@ -70,6 +76,7 @@ class Client:
         self.clock = clock
         self._timeout = timeout
         self._gate = RateLimitGate(clock)
+        self._availability = Availability(clock, policy.outage, self._probe)
         self._retrier = Retrier(policy, clock)
         self._observer: RequestObserver | None = None
 
@@ -84,6 +91,33 @@ class Client:
         client = copy(self)
         client._retrier = Retrier(evolve(self.policy, attempts=1), self.clock)  # noqa: SLF001 - of this class
         return client
+
+    @property
+    def clock_offset(self) -> float | None:
+        """Seconds by which FLORA's clock is ahead of this machine's, to about a second; None = not known yet."""
+        if self._availability.date is None:
+            return None
+        date, now = self._availability.date
+        moment = unix_time(date)
+        return None if moment is None else moment - now
+
+    @property
+    def queue_time(self) -> float:
+        """How long the last request waited for a connection, in seconds."""
+        return self._transport.queue_time
+
+    async def available(self, deadline: float = math.inf) -> None:
+        """Return once a start may be sent: at once, unless FLORA is known to be out of reach.
+
+        Args:
+            deadline: When to return in any case, in seconds of the monotonic clock.
+        """
+        if self._availability.is_down and self.policy.attempts != 1:
+            await self._availability.wait(deadline)
+
+    async def _probe(self) -> None:
+        request = self.request(ROUTES["techniques.list"], {}, params={"limit": 1})
+        await self.attempt(request, self.clock.monotonic() + _PROBE_TIMEOUT)
 
     def url(self, route: Route, ids: Mapping[str, str]) -> str:
         """The absolute URL of an operation.
@@ -203,26 +237,27 @@ class Client:
         Raises:
             FloraError: The attempt's error.
         """
-        timeout = self._timeout
         if self._gate.closed and not await self._gate.wait(deadline):
             raise APIConnectionError(f"{request.method} {request.path} was held back by a rate limit", sent=False)
+        within: float | None = None
         if deadline < math.inf:
-            left = deadline - self.clock.monotonic()
-            left = left if left > 0 else _GRACE
-            timeout = left if timeout is None else min(timeout, left)
+            within = deadline - self.clock.monotonic()
+            within = within if within > 0 else _GRACE
         if self._observer is not None:
             self._observer.on_request(request.label)
         try:
-            response = await self._transport.send(request, timeout=timeout, on_sent=on_sent)
-            raise_for_status(response, self.clock.time())
+            response = await self._transport.send(request, timeout=self._timeout, within=within, on_sent=on_sent)
+            now = self.clock.time()
+            raise_for_status(response, now)
         except FloraError as error:
-            if isinstance(error, RateLimitError):
-                pause = self.policy.rate_limit_pause if error.retry_after is None else error.retry_after
-                self._gate.close(pause)
-                if self._observer is not None:
-                    self._observer.on_rate_limit(pause)
+            self._note(error, deadline)
             logger.debug("%s %s -> %s (request id %s)", request.method, request.path, outcome(error), error.request_id)
             raise
+        date = response.headers.get("Date")
+        if date is not None:
+            self._availability.date = (date, now)
+        if self._availability.failures:
+            self._availability.answered()
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "%s %s -> %d (request id %s)",
@@ -232,3 +267,17 @@ class Client:
                 response.request_id,
             )
         return response
+
+    def _note(self, error: FloraError, deadline: float) -> None:
+        """Learn from a failed attempt what holds for every request of the session."""
+        if isinstance(error, RateLimitError):
+            pause = self.policy.rate_limit_pause if error.retry_after is None else error.retry_after
+            if pause > 0:
+                logger.info("FLORA answered 429: session pauses for %.1f s (request id %s)", pause, error.request_id)
+            self._gate.close(pause)
+            if self._observer is not None:
+                self._observer.on_rate_limit(pause)
+        elif is_overload(error) and self._observer is not None:
+            self._observer.on_overload()
+        if self.clock.monotonic() < deadline:  # a request that the caller's deadline ended tells nothing of FLORA
+            self._availability.failed(error)

@@ -39,11 +39,29 @@ _KINDS: Final[Mapping[int, type[APIStatusError]]] = {
     422: UnprocessableEntityError,
     429: RateLimitError,
 }
-# A header can say anything. After an hour we ask again, whatever it said: that is no burden on anybody.
-_LONGEST_RETRY_AFTER: Final = 3600.0
+# A header can say anything. Asking again after an hour is not a burden on any server.
+_MAX_RETRY_AFTER: Final = 3600.0
 _FIRST_REDIRECT: Final = 300  # a plain number: every answer is compared with it
 # A gateway stopped waiting for FLORA: the standard's way to say so, and Cloudflare's.
-_NOBODY_LISTENED: Final = {504, 524}
+_GAVE_UP_WAITING: Final = {504, 524}
+# What an error inside an answer of 200 means, by FLORA's code; any other code is a failure on FLORA's side.
+_STATUS_OF_CODE: Final[Mapping[str, int]] = {
+    "invalid_json": 400,
+    "input_validation_error": 400,
+    "unauthorized": 401,
+    "invalid_api_key": 401,
+    "insufficient_credits": 402,
+    "paid_plan_required": 403,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "idempotency_duplicate": 409,
+    "idempotency_conflict": 422,
+    "rate_limited": 429,
+    "service_unavailable": 503,
+}
+# What may stand beside an error without making the answer something else, such as a failed run.
+_BESIDE_AN_ERROR: Final = frozenset({"error", "meta", "ok", "request_id", "requestId", "status", "success"})
 
 
 class Response(NamedTuple):
@@ -55,8 +73,8 @@ class Response(NamedTuple):
 
     @property
     def request_id(self) -> str | None:
-        """FLORA's `request-id`."""
-        return self.headers.get("request-id")
+        """FLORA's `request-id`; None where the answer is not FLORA's."""
+        return self.headers.get("request-id") or None
 
 
 def raise_for_status(response: Response, now: float) -> None:
@@ -69,10 +87,13 @@ def raise_for_status(response: Response, now: float) -> None:
     Raises:
         APIStatusError: The subclass for the status, with everything that FLORA said.
     """
-    status = response.status
+    status, body = response.status, response.body
     if status < _FIRST_REDIRECT:
-        return
-    code, message, fields = _envelope(response.body)
+        implied = _status_of_error(body) if b'"error"' in body else None
+        if implied is None:
+            return
+        status = implied
+    code, message, fields = _envelope(body)
     kind = _KINDS.get(status, InternalServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIStatusError)
     if status == HTTPStatus.CONFLICT and code == "idempotency_duplicate":
         kind = IdempotencyError
@@ -86,7 +107,7 @@ def raise_for_status(response: Response, now: float) -> None:
         fields=fields,
         request_id=response.request_id,
         headers={name.lower(): value for name, value in response.headers.items()},
-        body=response.body,
+        body=body,
         retry_after=retry_after(response.headers, now),
     )
 
@@ -110,6 +131,18 @@ def _envelope(body: bytes) -> tuple[str | None, str | None, list[FieldError]]:
     )
 
 
+def _status_of_error(body: bytes) -> int | None:
+    """The status that an answer of 2xx should have had, if it is FLORA's error envelope."""
+    try:
+        data = parse_json(body)
+    except DecodeError:
+        return None
+    error = data.get("error") if isinstance(data, dict) and data.keys() <= _BESIDE_AN_ERROR else None
+    if not isinstance(error, dict) or not (_text_or_none(error.get("code")) or _text_or_none(error.get("message"))):
+        return None
+    return _STATUS_OF_CODE.get(str(error.get("code")), HTTPStatus.INTERNAL_SERVER_ERROR.value)
+
+
 def _text_or_none(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
     return value if isinstance(value, str) and value else None
 
@@ -122,33 +155,61 @@ def _phrase(status: int) -> str:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that `Retry-After` asks for (RFC 9110, 10.2.3: a number or a date), at most an hour.
+    """Seconds that `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3: a number or a date) asks for, at most an hour.
 
     Args:
         headers: The answer's headers, looked up without regard to case.
-        now: Unix time in seconds, which a date is compared with.
+        now: Unix time in seconds, which a date is compared with where the answer has no `Date` of its own.
 
     Returns:
         None when the header is missing or says nothing that can be understood.
     """
-    value = headers.get("Retry-After")
-    if value is None:
+    asked, milliseconds = headers.get("Retry-After"), headers.get("retry-after-ms")
+    if asked is None and milliseconds is None:
         return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-            seconds = max(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now, 0.0)
-        except (ValueError, OverflowError):
+    seconds = _number(milliseconds)
+    if seconds is not None:
+        return min(seconds / 1000, _MAX_RETRY_AFTER)
+    seconds = _number(asked)
+    if seconds is None:
+        moment = unix_time(asked)
+        if moment is None:
             return None
-    if not seconds >= 0:  # NaN and negative numbers
+        answered = unix_time(headers.get("Date"))
+        seconds = max(moment - (now if answered is None else answered), 0.0)
+    return min(seconds, _MAX_RETRY_AFTER)
+
+
+def _number(text: str | None) -> float | None:
+    """A number that is not negative."""
+    try:
+        number = float(text or "nan")
+    except ValueError:
         return None
-    return min(seconds, _LONGEST_RETRY_AFTER)
+    return number if number >= 0 else None
+
+
+def unix_time(date: str | None) -> float | None:
+    """The Unix time of an HTTP date; None when it cannot be read."""
+    try:
+        moment = parsedate_to_datetime(date or "")
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def is_transient(error: FloraError) -> bool:
-    """Whether the same request can succeed a little later."""
+    """Whether the same request may be sent again a little later: as `x-should-retry` says, or the status."""
+    if isinstance(error, APIStatusError):
+        advice = error.headers.get("x-should-retry", "").strip().lower()
+        # A key that was used stays used, whatever a header says.
+        if advice == "false" or (advice == "true" and error.status != HTTPStatus.CONFLICT):
+            return advice == "true"
+    return may_pass(error)
+
+
+def may_pass(error: FloraError) -> bool:
+    """Whether the failure may be gone a little later."""
     if isinstance(error, APIStatusError):
         return error.status in {408, 429} or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     if isinstance(error, DecodeError):
@@ -159,7 +220,7 @@ def is_transient(error: FloraError) -> bool:
 def may_have_acted(error: FloraError) -> bool:
     """Whether the server may have carried out the request although this error is all that came back.
 
-    A 4xx other than 408 is a refusal; a request that never left did nothing; after anything else nobody knows.
+    A 4xx other than 408 is a refusal, and a request that was never sent did nothing; after any other error it may have.
     """
     if isinstance(error, APIStatusError):
         return error.status == HTTPStatus.REQUEST_TIMEOUT or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -169,11 +230,11 @@ def may_have_acted(error: FloraError) -> bool:
 def may_be_in_flight(error: FloraError) -> bool:
     """Whether the server may still be at work on the attempt that ended with this error.
 
-    That is so when nobody saw its end: we stopped listening, or a gateway did (504). Two requests in flight with
-    one key may both be carried out, so after this nothing may be sent again.
+    That is so when its end was not seen: this client stopped waiting, or a gateway did (504). Two requests in flight
+    with one key may both be carried out, so after this nothing may be sent again at once.
     """
     if isinstance(error, APIStatusError):
-        return error.status in _NOBODY_LISTENED
+        return error.status in _GAVE_UP_WAITING
     return isinstance(error, APITimeoutError) and error.sent
 
 

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 from flora_async._checks import check_api_key, check_number
 from flora_async._clock import SYSTEM_CLOCK, Clock
 from flora_async._http.client import Client
+from flora_async._http.secrets import Secret
 from flora_async._http.storage import StorageClient
-from flora_async._http.transport import ClientSession, Secret, TraceConfig, Transport
+from flora_async._http.transport import ClientSession, TraceConfig, Transport
 from flora_async._http.urls import Endpoints, check_endpoint, check_trusted
 from flora_async.config import PollPolicy, RetryPolicy
 
@@ -81,6 +82,8 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         http_session=http_session,
         max_connections=max_connections,
         trace_configs=trace_configs,
+        timeout=timeout,
+        resend=retry.attempts != 1,
     )
     clock = SYSTEM_CLOCK if clock is None else clock
     client = Client(transport, endpoints, policy=retry, timeout=timeout, clock=clock)

@@ -1,28 +1,32 @@
-"""One request, one whole answer: the only importer of aiohttp's client.
+"""Send one request and read its whole answer: the place where aiohttp's exceptions become ours.
 
-Here the key meets the network, so here it is kept out of sight; here every exception of aiohttp becomes one of ours.
+Here the key meets the network, so here it is kept out of sight: no answer and no error leaves this module with it.
 """
 
 import asyncio
 import platform
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from functools import lru_cache
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, NamedTuple
+from weakref import finalize
 
 import aiohttp
 from aiohttp import ClientSession as ClientSession  # noqa: PLC0414 - for the session's signature
 from aiohttp import TraceConfig as TraceConfig  # noqa: PLC0414 - likewise
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
 from yarl import URL
 
 from flora_async._http.bodies import File, FileBody, Form, FormBody, JsonBody
+from flora_async._http.connections import Limit, Pool, StaleConnectionError, open_pool, open_transfer_pool
+from flora_async._http.inflate import Inflater
 from flora_async._http.responses import Response
 from flora_async._http.routes import Label
+from flora_async._http.secrets import Redactor, Secret
 from flora_async._version import __version__
-from flora_async.errors import APIConnectionError, APITimeoutError, DecodeError
+from flora_async.config import MAX_BODY_SIZE
+from flora_async.errors import APIConnectionError, APITimeoutError, DecodeError, SessionClosedError
 
-MAX_RESPONSE_BYTES: Final = 32 * 1024 * 1024
 USER_AGENT: Final = f"flora-async/{__version__} (Python {platform.python_version()}; aiohttp {aiohttp.__version__})"
 
 # Raised before a byte of the request was written, so nothing can have been started. Every other exception of
@@ -34,30 +38,24 @@ NEVER_SENT: Final = (
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
     aiohttp.ServerFingerprintMismatch,
+    StaleConnectionError,
 )
 # A connection that cannot be made within this fails as "never sent", and so can be tried again without any doubt.
 _CONNECT_TIMEOUT: Final = 30.0
 _JSON: Final = "application/json"
 _FIRST_ERROR: Final = 300
 _STREAM_BUFFER: Final = 1024 * 1024
-_NO_PATIENCE: Final = nullcontext()  # aiohttp's own timeout does
+# After so many pooled connections that cannot be used, an attempt counts as failed.
+_MAX_STALE: Final = 5
 _FAULTS: Final = (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError)
-
-
-class Secret(str):
-    """Text that is sent as it is but shows as `'***'` in every repr: of itself, of a dict, of a frame's locals."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
 
 
 class Request(NamedTuple):
     """A request that can be sent any number of times: everything in it is built once.
 
     Attributes:
-        label: What the counts of traffic call it: start, poll, history, technique or other.
+        label: What counts of requests call it: start, poll, history, technique or other.
+        is_transfer: Whether it goes to a host for files, and so without the key and by connections of its own.
     """
 
     method: str
@@ -65,6 +63,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     body: bytes | Form | File | None = None
     label: Label = "other"
+    is_transfer: bool = False
 
     @property
     def path(self) -> str:
@@ -79,18 +78,22 @@ class Incoming:
         request: What it answers.
         response: The answer of aiohttp.
         idle: Seconds without a byte after which it counts as lost; None = no limit.
+        redactor: Masks the key in errors.
 
     Attributes:
         status: The HTTP status.
         headers: The headers, looked up without regard to case.
     """
 
-    def __init__(self, request: Request, response: aiohttp.ClientResponse, idle: float | None) -> None:
+    def __init__(
+        self, request: Request, response: aiohttp.ClientResponse, idle: float | None, redactor: Redactor
+    ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._request = request
         self._content = response.content
         self._idle = idle
+        self._redactor = redactor
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, as it arrives.
@@ -104,42 +107,63 @@ class Incoming:
                 # Not `readany`, which makes one piece of all that has come: for a large file that is another copy.
                 chunk, is_over = await self._content.readchunk()
             except _FAULTS as error:
-                raise _failure(self._request, error, self._idle, sent=True) from error
-            if chunk:
-                yield chunk
-            elif not is_over:
-                return
+                failure, cause = _failure(self._request, error, self._idle, self._redactor, sent=True), error
+            else:
+                if chunk:
+                    yield chunk
+                elif not is_over:
+                    return
+                continue
+            raise failure from _presentable(cause, self._redactor)
 
 
 class Transport:
-    """Owns or borrows an aiohttp session and sends requests through it.
+    """Sends requests through aiohttp: to FLORA by connections of its own or a lent session's, to others by its own.
 
-    An owned session is built on first use, for the event loop that runs then, and again after `close`.
+    Connections are opened on first use, for the event loop that runs then, and again after `close`.
 
     Args:
         authorization: The value of the `Authorization` header.
-        http_session: A session to borrow; it is never closed here. None = own one.
-        max_connections: How many connections an owned session opens at most.
-        trace_configs: aiohttp's tracing hooks for an owned session.
+        http_session: A session whose connections to use; it is never closed here. None = own ones.
+        max_connections: How many connections of its own it opens at most, to FLORA and for files alike.
+        trace_configs: aiohttp's tracing hooks for own connections.
+        timeout: Seconds that one request may take, for connecting.
+        resend: Whether a read may be repeated at once when a kept-alive connection turns out to be closed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session says about its connections
         self,
         authorization: Secret,
         *,
         http_session: ClientSession | None,
         max_connections: int,
         trace_configs: Sequence[TraceConfig],
+        timeout: float | None = None,
+        resend: bool = True,
     ) -> None:
-        self._public_headers: Mapping[str, str] = {"Accept": _JSON, "User-Agent": USER_AGENT}
+        # What is taken for compressed is named, as a lent session's own default could not be read here.
+        self._public_headers: Mapping[str, str] = {
+            "Accept": _JSON,
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": USER_AGENT,
+        }
         self._key_headers: Mapping[str, str] = {**self._public_headers, "Authorization": authorization}
-        self._authorization = authorization
-        self._borrowed = http_session
-        self._owned: ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._redactor = Redactor(Secret(authorization.rpartition(" ")[2]))
+        self._lent = http_session
+        self._pool: Pool | None = None
+        self._transfers: Pool | None = None
         self._max_connections = max_connections
-        self._trace_configs = list(trace_configs)
+        self._trace_configs = trace_configs
+        self._resend = resend
+        self._timeouts = aiohttp.ClientTimeout(
+            total=None, sock_connect=_CONNECT_TIMEOUT if timeout is None else min(_CONNECT_TIMEOUT, timeout)
+        )
         self.closed = False
+
+    @property
+    def queue_time(self) -> float:
+        """How long the last request to FLORA waited for a connection, in seconds."""
+        return 0.0 if self._pool is None else self._pool.queue_time
 
     def request(  # noqa: PLR0913 - the parts of a request
         self,
@@ -153,7 +177,7 @@ class Transport:
     ) -> Request:
         """Build a request for an absolute, percent-encoded URL. `with_key` only for FLORA's own origin."""
         headers = self._key_headers if with_key else self._public_headers
-        if isinstance(body, bytes):  # said here too, since a borrowed session may have a default of its own
+        if isinstance(body, bytes):
             headers = {**headers, "Content-Type": _JSON}
         if idempotency_key is not None:
             headers = {**headers, "Idempotency-Key": idempotency_key}
@@ -165,59 +189,76 @@ class Transport:
         """Build a request for another host than FLORA's: it never carries the key."""
         # As it is stored, byte by byte: a body that was packed on the way can be neither measured nor resumed.
         plain = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
-        return Request(method, URL(url, encoded=True), {**plain, **(headers or {})}, body, "other")
+        return Request(method, URL(url, encoded=True), {**plain, **(headers or {})}, body, is_transfer=True)
 
     async def send(
         self,
         request: Request,
         *,
-        timeout: float | None,  # noqa: ASYNC109 - aiohttp enforces it, body included
+        timeout: float | None,  # noqa: ASYNC109 - the time begins with a connection
+        within: float | None = None,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
         """Send a request once and read the whole answer, redirects included as answers.
 
         Args:
             request: What to send.
-            timeout: Seconds for everything: a place in the pool, connecting, sending, the answer and its body. For a
-                file, alone or in a form, seconds without any progress.
+            timeout: Seconds from when there is a connection until the whole answer is read; for a file, alone or in a
+                form, seconds without any progress. A request that waits for one of the connections is given up when no
+                other has got one for as long.
+            within: Seconds until the caller's deadline, waiting for a connection included; None = there is none.
             on_sent: Called when the body of the request goes out: from then on it may be carried out.
 
         Raises:
             APITimeoutError: The time was not enough.
             APIConnectionError: No whole answer came back.
-            DecodeError: The answer is larger than 32 MiB.
+            DecodeError: The answer is larger than `MAX_BODY_SIZE` allows.
             UploadError: A file could not be read to its end.
-            RuntimeError: The session is closed, or belongs to another event loop.
+            SessionClosedError: The session is closed.
+            RuntimeError: It belongs to another event loop.
         """
-        session = self._owned
-        if session is None or self.closed or self._loop is not asyncio.get_running_loop():
-            session = await self._open()
-        patience, body = _body_of(request.body, on_sent, timeout)
-        request_id: str | None = None
-        try:
-            async with (
-                patience,
-                session.request(
-                    request.method,
-                    request.url,
-                    headers=request.headers,
-                    data=body,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    timeout=_client_timeout(None if isinstance(body, FormBody | FileBody) else timeout, None),
-                ) as response,
-            ):
-                request_id = response.headers.get("request-id")
-                answer = await _read(response)
-                if response.status >= _FIRST_ERROR:  # no server makes us put the key into an error
-                    answer = answer.replace(self._authorization.rpartition(" ")[2].encode(), b"***")
-                return Response(response.status, response.headers, answer)
-        except _FAULTS as error:
-            problem = body.problem if isinstance(body, FormBody | FileBody) else None
-            if problem is None:
-                raise _failure(request, error, timeout, sent=_sent(error, body), request_id=request_id) from error
-        # Outside the `except`: the problem is the cause of that error already, and a chain must not be a circle.
-        raise problem
+        for _ in range(_MAX_STALE):
+            pool = self._transfers if request.is_transfer else self._pool
+            if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
+                pool = await self._open(for_transfers=request.is_transfer)
+            limit = Limit(pool, timeout, within)
+            body = _body_of(request.body, on_sent, limit.renew)
+            request_id: str | None = None
+            try:
+                with limit:
+                    async with pool.session.request(
+                        request.method,
+                        request.url,
+                        headers=request.headers,
+                        data=body,
+                        allow_redirects=False,
+                        raise_for_status=False,
+                        timeout=self._timeouts,
+                        proxy=pool.proxy(request.url),
+                    ) as response:
+                        headers: Mapping[str, str] = response.headers
+                        if response.status >= _FIRST_ERROR or self._redactor.occurs_in(response.raw_headers):
+                            headers = CIMultiDict(self._redactor.headers(headers))
+                        request_id = headers.get("request-id") or None
+                        answer = await _read(response, request, request_id, limit)
+                        return Response(response.status, headers, self._redactor.body(answer))
+            except StaleConnectionError as error:
+                cause: BaseException = error
+                continue
+            except _FAULTS as error:
+                cause = error
+                break
+            except asyncio.CancelledError as error:
+                error.__traceback__ = None  # the frames of aiohttp hold the head of the request
+                raise
+        # Not while the exception is handled, which would become the context of ours with all its frames.
+        if isinstance(body, FormBody | FileBody) and body.problem is not None:
+            raise body.problem
+        if within is not None and (timeout is None or within < timeout):
+            timeout = within
+        failure = _failure(request, cause, timeout, self._redactor, sent=_sent(cause, limit, body))
+        failure.request_id = request_id
+        raise failure from _presentable(cause, self._redactor)
 
     @asynccontextmanager
     async def stream(self, request: Request, *, idle: float | None) -> AsyncGenerator[Incoming, None]:
@@ -225,120 +266,164 @@ class Transport:
 
         Args:
             request: What to send.
-            idle: Seconds without a byte after which the answer counts as lost; None = no limit.
+            idle: Seconds in which the answer has to begin, and without a byte after which it counts as lost; None = no
+                limit.
 
         Raises:
             APITimeoutError: No answer began in time.
             APIConnectionError: No answer began.
-            RuntimeError: As `send`.
+            SessionClosedError: The session is closed.
+            RuntimeError: It belongs to another event loop.
         """
-        session = self._owned
-        if session is None or self.closed or self._loop is not asyncio.get_running_loop():
-            session = await self._open()
-        async with AsyncExitStack() as stack:
+        for _ in range(_MAX_STALE):
+            pool = self._transfers
+            if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
+                pool = await self._open(for_transfers=True)
+            limit = Limit(pool, idle, None)
             try:
-                response = await stack.enter_async_context(
-                    session.request(
+                with limit:
+                    response = await pool.session.request(
                         request.method,
                         request.url,
                         headers=request.headers,
                         allow_redirects=False,
                         raise_for_status=False,
-                        timeout=_client_timeout(None, idle),
+                        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle),
                         read_bufsize=_STREAM_BUFFER,
+                        proxy=pool.proxy(request.url),
                     )
-                )
+            except StaleConnectionError as error:
+                cause: BaseException = error
+                continue
             except _FAULTS as error:
-                raise _failure(request, error, idle, sent=_sent(error, None)) from error
-            yield Incoming(request, response, idle)
+                cause = error
+                break
+            async with response:
+                yield Incoming(request, response, idle, self._redactor)
+            return
+        failure = _failure(request, cause, idle, self._redactor, sent=_sent(cause, limit, None))
+        raise failure from _presentable(cause, self._redactor)
 
     def reopen(self) -> None:
         """Allow use again after `close`."""
         self.closed = False
 
     async def close(self) -> None:
-        """Close an owned session; leave a borrowed one alone."""
+        """Close own connections; leave those of a lent session alone."""
         self.closed = True
-        session, self._owned, self._loop = self._owned, None, None
-        if session is not None:
-            await session.close()
+        pools, self._pool, self._transfers = (self._pool, self._transfers), None, None
+        for pool in pools:
+            if pool is not None:
+                await pool.session.close()
 
-    async def _open(self) -> ClientSession:
+    async def _open(self, *, for_transfers: bool) -> Pool:
         if self.closed:
-            raise RuntimeError("This FloraSession is closed: enter it again with `async with`, or make a new one")
-        if self._borrowed is not None:
-            if self._borrowed.closed:
-                raise RuntimeError("The http_session given to this FloraSession is closed: keep it open while in use")
-            return self._borrowed
-        if self._loop is not None and not self._loop.is_closed():
+            raise SessionClosedError("This FloraSession is closed: enter it again with `async with`, or make a new one")
+        if self._lent is not None and self._lent.closed:
+            raise SessionClosedError("The http_session given to this FloraSession is closed: keep it open while in use")
+        loop = asyncio.get_running_loop()
+        pools = [pool for pool in (self._pool, self._transfers) if pool is not None]
+        if any(pool.loop is not loop and not pool.loop.is_closed() for pool in pools):
             raise RuntimeError(
                 "This FloraSession is in use on another event loop: close it there first, or make one session a loop"
             )
-        # The loop of an earlier `asyncio.run` is gone, and with it the connections of a session nobody closed.
-        gone = self._owned
-        self._loop = asyncio.get_running_loop()
-        self._owned = ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._max_connections),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=self._trace_configs,
-        )
+        # The loop of an earlier `asyncio.run` is gone, and with it the connections of a session that was not closed.
+        gone = self._transfers if for_transfers else self._pool
+        if for_transfers:
+            pool = self._transfers = open_transfer_pool(self._lent, max_connections=self._max_connections)
+        else:
+            pool = self._pool = open_pool(
+                self._lent,
+                max_connections=self._max_connections,
+                trace_configs=self._trace_configs,
+                resend=self._resend,
+            )
+            if self._lent is not None:  # whose connections outlive this session, which need not be closed then
+                finalize(self, pool.session.detach)
         if gone is not None:
-            await gone.close()
-        return self._owned
-
-
-@lru_cache(maxsize=16)
-def _client_timeout(total: float | None, idle: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_TIMEOUT, sock_read=idle)
+            await gone.session.close()
+        return pool
 
 
 def _body_of(
-    content: bytes | Form | File | None, on_sent: Callable[[], None] | None, timeout: float | None
-) -> tuple[AbstractAsyncContextManager[object], JsonBody | FormBody | FileBody | None]:
-    """What to send, and its time limit: that of a file starts again with each chunk."""
-    if not isinstance(content, Form | File):
-        return _NO_PATIENCE, None if content is None else JsonBody(content, on_sent)
-    patience = asyncio.timeout(timeout)
-
-    def renew() -> None:
-        if timeout is not None and not patience.expired():
-            patience.reschedule(asyncio.get_running_loop().time() + timeout)
-
-    body = FormBody(content, on_sent, renew) if isinstance(content, Form) else FileBody(content, on_sent, renew)
-    return patience, body
+    content: bytes | Form | File | None, on_sent: Callable[[], None] | None, on_progress: Callable[[], None]
+) -> JsonBody | FormBody | FileBody | None:
+    if isinstance(content, Form):
+        return FormBody(content, on_sent, on_progress)
+    if isinstance(content, File):
+        return FileBody(content, on_sent, on_progress)
+    return None if content is None else JsonBody(content, on_sent)
 
 
-def _sent(error: BaseException, body: JsonBody | FormBody | FileBody | None) -> bool:
+def _sent(error: BaseException, limit: Limit, body: JsonBody | FormBody | FileBody | None) -> bool:
     """Whether the server may have got the request. Until its body is written, a request with a body does nothing."""
-    return not isinstance(error, NEVER_SENT) and (body is None or body.written)
+    return limit.connected and not isinstance(error, NEVER_SENT) and (body is None or body.written)
 
 
 def _failure(
-    request: Request, error: BaseException, timeout: float | None, *, sent: bool, request_id: str | None = None
+    request: Request, error: BaseException, timeout: float | None, redactor: Redactor, *, sent: bool
 ) -> APIConnectionError:
     """What an exception of aiohttp's means: the one place where they become ours."""
     if isinstance(error, TimeoutError):
-        return APITimeoutError(timeout=timeout, sent=sent, request_id=request_id)
+        return APITimeoutError(timeout=timeout, sent=sent)
     why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return APIConnectionError(f"{request.method} {request.path} failed: {why}", sent=sent, request_id=request_id)
+    return APIConnectionError(redactor.text(f"{request.method} {request.path} failed: {why}"), sent=sent)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, decompressed, up to the cap: a hostile answer may not fill the memory."""
+def _presentable(error: BaseException, redactor: Redactor) -> BaseException:
+    """The cause of an error without its frames, which hold the head of the request, and without the key."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    for link in chain:
+        link.__traceback__ = None
+    texts = [f"{type(link).__name__}: {link}" for link in chain]
+    if not isinstance(error, aiohttp.ClientResponseError) and all(redactor.text(text) == text for text in texts):
+        return error
+    return aiohttp.ClientError(redactor.text(texts[0]))  # the original has what the server sent as attributes
+
+
+async def _read(response: aiohttp.ClientResponse, request: Request, request_id: str | None, limit: Limit) -> bytes:
+    """The body, unpacked, up to the cap: a hostile answer may not fill the memory."""
     content: Any = response.content
+    max_size = MAX_BODY_SIZE[request.label]
     first: bytes = await content.readany()
-    if content.at_eof() and len(first) <= MAX_RESPONSE_BYTES:
+    encoding = response.headers.get("Content-Encoding")
+    if content.at_eof() and encoding is None and len(first) <= max_size:
         return first
-    chunks, size = [first], len(first)
-    while size <= MAX_RESPONSE_BYTES:
-        chunk: bytes = await content.readany()
-        if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
-        size += len(chunk)
-    response.close()
-    raise DecodeError(
-        "",
-        f"more than {MAX_RESPONSE_BYTES >> 20} MiB were sent",
-        request_id=response.headers.get("request-id"),
-    )
+    is_stream = request.body is not None and response.content_type == "text/event-stream"
+    pieces: list[bytes] = []
+    size = 0
+    async with aclosing(_pieces(content, first, encoding or "identity", limit if is_stream else None)) as incoming:
+        async for piece in incoming:
+            pieces.append(piece)
+            size += len(piece)
+            if size > max_size:
+                response.close()
+                raise DecodeError("", f"more than {max_size >> 20} MiB were sent", request_id=request_id)
+    return b"".join(pieces)
+
+
+async def _pieces(content: Any, chunk: bytes, encoding: str, stream: Limit | None) -> AsyncGenerator[bytes, None]:  # noqa: ANN401 - aiohttp's own
+    """The body after its first chunk, piece by piece. A stream of events may end early: what came tells of a run."""
+    try:
+        inflater = None if encoding.strip().lower() in {"", "identity"} else Inflater(encoding)
+        while chunk:
+            if inflater is None:
+                yield chunk
+            else:
+                for piece in inflater.unpack(chunk):
+                    yield piece
+                    await asyncio.sleep(0)
+            if stream is not None:
+                stream.renew()
+            try:
+                chunk = await content.readany()
+            except _FAULTS:
+                if stream is None:
+                    raise
+                return
+    except ValueError as error:
+        raise aiohttp.ClientPayloadError(f"the body cannot be read: {error}") from None
+    if inflater is not None and not inflater.is_whole:
+        raise aiohttp.ClientPayloadError("the compressed body ends too early")

@@ -70,3 +70,7 @@ class TrafficCounter:
         """A 429 came back."""
         self._tally.rate_limited += 1
         self._limiter.cut(pause)
+
+    def on_overload(self) -> None:
+        """A request timed out, or was answered 502, 503 or 504."""
+        self._limiter.cut(_QUIET)

@@ -16,6 +16,7 @@ FloraError                          anything below; `.run` is the last seen run 
 │   ├── RateLimitError              429  wait `.retry_after` seconds
 │   └── InternalServerError         5xx  an error on FLORA's side; try later
 ├── DecodeError                     the response cannot be read; `.path` says where
+├── SessionClosedError              the session was closed (also a RuntimeError); runs are still running
 ├── UntrustedURLError               the server named a URL at an origin that is not trusted
 ├── RunFailedError                  the run was not completed: `.run.failure` says why and what helps
 ├── WaitTimeoutError                the deadline passed first (also a TimeoutError); the run is still running
@@ -30,7 +31,7 @@ FloraError                          anything below; `.run` is the last seen run 
 ```
 
 Arguments that can be checked before anything is sent raise the built-in `ValueError` or `TypeError`; using a
-session after `close()` raises `RuntimeError`.
+session from a second event loop raises `RuntimeError`.
 """
 
 from flora_async.errors.requests import (
@@ -49,6 +50,7 @@ from flora_async.errors.requests import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
+    SessionClosedError,
     UnprocessableEntityError,
     UntrustedURLError,
 )
@@ -86,6 +88,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitError",
     "RunFailedError",
+    "SessionClosedError",
     "SkippedError",
     "SubmissionUnknownError",
     "UnprocessableEntityError",

@@ -194,3 +194,20 @@ class UntrustedURLError(FloraError):
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"Not following {printable(url, 80)!r}: {reason}")
         self.url = url
+
+
+class SessionClosedError(FloraError, RuntimeError):
+    """The session, or the aiohttp session that was lent to it, is closed. Runs that were started are still running.
+
+    A wait that ends with it carries the last seen run: enter the session again, or make another one, and wait for
+    `error.run`.
+
+    Example:
+        >>> flora = FloraSession()
+        >>> await flora.close()
+        >>> try:
+        ...     await flora.wait_for_run("run_1")
+        ... except SessionClosedError as error:
+        ...     print(error)
+        This FloraSession is closed: enter it again with `async with`, or make a new one
+    """

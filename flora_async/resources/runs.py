@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 from flora_async._http.client import Client
 from flora_async._http.routes import ROUTES
-from flora_async.errors import NotFoundError
 from flora_async.models import Run, RunInput, RunStatus, TechniqueRun
 from flora_async.polling import decode_run
-from flora_async.resources._hints import explain_technique
 from flora_async.resources._operations import paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import InputPreparer, Inputs, draft_inputs
@@ -131,13 +129,9 @@ class TechniqueRuns(RunHistory):
             False
         """
         options = StartOptions(technique_id, mode=mode, callback_url=callback_url, idempotency_key=idempotency_key)
-        drafts = await draft_inputs(inputs, technique_id)
+        drafts = await draft_inputs(inputs)
         taken = await self._preparer.take(technique_id, drafts, check=check, workspace_id=workspace_id)
-        try:
-            run = await start_run(self._client, options, taken)
-        except NotFoundError as error:
-            await explain_technique(self._client, error, technique_id)
-            raise
+        run = await start_run(self._client, options, taken)
         self._on_start(run, technique_id, taken)
         return run
 

@@ -88,6 +88,9 @@ class Counts:
     def on_rate_limit(self, pause: float) -> None:
         raise AssertionError(pause)
 
+    def on_overload(self) -> None:
+        raise AssertionError
+
 
 @pytest.fixture
 async def stub() -> AsyncIterator[Stub]:

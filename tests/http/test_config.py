@@ -18,7 +18,7 @@ NUMBERS: list[tuple[type[Policy], str]] = [
     *[(PollPolicy, name) for name in ("initial", "multiplier", "maximum", "jitter", "timeout", "outage")],
 ]
 UNLIMITED: list[tuple[type[Policy], str]] = [
-    *[(RetryPolicy, name) for name in ("attempts", "maximum", "settle")],
+    *[(RetryPolicy, name) for name in ("attempts", "maximum", "settle", "outage")],
     *[(PollPolicy, name) for name in ("maximum", "timeout", "outage")],
 ]
 EVERY: list[tuple[type[Policy], str]] = [(RetryPolicy, "attempts"), *NUMBERS]
@@ -35,6 +35,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "initial": 0.5,
         "maximum": 30.0,
         "settle": 30.0,
+        "outage": 120.0,
         "rate_limit_pause": 5.0,
     }
     assert asdict(PollPolicy()) == {

@@ -19,7 +19,9 @@ from flora_async import (
     FloraSession,
     RetryPolicy,
 )
-from flora_async._http.transport import MAX_RESPONSE_BYTES, NEVER_SENT, Secret
+from flora_async._http.secrets import Secret
+from flora_async._http.transport import NEVER_SENT
+from flora_async.config import MAX_BODY_SIZE
 from flora_async.testing import Drop, FakeFlora, Oversize, Redirect, Slow, Status, Truncate
 
 # Whether a request that ends with it may have reached the server. aiohttp growing a new exception fails the test below.
@@ -77,16 +79,16 @@ def test_a_secret_shows_in_no_repr_and_is_sent_as_it_is() -> None:
 async def test_an_answer_beyond_the_size_cap_is_refused_and_not_asked_for_again(
     fake: FakeFlora, flora: FloraSession, announced: bool
 ) -> None:
-    fake.inject(Oversize(MAX_RESPONSE_BYTES + 1, announce=announced), on="history", times=None)
-    with pytest.raises(DecodeError, match="32 MiB") as caught:
+    fake.inject(Oversize(MAX_BODY_SIZE["history"] + 1, announce=announced), on="history", times=None)
+    with pytest.raises(DecodeError, match="8 MiB") as caught:
         await flora.techniques.runs.list()
     assert len(fake.requests) == 1
     assert caught.value.request_id == fake.requests[0].request_id
 
 
 async def test_an_answer_of_just_the_size_cap_is_read(fake: FakeFlora, flora: FloraSession) -> None:
-    fake.inject(Oversize(MAX_RESPONSE_BYTES), on="history")
-    assert len(await flora.request("GET", "/technique-runs")) == MAX_RESPONSE_BYTES - 2
+    fake.inject(Oversize(MAX_BODY_SIZE["other"]), on="history")
+    assert len(await flora.request("GET", "/technique-runs")) == MAX_BODY_SIZE["other"] - 2
 
 
 @pytest.mark.parametrize("where", ["before", "body"])
@@ -223,7 +225,7 @@ async def test_a_compressed_bomb_is_stopped_at_the_size_cap(
 ) -> None:
     import gzip  # noqa: PLC0415 - for this test alone
 
-    body = gzip.compress(b"0" * (MAX_RESPONSE_BYTES * 2))
+    body = gzip.compress(b"0" * (MAX_BODY_SIZE["other"] * 2))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     flora = await raw_answer(head + body)
     with pytest.raises(DecodeError, match="32 MiB"):

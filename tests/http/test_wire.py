@@ -89,6 +89,7 @@ TRUTH: list[tuple[FloraError, bool, bool, bool]] = [
     *[(status_error(s, errors.InternalServerError), True, True, True) for s in (504, 524)],
     (DecodeError("", "no JSON", transient=True, request_id="req_1"), True, True, False),
     (DecodeError("outputs[0].url", "is missing"), False, True, False),
+    (errors.SessionClosedError("closed"), False, True, False),
     (errors.UntrustedURLError("https://evil.example", "elsewhere"), False, True, False),
     (errors.RunFailedError(RUN), False, True, False),
     (errors.WaitTimeoutError(RUN, 5.0), False, True, False),

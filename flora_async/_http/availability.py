@@ -1,0 +1,109 @@
+"""Notice that FLORA cannot be reached, and hold starts back until it can."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from flora_async._clock import Clock
+from flora_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    DecodeError,
+    FloraError,
+)
+
+logger = logging.getLogger("flora_async")
+
+_OVERLOADED: Final = frozenset({502, 503, 504})
+# One refused connection can be chance. An answer of a gateway tells less: a single start makes up to four of them.
+_MAX_UNSENT: Final = 2
+_MAX_FAILURES: Final = 8
+_FIRST_PAUSE: Final = 0.5
+_MAX_PAUSE: Final = 5.0
+
+
+def is_overload(error: FloraError) -> bool:
+    """Whether the error says that FLORA, or a gateway in front of it, has more requests than it can answer."""
+    if isinstance(error, APIStatusError):
+        return error.status in _OVERLOADED
+    return isinstance(error, APITimeoutError) and error.sent
+
+
+class Availability:
+    """What a session knows of FLORA's server: whether it can be reached, and what its clock says.
+
+    Args:
+        clock: Time, sleep and randomness.
+        limit: Seconds for which starts are held back in an outage; None = no limit.
+        probe: Sends a small request, whose outcome is reported here as that of every other.
+
+    Attributes:
+        failures: How many attempts in a row have failed since FLORA last answered.
+        date: The `Date` of FLORA's last answer, and this machine's Unix time then; None = no answer yet.
+    """
+
+    __slots__ = ("_clock", "_is_probing", "_limit", "_probe", "_since", "_unsent", "date", "failures")
+
+    def __init__(self, clock: Clock, limit: float | None, probe: Callable[[], Awaitable[object]]) -> None:
+        self._clock = clock
+        self._limit = math.inf if limit is None else limit
+        self._probe = probe
+        self._unsent = 0
+        self._since: float | None = None
+        self._is_probing = False
+        self.failures = 0
+        self.date: tuple[str, float] | None = None
+
+    @property
+    def is_down(self) -> bool:
+        """Whether starts have to `wait`."""
+        return self._since is not None
+
+    def answered(self) -> None:
+        """FLORA answered."""
+        self.failures = self._unsent = 0
+        if self._since is not None:
+            logger.info("FLORA can be reached again, after %.0f s", self._clock.monotonic() - self._since)
+            self._since = None
+
+    def failed(self, error: FloraError) -> None:
+        """An attempt ended with this error."""
+        is_unsent = isinstance(error, APIConnectionError) and not error.sent
+        if is_unsent or is_overload(error):
+            self.failures += 1
+            self._unsent = self._unsent + 1 if is_unsent else 0
+            if self._since is None and (self._unsent >= _MAX_UNSENT or self.failures >= _MAX_FAILURES):
+                self._since = self._clock.monotonic()
+                logger.warning("FLORA cannot be reached; starts are held back for up to %.0f s: %s", self._limit, error)
+        elif isinstance(error, APIStatusError | DecodeError):
+            self.answered()
+
+    async def wait(self, deadline: float) -> None:
+        """Return when FLORA can be reached, the outage has lasted for the limit, or `deadline` has come.
+
+        Args:
+            deadline: In seconds of the monotonic clock.
+
+        Raises:
+            SessionClosedError: The session was closed meanwhile.
+        """
+        pause = _FIRST_PAUSE
+        while self._since is not None:
+            left = min(self._since + self._limit, deadline) - self._clock.monotonic()
+            if left <= 0:
+                return
+            await self._clock.sleep(min(pause * (0.5 + self._clock.random() / 2), left))
+            pause = min(pause * 2, _MAX_PAUSE)
+            if self._since is not None and not self._is_probing:
+                await self._send_probe()
+
+    async def _send_probe(self) -> None:
+        self._is_probing = True
+        try:
+            with suppress(APIConnectionError, APIStatusError, DecodeError):
+                await self._probe()
+        finally:
+            self._is_probing = False

@@ -1,0 +1,263 @@
+"""Connections: aiohttp sessions of our own, whose requests check their connection and start their time with it."""
+
+import asyncio
+import logging
+import select
+from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.connector import Connection
+from yarl import URL
+
+logger = logging.getLogger("flora_async")
+
+# A queue this long, in seconds, means that a session asks more than its connections can carry.
+_LONG_QUEUE: Final = 1.0
+# Polling a socket for input tells of an answer that nobody asked for, and of a connection that was closed meanwhile.
+_CAN_PEEK: Final = hasattr(select, "poll")
+
+
+class StaleConnectionError(aiohttp.ClientConnectionError):
+    """A pooled connection was closed, or already held an answer, before a request was written to it."""
+
+
+class Pool:
+    """An aiohttp session of ours and what is known of its connections.
+
+    Attributes:
+        session: The session.
+        loop: The event loop that it belongs to.
+        connected_at: When a request last got a connection, in seconds of the loop's clock.
+        queue_time: How long that request had waited for it, in seconds.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, *, trust_env: bool) -> None:
+        self.session = session
+        self.loop = asyncio.get_running_loop()
+        self.connected_at = self.loop.time()
+        self.queue_time = 0.0
+        self._trust_env = trust_env
+        self._reused: WeakSet[Any] = WeakSet()
+        self._has_warned = False
+
+    def proxy(self, url: URL) -> URL | None:
+        """The proxy that the environment names for a URL, where the lent session trusts the environment."""
+        return _environment_proxy(url.scheme, url.host or "") if self._trust_env else None
+
+    def connected(self, began: float) -> float:
+        """Note that a request which began at `began` got a connection, and return the time."""
+        now = self.connected_at = self.loop.time()
+        self.queue_time = now - began
+        if self.queue_time > _LONG_QUEUE and not self._has_warned:
+            self._has_warned = True
+            limit = self.session.connector.limit if self.session.connector else 0
+            logger.warning(
+                "Requests wait %.1f s for one of %d connections to FLORA; runs are polled less often. Allow more: "
+                "FloraSession(max_connections=…)",
+                self.queue_time,
+                limit,
+            )
+        return now
+
+    def check(self, connection: Connection) -> None:
+        """Refuse a connection on which something arrived before the request.
+
+        Raises:
+            StaleConnectionError: Something did, or the connection has ended.
+        """
+        protocol = connection.protocol
+        if protocol is None or protocol.should_close:
+            raise StaleConnectionError("the connection held data before the request was sent")
+        if protocol not in self._reused:
+            self._reused.add(protocol)
+        elif _CAN_PEEK and _is_readable(protocol.transport):
+            raise StaleConnectionError("the connection was closed, or held data, before the request was sent")
+
+
+class Limit:
+    """The time that one attempt may take, counted from the moment at which it has a connection.
+
+    While it waits for a connection, it only ends when no request of the session has got one for as long.
+
+    Args:
+        pool: Where the connection comes from.
+        seconds: The time with a connection; None = no limit.
+        within: Seconds until the caller's deadline, waiting for a connection included; None = there is none.
+    """
+
+    __slots__ = (
+        "_cancelling",
+        "_deadline",
+        "_expired",
+        "_handle",
+        "_pool",
+        "_seconds",
+        "_task",
+        "_token",
+        "began",
+        "connected",
+    )
+
+    def __init__(self, pool: Pool, seconds: float | None, within: float | None) -> None:
+        self._pool = pool
+        self._seconds = seconds
+        self.began = pool.loop.time()
+        self._deadline = None if within is None else self.began + within
+        self._handle: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._expired = False
+        self.connected = False
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("FLORA is called from tasks of the event loop only")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._token = _LIMIT.set(self)
+        self._start(self.began)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _LIMIT.reset(self._token)
+        task, self._task = self._task, None
+        if self._handle is not None:
+            self._handle.cancel()
+        was_cancelled_here = self._expired and task is not None and task.uncancel() <= self._cancelling
+        if was_cancelled_here and exc_type is asyncio.CancelledError:
+            raise TimeoutError
+
+    def connect(self, connection: Connection) -> None:
+        """Begin to count: the attempt has a connection.
+
+        Raises:
+            StaleConnectionError: The connection cannot be used.
+        """
+        self._pool.check(connection)
+        self.connected = True
+        self._restart(self._pool.connected(self.began))
+
+    def renew(self) -> None:
+        """Begin to count again: there was progress."""
+        self._restart(self._pool.loop.time())
+
+    def _restart(self, since: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._start(since)
+
+    def _start(self, since: float) -> None:
+        ends, deadline = None if self._seconds is None else since + self._seconds, self._deadline
+        if ends is None or (deadline is not None and deadline < ends):
+            ends = deadline
+        if ends is not None:
+            self._handle = self._pool.loop.call_at(ends, self._expire)
+
+    def _expire(self) -> None:
+        self._handle = None
+        now = self._pool.loop.time()
+        is_queue_moving = not self.connected and self._seconds is not None and self._pool.connected_at > self.began
+        if is_queue_moving and (self._deadline is None or now < self._deadline):
+            since = self._pool.connected_at
+            if now < since + (self._seconds or 0.0):
+                self._start(since)
+                return
+        if self._task is not None:
+            self._expired = True
+            self._task.cancel()
+
+
+_LIMIT: ContextVar[Limit] = ContextVar("flora_async_limit")
+
+
+class ConnectedRequest(aiohttp.ClientRequest):
+    """A request that looks at its connection, and starts its time, before it is written."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Check the connection, then send."""
+        _LIMIT.get().connect(conn)
+        return await super().send(conn)
+
+
+def open_pool(
+    lent: aiohttp.ClientSession | None,
+    *,
+    max_connections: int,
+    trace_configs: Sequence[aiohttp.TraceConfig],
+    resend: bool,
+) -> Pool:
+    """Open the pool for FLORA: with connections of its own, or those of a lent session.
+
+    Nothing else of a lent session is used: its credentials, cookies and headers belong to others.
+
+    Args:
+        lent: The session whose connections, proxies and traces to use.
+        max_connections: How many connections of its own a pool opens at most.
+        trace_configs: aiohttp's tracing hooks.
+        resend: Whether aiohttp may repeat a read itself when a kept-alive connection turns out to be closed.
+    """
+    connector = aiohttp.TCPConnector(limit=max_connections) if lent is None else lent.connector
+    session = _session(
+        lent, connector, connector_owner=lent is None, trace_configs=lent.trace_configs if lent else trace_configs
+    )
+    session._retry_connection = resend  # noqa: SLF001 - aiohttp has no argument for it
+    return Pool(session, trust_env=lent is not None and lent.trust_env)
+
+
+def open_transfer_pool(lent: aiohttp.ClientSession | None, *, max_connections: int) -> Pool:
+    """Open the pool for files: it has its own connections, and of a lent session the TLS and DNS settings.
+
+    Args:
+        lent: The session whose settings and proxies to use.
+        max_connections: How many connections it opens at most.
+    """
+    settings: dict[str, Any] = {}
+    connector = None if lent is None else lent.connector
+    if isinstance(connector, aiohttp.TCPConnector):
+        settings = {"ssl": connector._ssl, "resolver": connector._resolver, "family": connector.family}  # noqa: SLF001 - aiohttp shows them nowhere else
+    session = _session(lent, aiohttp.TCPConnector(limit=max_connections, **settings), auto_decompress=True)
+    return Pool(session, trust_env=lent is not None and lent.trust_env)
+
+
+def _session(
+    lent: aiohttp.ClientSession | None,
+    connector: aiohttp.BaseConnector | None,
+    *,
+    connector_owner: bool = True,
+    trace_configs: Sequence[aiohttp.TraceConfig] = (),
+    auto_decompress: bool = False,
+) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=connector_owner,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=auto_decompress,
+        request_class=ConnectedRequest,
+        trace_configs=list(trace_configs),
+        proxy=getattr(lent, "_default_proxy", None),
+    )
+    session._default_proxy_auth = getattr(lent, "_default_proxy_auth", None)  # noqa: SLF001 - its argument is deprecated
+    return session
+
+
+@lru_cache(maxsize=64)
+def _environment_proxy(scheme: str, host: str) -> URL | None:
+    proxy = None if proxy_bypass(host) else getproxies().get(scheme)
+    return None if proxy is None or proxy.startswith("https") else URL(proxy)
+
+
+def _is_readable(transport: asyncio.Transport | None) -> bool:
+    socket = None if transport is None else transport.get_extra_info("socket")
+    if socket is None:
+        return True
+    poller = select.poll()
+    poller.register(socket, select.POLLIN)
+    return bool(poller.poll(0))
