@@ -6,7 +6,7 @@ from enum import Enum, auto
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from flora_async._clock import Clock
 from flora_async._http.client import Client
@@ -27,6 +27,8 @@ from flora_async.config import PollPolicy
 from flora_async.media.disk import check_writable
 from flora_async.polling import Poller
 from flora_async.resources import InputPreparer, TechniqueCache
+
+_BOOKED_AT_ONCE: Final = 4096  # costs of earlier processes, before the loop has another turn
 
 
 class _State(Enum):
@@ -85,7 +87,7 @@ class Batch:
         Raises:
             OSError: The directory for outputs cannot be created or written to.
             JournalError: The journal is in use, damaged, or belongs to another batch.
-            ImportError: A journal needs aiosqlite, which is not installed.
+            ImportError: A journal needs filelock, which is not installed.
             RuntimeError: The batch was entered before.
         """
         if self._state is not _State.NEW:
@@ -101,10 +103,11 @@ class Batch:
             from flora_async.batch.sqlite import SqliteJournal  # noqa: PLC0415 - SQLite is loaded when it is used
 
             self._journal = await SqliteJournal.open(options.journal, options.name)
-            for cost in await self._journal.costs():
-                self._budget.book(cost)
-            for _ in range(await self._journal.open_rows()):
-                self._budget.reserve()  # their runs may be charged, whenever their rows come
+            try:
+                await self._resume()
+            except BaseException:
+                await self._journal.close()
+                raise
         runner = RowRunner(
             client=self._client,
             preparer=self._preparer,
@@ -134,6 +137,16 @@ class Batch:
         await self._group.__aenter__()
         return self
 
+    async def _resume(self) -> None:
+        """Count what earlier processes have spent, and what they may yet have to pay for."""
+        unsettled = [run.price for run in await self._journal.unsettled()]
+        for number, cost in enumerate([*await self._journal.costs(), *unsettled], 1):
+            self._budget.book(cost)
+            if number % _BOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for _ in range(await self._journal.open_rows()):
+            self._budget.reserve()  # their runs may be charged, whenever their rows come
+
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -150,8 +163,10 @@ class Batch:
             await self._group.__aexit__(*((exc_type, exc, traceback) if cancelled else (None, None, None)))
         finally:
             self._state, self._left_at = _State.CLOSED, self._clock.monotonic()
-            await self._rows.aclose()
-            await self._journal.close()
+            try:
+                await self._rows.aclose()
+            finally:
+                await self._journal.close()
             logger.info("batch of %s: %s", self._technique_id, self.summary)
         if exc_type is None and self._pump.fatal is not None:
             raise self._pump.fatal

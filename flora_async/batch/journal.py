@@ -1,11 +1,13 @@
-"""The journal of a batch: what must be known to go on after a crash.
+"""What a batch records about its rows, so that it can be resumed after a crash.
 
-Each row is written down before it is sent and as soon as its answer is there: `planned → submitting → running →
-finished`. The idempotency key of an attempt follows from the batch's name and the row, so even a key whose record was
-lost comes out the same.
+A row is recorded before its start is sent and as soon as the answer is there: `submitting → running → finished`, and
+`planned` where a start was refused. The idempotency key of an attempt is derived from the batch's name and the row, so
+it is the same in every process.
 """
 
+import math
 import uuid
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from attrs import frozen
@@ -18,52 +20,95 @@ State = Literal["planned", "submitting", "running", "finished"]
 
 @frozen
 class Entry:
-    """What the journal knows of a row.
+    """What is recorded about a row.
 
     Attributes:
-        state: How far it is.
-        attempt: Which run of it that is about, from 1.
-        run: The run: whole when finished, its id and poll URL while running, None before.
-        cost: What earlier attempts at the row cost in USD.
+        state: How far the row is.
+        attempt: Which run of the row this is about, from 1.
+        run: The run as last seen; None before it is known.
+        cost: What this run has cost in USD; None = not known (yet).
         since: Unix time in seconds at which this attempt was first sent; None = not yet.
-        inputs: What this attempt sends, uploaded files by their URLs, while nobody knows whether it arrived: whoever
-            sends it again under its key has to send the same. Else None.
+        inputs: What this attempt sends, uploaded files by their URLs, while its outcome is unknown: a start is sent
+            again under its key only with the same inputs. Else None.
+        price: What this run counts at in USD as long as its cost is not known; None = no price is known either.
+        callback_url: The callback URL as it was sent, with the token of the start; None = none was sent.
     """
 
     state: State
     attempt: int
     run: Run | None
-    cost: float = 0.0
+    cost: float | None = None
     since: float | None = None
     inputs: tuple[RunInput, ...] | None = None
+    price: float | None = None
+    callback_url: str | None = None
+
+    def age(self, now: float) -> float | None:
+        """Seconds since this attempt was first sent; None = unknown, as for a time that is in the future or not finite.
+
+        Args:
+            now: The Unix time in seconds.
+        """
+        if self.since is None or not math.isfinite(self.since) or self.since > now:
+            return None
+        return now - self.since
+
+
+@frozen
+class Unsettled:
+    """A run that has ended, and whose cost is not known.
+
+    Attributes:
+        run_id: The run.
+        technique_id: The technique that it is a run of; None = not recorded.
+        price: What it counts at in USD; None = no price is known either.
+        since: Unix time in seconds at which it was first sent; None = not recorded.
+    """
+
+    run_id: str
+    technique_id: str | None
+    price: float | None
+    since: float | None
 
 
 class Journal(Protocol):
-    """Where a batch writes down what it does."""
+    """Where a batch records what it does."""
 
     @property
     def name(self) -> str:
-        """What the batch is called: idempotency keys derive from it."""
+        """The batch's name: idempotency keys are derived from it."""
         ...
 
     async def find(self, row: Planned) -> Entry | None:
-        """What is known of a row; None = nothing."""
+        """Return what is recorded about a row; None = nothing."""
         ...
 
     async def write(self, row: Planned, entry: Entry) -> None:
-        """Write down how far a row is; it is on the disk when this returns."""
+        """Record how far a row is; it is on the disk when this returns."""
+        ...
+
+    async def settle(self, costs: Mapping[str, float]) -> None:
+        """Record costs in USD that became known after their runs had ended, by run id."""
         ...
 
     async def costs(self) -> list[float]:
-        """What the runs of earlier processes have cost, in USD."""
+        """Return the known costs of the recorded runs, in USD."""
+        ...
+
+    async def unsettled(self) -> list[Unsettled]:
+        """Return the recorded runs that have ended without a known cost."""
         ...
 
     async def open_rows(self) -> int:
-        """How many rows earlier processes have started, or may have, without seeing the end."""
+        """Return how many rows earlier processes have started, or may have, without seeing the end."""
+        ...
+
+    async def run_ids(self) -> frozenset[str]:
+        """Return the ids of all recorded runs."""
         ...
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         ...
 
 
@@ -71,26 +116,37 @@ class Memory:
     """The journal of a batch that has none.
 
     Args:
-        name: What the batch is called; None = a name that no other batch has.
+        name: The batch's name; None = a name that no other batch has.
     """
 
     def __init__(self, name: str | None) -> None:
         self.name = str(uuid.uuid4()) if name is None else name
 
     async def find(self, row: Planned) -> Entry | None:  # noqa: ARG002 - a protocol's method
-        """Nothing is known."""
+        """Return None: nothing is recorded."""
         return None
 
     async def write(self, row: Planned, entry: Entry) -> None:
-        """Nothing is written."""
+        """Record nothing."""
+
+    async def settle(self, costs: Mapping[str, float]) -> None:
+        """Record nothing."""
 
     async def costs(self) -> list[float]:
-        """Nothing was spent."""
+        """Return an empty list."""
+        return []
+
+    async def unsettled(self) -> list[Unsettled]:
+        """Return an empty list."""
         return []
 
     async def open_rows(self) -> int:
-        """Nothing was started."""
+        """Return 0."""
         return 0
 
+    async def run_ids(self) -> frozenset[str]:
+        """Return an empty set."""
+        return frozenset()
+
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""

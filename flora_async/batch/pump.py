@@ -136,7 +136,6 @@ class Pump:
             entry = await self._journal.find(planned)
             if entry is None:
                 entry = Entry("planned", 1, None)
-                await self._journal.write(planned, entry)
         except (TypeError, ValueError, OSError, JournalError) as error:
             self._stop_if_fatal(error)
             self._deliver(BatchResult(index=index, key=key, request=request, error=error))

@@ -123,8 +123,9 @@ class RowRunner:
             raise
         del self.tally.in_flight[run.run_id]
         # A failed run of which FLORA names no cost was not charged.
-        self.budget.settle(0.0 if ended.is_failed and ended.charged_cost is None else ended.charged_cost)
-        entry = evolve(entry, state="finished", run=ended, inputs=None, cost=entry.cost + (ended.charged_cost or 0.0))
+        cost = 0.0 if ended.is_failed and ended.charged_cost is None else ended.charged_cost
+        self.budget.settle(cost)
+        entry = evolve(entry, state="finished", run=ended, inputs=None, cost=cost, price=self.budget.price)
         try:
             await self.journal.write(row, entry)
         except FloraError as error:
@@ -142,7 +143,8 @@ class RowRunner:
         if entry.state == "submitting":
             # An earlier process sent this start and did not read the answer. FLORA may still be working on it, and two
             # requests at once may both be carried out; much later FLORA has forgotten the key.
-            if self.settle is None or self.clock.time() - since > _KEY_LIFETIME:
+            age = entry.age(self.clock.time())
+            if self.settle is None or age is None or age > _KEY_LIFETIME:
                 raise unknown
             await self.clock.sleep(self.settle)
         inputs = await self._prepare(row) if entry.inputs is None else entry.inputs
@@ -168,7 +170,7 @@ class RowRunner:
 
 
 def _next_attempt(entry: Entry) -> Entry:
-    return Entry("planned", entry.attempt + 1, None, entry.cost)
+    return Entry("planned", entry.attempt + 1, None)
 
 
 def result_of(row: Planned, entry: Entry, *, resumed: bool) -> BatchResult:

@@ -1,191 +1,204 @@
-"""The journal in an SQLite file; imported only when one is asked for."""
+"""The journal in an SQLite file; imported only when one is used."""
 
 import asyncio
-import json
 import os
 import sqlite3
-import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, Self, TypeVar
 
-from flora_async.batch.journal import Entry
+from flora_async.batch.journal import Entry, Unsettled
+from flora_async.batch.journal_file import JournalFile
+from flora_async.batch.journal_format import explain
+from flora_async.batch.records import (
+    FINISHED,
+    Record,
+    decode_details,
+    decode_entry,
+    decode_text,
+    decode_unsettled,
+    encode_cost,
+    encode_entry,
+    encode_text,
+    row_id,
+)
 from flora_async.batch.rows import Planned
 from flora_async.errors import DecodeError, JournalError
-from flora_async.models import Run, RunInput
-from flora_async.models._codec import decode, to_dict
 
-if TYPE_CHECKING:
-    import aiosqlite
+ResultT = TypeVar("ResultT")
 
-_APPLICATION_ID: Final = 0x464C5241  # "FLRA", where SQLite's header has room for whose file it is
-_VERSION: Final = 1
-_HEADER: Final = b"SQLite format 3\x00"
-_ID_AT: Final = slice(68, 72)
-_SCHEMA: Final = """
-CREATE TABLE batch (name TEXT NOT NULL);
-CREATE TABLE rows (
-    key TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    state TEXT NOT NULL,
-    attempt INTEGER NOT NULL DEFAULT 1,
-    idempotency_key TEXT,
-    run_id TEXT,
-    poll_url TEXT,
-    run TEXT,
-    cost REAL NOT NULL DEFAULT 0,
-    since REAL,
-    inputs TEXT,
-    PRIMARY KEY (key, digest)
-) WITHOUT ROWID;
-"""
+_MAX_READ_AHEAD: Final = 512
 
 
 class SqliteJournal:
-    """A journal in an SQLite file, held by one process at a time.
+    """A journal in an SQLite file, held by one batch at a time.
+
+    The file is used by one thread. All records that wait when it is free are written in one transaction.
 
     Args:
-        path: The file.
-        database: The open connection.
-        name: What the batch is called.
+        path: The file, as the caller named it.
+        file: The open file.
+        thread: The thread that uses it.
     """
 
-    def __init__(self, path: str, database: "aiosqlite.Connection", name: str) -> None:
+    def __init__(self, path: str, file: JournalFile, thread: ThreadPoolExecutor) -> None:
         self._path = path
-        self._database = database
-        self.name = name
+        self._file = file
+        self._thread = thread
+        self.name = decode_text(file.contents.name)
+        self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
+        self._is_writing = False
+        self._is_closed = False
+        self._ahead: dict[int, Record] = {}
+        self._read_ahead = 0
+        self._fetched = 0
 
     @classmethod
     async def open(cls, path: str | os.PathLike[str], name: str | None) -> Self:
-        """Open a journal, or make a new one.
+        """Open a journal, or create one.
 
         Args:
-            path: The file.
-            name: What the batch is called; None = what the journal says, or for a new one a name no other batch has.
+            path: The file; its lock is kept in a file beside it, with `.lock` added to its name.
+            name: The batch's name; None = the one in the journal, or for a new one a name that no other batch has.
 
         Raises:
-            JournalError: The file is in use, damaged, no journal, or that of another batch. It is left as it was.
-            ImportError: aiosqlite is not installed.
+            JournalError: The file is in use, damaged, of a newer version, not a journal, or that of another batch. It
+                is left as it was.
+            ImportError: filelock is not installed.
         """
+        named = os.fspath(path)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="flora-journal")
+        opening = asyncio.get_running_loop().run_in_executor(thread, JournalFile.open, named, name)
         try:
-            import aiosqlite  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise ImportError("A journal needs aiosqlite: pip install 'flora-async[batch]'") from error
-        file = os.fspath(path)
-        await asyncio.to_thread(_make, Path(file), str(uuid.uuid4()) if name is None else name)
-        await asyncio.to_thread(_check_header, Path(file))
-        database = await aiosqlite.connect(file, isolation_level=None, timeout=0)
-        try:
-            # Held until the process ends, however it ends: a second process finds the file locked.
-            await database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            await database.execute("BEGIN EXCLUSIVE")
-            await database.execute("COMMIT")
-            found = await (await database.execute("PRAGMA quick_check(1)")).fetchone()
-            if found is None or found[0] != "ok":
-                raise JournalError(file, "is damaged: restore a copy, or move it away to begin anew")  # noqa: TRY301 - closed below
-            await database.execute("PRAGMA journal_mode = WAL")
-            await database.execute("PRAGMA synchronous = FULL")
-            row = await (await database.execute("SELECT name FROM batch")).fetchone()
-            recorded = str(row[0]) if row else ""
-            if name is not None and recorded != name:
-                raise JournalError(file, f"belongs to the batch {recorded[:40]!r}, not {name[:40]!r}")  # noqa: TRY301 - closed below
-        except sqlite3.Error as error:
-            await database.close()
-            raise _journal_error(file, error) from error
+            return cls(named, await _outlast(opening), thread)
         except BaseException:
-            await database.close()
+            if opening.done() and opening.exception() is None:
+                thread.submit(opening.result().close)
+            thread.shutdown()
             raise
-        return cls(file, database, recorded)
 
     async def find(self, row: Planned) -> Entry | None:
-        """What is known of a row; None = nothing."""
-        found = await self._ask(
-            "SELECT state, attempt, run_id, poll_url, run, cost, since, inputs FROM rows WHERE key = ? AND digest = ?",
-            (row.key, row.digest),
-        )
-        if not found:
+        """Return what is recorded about a row; None = nothing."""
+        number = self._file.contents.latest.get(row_id(encode_text(row.key), row.digest.encode()))
+        if number is None:
             return None
-        state, attempt, run_id, poll_url, run, cost, since, inputs = found[0]
+        record = self._ahead.pop(number, None)
+        if record is None:
+            # Rows mostly come in the order of their records: as long as what was read ahead is used, read more.
+            was_used = len(self._ahead) * 2 <= self._fetched
+            self._read_ahead = min(_MAX_READ_AHEAD, self._read_ahead * 2 + 1) if was_used else self._read_ahead // 2
+            self._ahead = await self._ask(partial(self._file.read, number, self._read_ahead))
+            self._fetched = len(self._ahead)
+            record = self._ahead.pop(number)
         try:
-            seen = decode(run.encode(), Run) if run else None
-            sent = tuple(RunInput(*item) for item in json.loads(inputs)) if inputs else None
-        except (DecodeError, ValueError, TypeError) as error:
+            return decode_entry(record)
+        except (DecodeError, ValueError) as error:
             raise JournalError(self._path, f"holds a run that cannot be read: row {row.key!r:.40}") from error
-        if seen is None and run_id:
-            seen = Run(run_id=run_id, status="submitted", poll_url=poll_url)
-        return Entry(state, attempt, seen, cost, since, sent)
 
     async def write(self, row: Planned, entry: Entry) -> None:
-        """Write down how far a row is; it is on the disk when this returns."""
-        run = entry.run
-        await self._ask(
-            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                row.key,
-                row.digest,
-                entry.state,
-                entry.attempt,
-                row.idempotency_key(self.name, entry.attempt),
-                run.run_id if run else None,
-                run.poll_url if run else None,
-                json.dumps(to_dict(run)) if run and entry.state == "finished" else None,
-                entry.cost,
-                entry.since,
-                json.dumps([(item.id, item.type, item.value) for item in entry.inputs]) if entry.inputs else None,
-            ),
-        )
+        """Record how far a row is; it is on the disk when this returns, and will be if this is cancelled."""
+        await self._append(encode_entry(row, entry, self.name))
+
+    async def settle(self, costs: Mapping[str, float]) -> None:
+        """Record costs in USD that became known after their runs had ended, by run id."""
+        if costs:
+            await asyncio.gather(*(self._append(encode_cost(run_id, cost)) for run_id, cost in costs.items()))
 
     async def costs(self) -> list[float]:
-        """What the runs of earlier processes have cost, in USD."""
-        return [float(cost) for (cost,) in await self._ask("SELECT cost FROM rows WHERE cost > 0", ())]
+        """Return the known costs of the recorded runs, in USD."""
+        ended = await self._ask(self._ended)
+        return [cost for cost in ended.values() if isinstance(cost, float)]
+
+    async def unsettled(self) -> list[Unsettled]:
+        """Return the recorded runs that have ended without a known cost."""
+        ended = await self._ask(self._ended)
+        return [run for run in ended.values() if isinstance(run, Unsettled)]
 
     async def open_rows(self) -> int:
-        """How many rows earlier processes have started, or may have, without seeing the end."""
-        ((count,),) = await self._ask("SELECT count(*) FROM rows WHERE state IN ('submitting', 'running')", ())
-        return int(count)
+        """Return how many rows earlier processes have started, or may have, without seeing the end."""
+        return self._file.contents.open_rows
+
+    async def run_ids(self) -> frozenset[str]:
+        """Return the ids of all recorded runs."""
+        return await self._ask(lambda: frozenset(map(decode_text, self._file.run_ids())))
 
     async def close(self) -> None:
-        """Let go of the file."""
-        await self._database.close()
-
-    async def _ask(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """Write what still waits, and release the file; to the end, even if this is cancelled."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._waiting:
+            self._write_waiting()
         try:
-            return [tuple(row) for row in await self._database.execute_fetchall(statement, values)]
+            await _outlast(asyncio.get_running_loop().run_in_executor(self._thread, self._file.close))
         except sqlite3.Error as error:
-            raise _journal_error(self._path, error) from error
+            raise JournalError(self._path, explain(error)) from error
+        finally:
+            self._thread.shutdown()
+
+    def _ended(self) -> dict[bytes, float | Unsettled]:
+        """Return what each run that has ended cost, by its id; for others, of a row, what they cost together."""
+        ended: dict[bytes, float | Unsettled] = {}
+        for record in self._file.ended_runs():
+            cost = decode_details(record).get("cost")
+            if cost is not None:
+                ended[record.run_id or record.digest + record.key] = float(cost)
+            elif record.state == FINISHED:
+                ended[record.run_id] = decode_unsettled(record)
+        return ended
+
+    async def _ask(self, question: Callable[[], ResultT]) -> ResultT:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+        except sqlite3.Error as error:
+            raise JournalError(self._path, explain(error)) from error
+
+    async def _append(self, record: Record) -> None:
+        if self._is_closed:
+            raise JournalError(self._path, "is closed: the batch has ended")
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((record, written))
+        if not self._is_writing:
+            self._is_writing = True
+            loop.call_soon(self._write_waiting)  # once every row whose turn it is has added its record
+        await written
+
+    def _write_waiting(self) -> None:
+        group, self._waiting = self._waiting, []
+        self._is_writing = bool(group)
+        if group:
+            records = [record for record, _ in group]
+            writing = asyncio.get_running_loop().run_in_executor(self._thread, self._file.append, records)
+            writing.add_done_callback(partial(self._written, group))
+
+    def _written(self, group: list[tuple[Record, "asyncio.Future[None]"]], writing: "asyncio.Future[None]") -> None:
+        error = writing.exception()
+        for _, written in group:
+            if written.done():
+                continue
+            if error is None:
+                written.set_result(None)
+            else:
+                reason = explain(error) if isinstance(error, sqlite3.Error) else f"cannot be written: {error!r}"
+                refused = JournalError(self._path, reason)  # one for each row, as each carries its own run
+                refused.__cause__ = error
+                written.set_exception(refused)
+        if self._is_closed:
+            self._is_writing = False
+        else:
+            self._write_waiting()
 
 
-def _make(path: Path, name: str) -> None:
-    """Make a new journal, whole or not at all: a crash leaves no half of one, and no other file is overwritten."""
-    if path.exists():
-        return
-    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
-    try:
-        with sqlite3.connect(draft, isolation_level=None) as database:
-            database.executescript(f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION};")
-            database.executescript(_SCHEMA)
-            database.execute("INSERT INTO batch VALUES (?)", (name,))
-        database.close()
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # another process was faster; who may have it is settled by the lock
-    except (OSError, sqlite3.Error) as error:
-        raise JournalError(str(path), f"cannot be made: {error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _check_header(path: Path) -> None:
-    """Look at the file's first bytes alone, so that a foreign file is not touched, not even by opening it."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(100)
-    except OSError as error:
-        raise JournalError(str(path), f"cannot be read: {error}") from error
-    if not header.startswith(_HEADER) or header[_ID_AT] != _APPLICATION_ID.to_bytes(4, "big"):
-        raise JournalError(str(path), "is no journal of flora_async: name another file")
-
-
-def _journal_error(path: str, error: sqlite3.Error) -> JournalError:
-    if "locked" in str(error):
-        return JournalError(path, "is in use by another process: wait for it, or name another file")
-    return JournalError(path, f"is damaged or cannot be used: {error}")
+async def _outlast(work: "asyncio.Future[ResultT]") -> ResultT:
+    """Wait for work of the thread to its end; a cancellation is passed on then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return work.result()

@@ -51,7 +51,15 @@ def decode(body: bytes, kind: type[ModelT], *, request_id: str | None = None) ->
     Raises:
         DecodeError: The body is no JSON, a required field is missing, or a value has the wrong type.
     """
-    data = parse_json(body, request_id=request_id)
+    return from_dict(parse_json(body, request_id=request_id), kind, request_id=request_id)
+
+
+def from_dict(data: object, kind: type[ModelT], *, request_id: str | None = None) -> ModelT:
+    """Read one model from what `json.loads` gives.
+
+    Raises:
+        DecodeError: A required field is missing, or a value has the wrong type.
+    """
     try:
         return _converter().structure(data, kind)
     except _FLAWS as error:

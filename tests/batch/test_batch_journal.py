@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from conftest import OpenSession
 
 from flora_async import (
@@ -21,6 +22,8 @@ from flora_async import (
     RunRequest,
     SubmissionUnknownError,
 )
+from flora_async.batch.rows import plan
+from flora_async.batch.sqlite import SqliteJournal
 from flora_async.batch.watchers import Watch
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, RecordedRequest, Status
 
@@ -167,14 +170,19 @@ async def test_what_an_earlier_call_has_started_is_reserved_for_before_anything_
     assert len(fake.runs) == 1
 
 
-async def test_a_start_in_doubt_is_not_sent_again_once_flora_may_have_forgotten_its_key(
-    fake: FakeFlora, flora: FloraSession, journal: Path
+@pytest.mark.parametrize("later", [-7200.0, 60.0, float("nan"), float("inf")])
+async def test_a_start_in_doubt_is_not_sent_again_unless_flora_is_sure_to_know_its_key(
+    fake: FakeFlora, flora: FloraSession, journal: Path, later: float
 ) -> None:
     fake.inject(Status(504, acts=True), on="start")
     await flora.run_all("caption", ROWS[:1], journal=journal)
-    with sqlite3.connect(journal) as database:
-        database.execute("UPDATE rows SET since = since - 7200")
-    database.close()
+    row = await plan(ROWS[0], 0, "caption")
+    record = await SqliteJournal.open(journal, None)
+    entry = await record.find(row)
+    assert entry is not None
+    assert entry.since is not None
+    await record.write(row, evolve(entry, since=entry.since + later))
+    await record.close()
     (result,) = await flora.run_all("caption", ROWS[:1], journal=journal)
     assert isinstance(result.error, SubmissionUnknownError)
     assert len(fake.runs) == len(starts(fake)) == 1

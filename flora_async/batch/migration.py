@@ -1,0 +1,117 @@
+"""Bring a journal of format 1, which was a table of rows in WAL mode, to the present format. All of it blocks."""
+
+import json
+import sqlite3
+import struct
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from flora_async.batch.journal import Entry
+from flora_async.batch.journal_format import DAMAGED, Refused, beside, connect, create_tables, image, insert
+from flora_async.batch.records import Record, encode, encode_earlier_cost, encode_text, first_link
+from flora_async.errors import DecodeError
+from flora_async.models import Run, RunInput
+from flora_async.models._codec import decode
+
+_ROWS: Final = "SELECT key, digest, state, attempt, idempotency_key, run_id, poll_url, run, cost, since, inputs FROM "
+_WAL_HEADER: Final = struct.Struct(">8I")
+_FRAME_HEADER: Final = struct.Struct(">6I")
+_LITTLE_ENDIAN: Final = 0x377F0682
+_BIG_ENDIAN: Final = 0x377F0683
+_WORD: Final = 0xFFFFFFFF
+
+
+def migrate(place: Path) -> None:
+    """Bring a journal to the present format, in one transaction; it is checked first.
+
+    Raises:
+        Refused: The journal, or its write-ahead log, is damaged; not one byte was changed.
+        sqlite3.Error: The journal is in use, or cannot be written to.
+    """
+    _check_log(beside(place, "-wal"))
+    with image(place) as database:
+        try:
+            name = _name(database)
+            for _ in _records(database, "rows"):
+                pass
+        except (DecodeError, LookupError) as error:
+            raise Refused(f"{DAMAGED} ({error})") from error
+    with closing(connect(place)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")  # takes the write-ahead log into the file
+        database.execute("PRAGMA synchronous = EXTRA")
+        database.execute("BEGIN EXCLUSIVE")
+        try:
+            database.execute("ALTER TABLE rows RENAME TO old_rows")
+            database.execute("DROP TABLE batch")
+            create_tables(database, name)
+            insert(database, _records(database, "old_rows"), 0, first_link(name))
+            database.execute("DROP TABLE old_rows")
+            database.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                database.execute("ROLLBACK")
+            raise
+
+
+def _name(database: sqlite3.Connection) -> bytes:
+    ((name,),) = database.execute("SELECT name FROM batch").fetchall()
+    return encode_text(name.decode())
+
+
+def _records(database: sqlite3.Connection, table: str) -> Iterator[Record]:
+    """Go over the rows as records of the present format."""
+    rows: Iterator[tuple[Any, ...]] = database.execute(_ROWS + table)
+    for values in rows:
+        columns: list[Any] = [value.decode() if isinstance(value, bytes) else value for value in values]
+        key, digest, state, attempt, idempotency_key, run_id, poll_url, run, cost, since, inputs = columns
+        seen = decode(run.encode(), Run) if run else None
+        if seen is None and run_id:
+            seen = Run(run_id=run_id, status="submitted", poll_url=poll_url)
+        sent = tuple(RunInput(*item) for item in json.loads(inputs)) if inputs else None
+        is_known = state == "finished" and seen is not None and (seen.is_failed or seen.charged_cost is not None)
+        if cost and not is_known:
+            yield encode_earlier_cost(key, digest, cost)
+        entry = Entry(state, attempt, seen, cost if is_known else None, since, sent)
+        yield encode(key, digest, idempotency_key, entry, technique_id=None)
+
+
+def _check_log(log: Path) -> None:
+    """Refuse a write-ahead log with a frame that SQLite would leave out, and all after it, without a word."""
+    try:
+        with log.open("rb") as file:
+            start = file.read(_WAL_HEADER.size)
+            if not start:
+                return
+            damaged = Refused("has a damaged write-ahead log (-wal): restore a copy of both files, or move both away")
+            if len(start) < _WAL_HEADER.size:
+                raise damaged
+            magic, _, page_size, _, *salts, sum1, sum2 = _WAL_HEADER.unpack(start)
+            order = {_LITTLE_ENDIAN: "<", _BIG_ENDIAN: ">"}.get(magic)
+            if order is None or _checksum(order, start[:24], 0, 0) != (sum1, sum2):
+                raise damaged
+            is_valid = True
+            # A frame that is cut short was never committed, and frames of other salts are from before a checkpoint.
+            while len(frame := file.read(_FRAME_HEADER.size + page_size)) == _FRAME_HEADER.size + page_size:
+                *_, salt1, salt2, found1, found2 = _FRAME_HEADER.unpack(frame[:24])
+                if is_valid and [salt1, salt2] == salts:
+                    sum1, sum2 = _checksum(order, frame[:8] + frame[24:], sum1, sum2)
+                    is_valid = (sum1, sum2) == (found1, found2)
+                    if not is_valid:
+                        raise damaged
+                elif salt1 == salts[0] or salt2 == salts[1]:
+                    raise damaged
+                else:
+                    is_valid = False
+    except FileNotFoundError:
+        return
+
+
+def _checksum(order: str, data: bytes, sum1: int, sum2: int) -> tuple[int, int]:
+    """Continue the checksum of a write-ahead log (SQLite's file format, 4.2)."""
+    words: tuple[Any, ...] = struct.unpack(f"{order}{len(data) // 4}I", data)
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        sum1 = (sum1 + first + sum2) & _WORD
+        sum2 = (sum2 + second + sum1) & _WORD
+    return sum1, sum2

@@ -1,0 +1,159 @@
+"""Encode what a journal records about a row, and decode it.
+
+Text is JSON, UTF-8, lone surrogates included, so that any text and any number survives, and no record has a line break
+of its own.
+"""
+
+import hashlib
+import json
+from typing import Any, Final, NamedTuple
+
+from flora_async.batch.journal import Entry, Unsettled
+from flora_async.batch.rows import Planned
+from flora_async.models import Run, RunInput
+from flora_async.models._codec import from_dict, to_dict
+
+FINISHED: Final = b"finished"
+SETTLED: Final = b"settled"
+"""The state of a record of a cost that became known after its run had ended."""
+OPEN: Final = frozenset({b"submitting", b"running"})
+_STATES: Final = OPEN | {b"planned", FINISHED, SETTLED}
+_LAST_MOMENT: Final = 253402300799.0  # the year 9999, where datetimes end
+
+
+class Record(NamedTuple):
+    """One line of a journal, each column as it is stored."""
+
+    key: bytes
+    digest: bytes
+    state: bytes
+    idempotency_key: bytes
+    run_id: bytes
+    details: bytes
+    run: bytes
+
+
+def row_id(key: bytes, digest: bytes) -> bytes:
+    """Return what a row is looked up by, short whatever its key is."""
+    return hashlib.blake2b(key + b"\n" + digest, digest_size=16).digest()
+
+
+def link(chain: bytes, record: Record) -> bytes:
+    """Return the checksum of a record and, through `chain`, of all before it.
+
+    Raises:
+        TypeError: A column has another type.
+        ValueError: The state is unknown.
+    """
+    if record.state not in _STATES:
+        raise ValueError("unknown state")
+    return hashlib.blake2b(b"\n".join((chain.hex().encode(), *record)), digest_size=16).digest()
+
+
+def first_link(name: bytes) -> bytes:
+    """Return the checksum that the first record of a batch is linked to."""
+    return hashlib.blake2b(name, digest_size=16).digest()
+
+
+def encode_text(text: str) -> bytes:
+    """Encode text for a column of its own: as in JSON, without the quotes."""
+    return _to_json(text)[1:-1]
+
+
+def decode_text(data: bytes) -> str:
+    """Decode what `encode_text` has encoded."""
+    return str(_from_json(b'"' + data + b'"'))
+
+
+def encode_entry(row: Planned, entry: Entry, batch: str) -> Record:
+    """Encode what is to be recorded about a row of the batch of that name."""
+    key = row.idempotency_key(batch, entry.attempt)
+    return encode(row.key, row.digest, key, entry, technique_id=row.technique_id)
+
+
+def encode(key: str, digest: str, idempotency_key: str, entry: Entry, *, technique_id: str | None) -> Record:
+    """Encode what is to be recorded about a row of that key and digest."""
+    details = {
+        "attempt": entry.attempt,
+        "technique": technique_id,
+        "cost": entry.cost,
+        "since": entry.since,
+        "price": entry.price,
+        "callback_url": entry.callback_url,
+        "inputs": None if entry.inputs is None else [(item.id, item.type, item.value) for item in entry.inputs],
+    }
+    return Record(
+        encode_text(key),
+        digest.encode(),
+        entry.state.encode(),
+        idempotency_key.encode(),
+        encode_text(entry.run.run_id) if entry.run else b"",
+        _to_json({name: value for name, value in details.items() if value is not None}),
+        _to_json(to_dict(entry.run)) if entry.run else b"",
+    )
+
+
+def encode_cost(run_id: str, cost: float) -> Record:
+    """Encode a cost that became known after its run had ended."""
+    return Record(b"", b"", SETTLED, b"", encode_text(run_id), _to_json({"cost": cost}), b"")
+
+
+def encode_earlier_cost(key: str, digest: str, cost: float) -> Record:
+    """Encode what runs of a row cost whose ids are not known any more."""
+    return Record(encode_text(key), digest.encode(), SETTLED, b"", b"", _to_json({"cost": cost}), b"")
+
+
+def decode_entry(record: Record) -> Entry:
+    """Decode what is recorded about a row.
+
+    Raises:
+        ValueError: The record was not written by `encode_entry`.
+    """
+    try:
+        details = decode_details(record)
+        inputs = details.get("inputs")
+        state: Any = record.state.decode()
+        return Entry(
+            state,
+            details["attempt"],
+            from_dict(_from_json(record.run), Run) if record.run else None,
+            details.get("cost"),
+            _moment(details.get("since")),
+            None if inputs is None else tuple(RunInput(*item) for item in inputs),
+            details.get("price"),
+            details.get("callback_url"),
+        )
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"a record cannot be read: {error!r}") from error
+
+
+def decode_unsettled(record: Record) -> Unsettled:
+    """Decode a run that has ended without a known cost."""
+    details = decode_details(record)
+    return Unsettled(decode_text(record.run_id), details.get("technique"), details.get("price"), details.get("since"))
+
+
+def decode_details(record: Record) -> dict[str, Any]:
+    """Decode the numbers of a record, and what else it has.
+
+    Raises:
+        ValueError: They are not an object of JSON.
+    """
+    details = _from_json(record.details)
+    if not isinstance(details, dict):
+        raise ValueError("a record cannot be read")  # noqa: TRY004 - whatever is wrong with a record is one error
+    return details
+
+
+def _moment(since: float | None) -> float | None:
+    """Return a Unix time; one that is not finite or not of this era is long ago, so that nothing counts as fresh."""
+    return since if since is None or 0 <= since <= _LAST_MOMENT else 0.0
+
+
+def _to_json(value: object) -> bytes:
+    # Not ensure_ascii: as escapes, two lone surrogates next to each other would be read as one character.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def _from_json(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    return json.loads(data.decode("utf-8", "surrogatepass"))
