@@ -41,20 +41,43 @@ class RecentItems(Generic[KeyT, ValueT]):
 
 
 class KeyedLocks:
-    """Locks by key; a lock is forgotten when it is free."""
+    """Locks by key, each kept for as long as it is held or waited for."""
 
     __slots__ = ("_locks",)
 
     def __init__(self) -> None:
-        self._locks: dict[Hashable, asyncio.Lock] = {}
+        self._locks: dict[Hashable, _CountedLock] = {}
 
     @asynccontextmanager
     async def hold(self, key: Hashable) -> AsyncGenerator[None, None]:
-        """Hold the lock of a key."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
+        """Hold the lock of a key.
+
+        Raises:
+            RuntimeError: The lock is in use on another event loop.
+        """
+        loop = asyncio.get_running_loop()
+        lock = self._locks.get(key)
+        if lock is None or lock.loop.is_closed():  # whatever held it on a closed loop is gone
+            lock = self._locks[key] = _CountedLock(loop)
+        elif lock.loop is not loop:
+            raise RuntimeError(
+                "This FloraSession is in use on another event loop: close it there first, or make one session a loop"
+            )
+        lock.users += 1
         try:
             async with lock:
                 yield
         finally:
-            if not lock.locked():
-                self._locks.pop(key, None)
+            lock.users -= 1
+            # A lock between two owners is not locked: it may be forgotten only when no task waits for it either.
+            if not lock.users and self._locks.get(key) is lock:
+                del self._locks[key]
+
+
+class _CountedLock(asyncio.Lock):
+    """A lock that counts the tasks that hold it or wait for it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.loop = loop
+        self.users = 0

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from flora_async.batch import Batch, BatchResult, OnProgress, Rows, Watch
     from flora_async.media import Exists, Progress
     from flora_async.models import Asset
+    from flora_async.resources.models import Medium
 
 
 class FloraSession:
@@ -106,8 +107,8 @@ class FloraSession:
             allow_http=allow_http,
             clock=clock,
         )
-        home = os.environ.get("FLORA_WORKSPACE_ID") or None if workspace_id is None else workspace_id
-        self._workspace_id = None if home is None else check_workspace_id(home)
+        workspace = os.environ.get("FLORA_WORKSPACE_ID") or None if workspace_id is None else workspace_id
+        self._workspace_id = None if workspace is None else check_workspace_id(workspace)
         self._poll = poll
         self._poller = Poller(self._client, poll, self._clock)
         self._starts = resources.Starts()
@@ -158,11 +159,19 @@ class FloraSession:
         await self._transport.close()
 
     @cached_property
-    def _uploads(self) -> resources.Uploads:
+    def _workspace(self) -> resources.DefaultWorkspace:
+        return resources.DefaultWorkspace(self._client, self._workspace_id)
 
-        home = resources.DefaultWorkspace(self._client, self._workspace_id)
+    @cached_property
+    def _catalog(self) -> resources.Catalog:
+        return resources.Catalog(self._client, self._clock)
+
+    @cached_property
+    def _uploads(self) -> resources.Uploads:
         operations = resources.AssetOperations(self._client)
-        return resources.Uploads(self._client, self._storage, operations, home, poll=self._poll, clock=self._clock)
+        return resources.Uploads(
+            self._client, self._storage, operations, self._workspace, poll=self._poll, clock=self._clock
+        )
 
     @cached_property
     def assets(self) -> resources.Assets:
@@ -172,7 +181,7 @@ class FloraSession:
     @cached_property
     def actions(self) -> resources.Actions:
         """Actions that FLORA has ready made."""
-        return resources.Actions(self._client)
+        return resources.Actions(self._client, self._workspace, self._catalog, self._preparer)
 
     @cached_property
     def feedback(self) -> resources.Feedback:
@@ -182,7 +191,7 @@ class FloraSession:
     @cached_property
     def generations(self) -> resources.Generations:
         """Generations by a model, without a technique."""
-        return resources.Generations(self._client)
+        return resources.Generations(self._client, self._workspace, self._catalog, self._preparer)
 
     @cached_property
     def models(self) -> resources.Models:
@@ -197,7 +206,7 @@ class FloraSession:
     @cached_property
     def runs(self) -> resources.Runs:
         """FLORA's deprecated twins of `generations.create` and `techniques.runs.create`."""
-        return resources.Runs(self._client)
+        return resources.Runs(self._client, self._workspace, self._preparer)
 
     @cached_property
     def workspaces(self) -> resources.Workspaces:
@@ -295,11 +304,7 @@ class FloraSession:
             >>> run.status, run.error_code
             (<RunStatus.FAILED: 'failed'>, 'safety_blocked')
         """
-        limit = time_limit(self._poll if poll is None else poll, timeout)  # checked before anything is spent
-        check_listener(on_update)
-        check_wake(wake)
-        if wake is not None and callback_url is None:
-            raise ValueError("wake needs callback_url: without it FLORA delivers nothing that could wake anybody")
+        limit = self._check_wait(poll, timeout, on_update, wake, callback_url)
         started = await self.techniques.runs.create(
             technique_id,
             inputs=inputs,
@@ -313,6 +318,88 @@ class FloraSession:
         return await self.wait_for_run(
             started, poll=poll, timeout=limit, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
         )
+
+    async def generate(  # noqa: PLR0913 - what create and wait_for_run take
+        self,
+        prompt: str,
+        *,
+        type: "Medium",  # noqa: A002 - FLORA's name
+        project_id: str,
+        workspace_id: str | None = None,
+        model: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
+        check: bool = True,
+        poll: PollPolicy | None = None,
+        timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - as flora_async.wait_for_run
+        on_update: OnUpdate | None = None,
+        raise_on_failure: bool = False,
+        wake: Wake | None = None,
+    ) -> Run:
+        """Start a generation by a model and wait for its end: `generations.create` and `wait_for_run` in one.
+
+        Args:
+            prompt: What to make it from.
+            type: What to make: `image`, `video`, `audio` or `text`.
+            project_id: The project to make it in (`prj_…`).
+            workspace_id: The workspace that pays (`ws_…`); None = the session's, or the only one there is.
+            model: The id of a model of that type, from `models.list`; None = FLORA's choice.
+            params: The model's parameters, under the model's own names; None = its defaults. A `pathlib.Path`, bytes or
+                an open file is uploaded first, as in `generations.create`.
+            callback_url: A public https URL that FLORA calls when the run has ended.
+            idempotency_key: Your own key for this one start; None = a new one.
+            check: Read the catalogue of models first (once in five minutes), and refuse a model, a parameter or a
+                value that it does not know, before anything is spent. Default True.
+            poll: When to poll; None = the session's policy.
+            timeout: Seconds to wait once the run is started; None = no limit; left out = `poll.timeout`.
+            on_update: Called with the run each time it has changed.
+            raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
+            wake: A `WebhookReceiver` that gets the deliveries to `callback_url`; None = polling alone.
+
+        Returns:
+            The run as it ended.
+
+        Raises:
+            InputError: The model does not take this; nothing was sent to be run.
+            FloraError: As `generations.create` (nothing but `SubmissionUnknownError` can have cost anything), then as
+                `wait_for_run` (with the run as `error.run`).
+
+        Example:
+            >>> run = await flora.generate("a red bicycle", type="image", model="flux-pro", project_id="prj_local")
+            >>> run.outputs[0].type
+            <OutputType.IMAGE: 'imageUrl'>
+        """
+        limit = self._check_wait(poll, timeout, on_update, wake, callback_url)
+        ticket = await self.generations.create(
+            type=type,
+            prompt=prompt,
+            project_id=project_id,
+            workspace_id=workspace_id,
+            model=model,
+            params=params,
+            callback_url=callback_url,
+            idempotency_key=idempotency_key,
+            check=check,
+        )
+        return await self.wait_for_run(
+            ticket, poll=poll, timeout=limit, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
+        )
+
+    def _check_wait(
+        self,
+        poll: PollPolicy | None,
+        timeout: float | EllipsisType | None,
+        on_update: OnUpdate | None,
+        wake: Wake | None,
+        callback_url: str | None,
+    ) -> float | None:
+        """Refuse how to wait, before anything is spent, and return the seconds that the wait may take."""
+        check_listener(on_update)
+        check_wake(wake)
+        if wake is not None and callback_url is None:
+            raise ValueError("wake needs callback_url: without it FLORA delivers nothing that could end the wait")
+        return time_limit(self._poll if poll is None else poll, timeout)
 
     async def request(
         self,

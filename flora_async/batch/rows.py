@@ -117,8 +117,8 @@ async def plan(request: RunRequest, index: int, technique_id: str) -> Planned:
         OSError: A file cannot be read.
     """
     key = key_of(request, index)
-    drafts = await draft_inputs(request.inputs)
     technique = technique_id if request.technique_id is None else request.technique_id
+    drafts = await draft_inputs(request.inputs, str(technique))
     segment("technique_id", technique)
     if request.callback_url is not None:
         check_https("callback_url", request.callback_url)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from flora_async.models.generations import Generation
     from flora_async.models.graph import GraphAction, GraphEdge, GraphNode, Position, ProjectGraph
     from flora_async.models.projects import CanvasNode, Project
-    from flora_async.models.tickets import NodeRun, NodeRuns, RunTicket
+    from flora_async.models.tickets import NodeRun, NodeRuns, RunTicket, TechniqueTicket
     from flora_async.models.webhooks import WebhookEvent, WebhookRun
     from flora_async.models.workspaces import LibraryFolder, LibraryItem, Workspace
 else:
@@ -59,7 +59,7 @@ else:
             "generations": "Generation",
             "graph": "GraphAction GraphEdge GraphNode Position ProjectGraph",
             "projects": "CanvasNode Project",
-            "tickets": "NodeRun NodeRuns RunTicket",
+            "tickets": "NodeRun NodeRuns RunTicket TechniqueTicket",
             "webhooks": "WebhookEvent WebhookRun",
             "workspaces": "LibraryFolder LibraryItem Workspace",
         },
@@ -123,6 +123,7 @@ __all__ = [
     "TechniqueOutput",
     "TechniqueReference",
     "TechniqueRun",
+    "TechniqueTicket",
     "WebhookEvent",
     "WebhookRun",
     "Workspace",

@@ -46,6 +46,22 @@ class RunTicket:
 
 
 @frozen(kw_only=True)
+class TechniqueTicket(RunTicket):
+    """A start of a technique, which is several runs where an input was a list (FLORA's `POST /runs/technique`).
+
+    Attributes:
+        runs: The runs, where FLORA's answer names several; empty where it names one, which is the ticket itself.
+
+    Example:
+        >>> ticket = TechniqueTicket(run_id="run_1", type="technique")
+        >>> [run.run_id for run in ticket.runs or (ticket,)]
+        ['run_1']
+    """
+
+    runs: tuple[RunTicket, ...] = ()
+
+
+@frozen(kw_only=True)
 class NodeRun:
     """What became of one canvas node that was to run (FLORA's `POST /workspaces/…/projects/{project_id}/nodes/run`).
 

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from flora_async._lazy import lazy_names
+from flora_async.resources._catalog import Catalog, TechniqueCache
 from flora_async.resources._operations import request_json
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import Draft, InputPreparer, Inputs, InputValue, draft_inputs
 from flora_async.resources._start import StartOptions, Starts, start_run
-from flora_async.resources._technique_cache import TechniqueCache
 from flora_async.resources.runs import RunHistory, TechniqueRuns
 from flora_async.resources.techniques import Techniques
 
@@ -44,6 +44,7 @@ __all__ = [
     "Actions",
     "AssetOperations",
     "Assets",
+    "Catalog",
     "DefaultWorkspace",
     "Draft",
     "Feedback",

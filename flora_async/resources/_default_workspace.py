@@ -1,47 +1,58 @@
-"""Which workspace a file goes to, where the caller does not say."""
+"""Choose the workspace of a call that does not name one."""
 
 from typing import Final
 
+from flora_async._cache import KeyedLocks
 from flora_async._checks import check_workspace_id
 from flora_async._http.client import Client
 from flora_async.models import Workspace
 from flora_async.resources._operations import paginate
 
-_SHOWN: Final = 5
+_MAX_SHOWN: Final = 5
 
 
 class DefaultWorkspace:
     """The workspace of a session.
 
     Args:
-        client: The way to FLORA, which says which ones there are.
-        workspace_id: The one that the session was given; None = the only one there is.
+        client: Lists the workspaces.
+        workspace_id: The session's workspace; None = the only one there is.
     """
 
     def __init__(self, client: Client, workspace_id: str | None) -> None:
         self._client = client
         self._workspace_id = workspace_id
+        self._lock = KeyedLocks()
 
     async def choose(self, workspace_id: str | None) -> str:
         """The workspace of one call.
 
         Args:
-            workspace_id: The one that the call was given; None = the session's.
+            workspace_id: The workspace that the call named; None = the session's.
 
         Raises:
-            ValueError: Nobody named one, and the key reaches none or several.
+            ValueError: Neither names one, and the key reaches none or several.
             FloraError: The workspaces could not be listed.
         """
         if workspace_id is not None:
             return check_workspace_id(workspace_id)
         if self._workspace_id is None:
-            workspaces = paginate(self._client, "workspaces.list", Workspace, items_key="workspaces")
-            found = [workspace.workspace_id async for workspace in workspaces]
-            if len(found) != 1:
-                names = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
-                raise ValueError(
-                    f"this key reaches {len(found)} workspaces ({names or 'none'}): say which one takes the file, by "
-                    "workspace_id=…, FloraSession(workspace_id=…) or the environment variable FLORA_WORKSPACE_ID"
-                )
-            self._workspace_id = found[0]
+            async with self._lock.hold("workspace"):
+                if self._workspace_id is None:
+                    self._workspace_id = await self._only_one()
         return self._workspace_id
+
+    async def _only_one(self) -> str:
+        found: list[str] = []
+        async for workspace in paginate(self._client, "workspaces.list", Workspace, items_key="workspaces"):
+            found.append(workspace.workspace_id)
+            if len(found) > _MAX_SHOWN:
+                break
+        if len(found) != 1:
+            number = f"more than {_MAX_SHOWN}" if len(found) > _MAX_SHOWN else str(len(found))
+            names = ", ".join(found[:_MAX_SHOWN]) or "none"
+            raise ValueError(
+                f"this key reaches {number} workspaces ({names}): say which one to use, by workspace_id=…, "
+                "FloraSession(workspace_id=…) or the environment variable FLORA_WORKSPACE_ID"
+            )
+        return found[0]

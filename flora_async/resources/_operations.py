@@ -1,4 +1,4 @@
-"""Carry out an operation of the route table: read, paginate or change something."""
+"""Carry out an operation of the route table: read, list or change something."""
 
 import json
 import uuid
@@ -70,7 +70,7 @@ def paginate(  # noqa: PLR0913 - the parts of a list
 
     async def fetch_page(at: str | None) -> Page[ModelT]:
         request = client.request(route, ids, params={**query, "limit": size, "cursor": at})
-        page = await client.fetch(request, partial(_read_page, model, items_key))
+        page = await client.fetch(request, partial(read_page, model, items_key))
         return page if complete is None else evolve(page, items=tuple(map(complete, page.items)))
 
     return Pager(fetch_page, cursor)
@@ -84,6 +84,7 @@ async def mutate(  # noqa: PLR0913 - the parts of a change
     *,
     body: Mapping[str, Any] | None = None,
     idempotency_key: str | None,
+    read: Callable[[Response], ModelT] | None = None,
 ) -> ModelT:
     """Change something, at most once.
 
@@ -94,6 +95,7 @@ async def mutate(  # noqa: PLR0913 - the parts of a change
         ids: The ids in the path.
         body: What to send; entries that are None are left out. None = an empty body.
         idempotency_key: The caller's key; None = a new one.
+        read: Reads the answer; None = as the model.
 
     Raises:
         SubmissionUnknownError: It may have been carried out, but no answer says so.
@@ -105,7 +107,7 @@ async def mutate(  # noqa: PLR0913 - the parts of a change
     # FLORA refuses a POST with an empty body, so one without arguments sends `{}`.
     content = None if route.method == "DELETE" else _dump(body or {})
     request = client.request(route, ids or {}, body=content, idempotency_key=key)
-    return await client.submit(request, partial(read_model, model), route=route, idempotency_key=key)
+    return await client.submit(request, read or partial(read_model, model), route=route, idempotency_key=key)
 
 
 async def request_json(  # noqa: PLR0913 - the parts of a request
@@ -179,7 +181,7 @@ def _dump(body: Mapping[str, Any]) -> bytes:
         raise type(error)(f"The arguments cannot be written as JSON: {error}") from None
 
 
-def _read_page(model: type[ModelT], items_key: str, response: Response) -> Page[ModelT]:
+def read_page(model: type[ModelT], items_key: str, response: Response) -> Page[ModelT]:
     return decode_page(response.body, model, items_key, request_id=response.request_id)
 
 

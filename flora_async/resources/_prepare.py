@@ -1,35 +1,40 @@
-"""Prepare inputs for a paid start: drafted from what callers pass, checked against the technique, files uploaded."""
+"""Prepare inputs for a paid start: read the files among them, check them against the technique, upload the files."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flora_async._http.urls import check_https, is_video_url
 from flora_async.errors import FieldError, FloraError, InputError
 from flora_async.media.content import Content, FileSource, input_type_by_ending, is_file_source, read_content
 from flora_async.models import RunInput, Technique, TechniqueInput
+from flora_async.resources._hints import did_you_mean
+
+FoundT = TypeVar("FoundT")
 
 InputValue = str | FileSource
 """A text, the https URL of a medium, or a file: a path, bytes, or a file open for reading bytes."""
 
 Inputs = Mapping[str, InputValue] | Sequence[RunInput]
-"""Values by input id, or a sequence of `RunInput` that says each type."""
+"""Values by input id, or a sequence of `RunInput` that gives each type."""
 
 _REMEDY: Final = "pass a mapping {input_id: value} or a sequence of RunInput"
+_SEVERAL: Final = "takes one value a run, not a list: start one run for each, or all with flora.runs.start_technique"
 
 
 @frozen
 class Draft:
-    """An input whose type or URL may still have to be found out.
+    """An input as the caller gave it; its type and its URL may be missing.
 
     Attributes:
         id: The input's id in the technique.
-        type: What the caller says it is; None = not said.
-        value: The text or URL, or a file that has to be uploaded first.
+        type: The type that the caller gave; None = not given.
+        value: The text or URL, or a file that is not uploaded yet.
     """
 
     id: str
@@ -38,18 +43,23 @@ class Draft:
 
     @property
     def likely_type(self) -> str:
-        """Its type as far as it can be told without the technique."""
+        """The type that it has as far as the value alone tells."""
         if self.type is not None:
             return self.type
         return _type_of(self.value) if isinstance(self.value, str) else self.value.input_type
 
 
-async def draft_inputs(inputs: object) -> tuple[Draft, ...]:
-    """Take inputs as people write them, and look at the files among them.
+async def draft_inputs(inputs: object, technique_id: str = "") -> tuple[Draft, ...]:
+    """Read inputs as callers write them, and the files among them.
+
+    Args:
+        inputs: As `Inputs`.
+        technique_id: The technique, for the error.
 
     Raises:
-        TypeError: `inputs` is no mapping or sequence of `RunInput`, or a value is neither text nor file.
-        ValueError: There are none, an id is blank or given twice, or a file cannot be uploaded.
+        TypeError: `inputs` is not a mapping or a sequence of `RunInput`, or a value is neither text nor a file.
+        ValueError: An id is blank or given twice, or a file cannot be uploaded.
+        InputError: A value is a list.
         OSError: A file cannot be read.
     """
     given: tuple[tuple[str, str | None, object], ...]
@@ -59,51 +69,56 @@ async def draft_inputs(inputs: object) -> tuple[Draft, ...]:
         given = tuple((item.id, item.type, item.value) for item in inputs)
     else:
         raise TypeError(f"inputs must not be {inputs!r:.60}: {_REMEDY}")
-    if not given:
-        raise ValueError(f"inputs must not be empty: {_REMEDY}")
-    met: set[str] = set()
+    seen: set[str] = set()
     for name, kind, value in given:
         for part, text in (("id", name), ("type", "text" if kind is None else kind)):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"inputs: the {part} of an input must be text and not blank, not {text!r:.60}")
+        if isinstance(value, list | tuple):
+            raise InputError(technique_id, [FieldError(name, _SEVERAL)])
         if not isinstance(value, str) and not is_file_source(value):
             raise TypeError(
                 f"inputs[{name!r}] must be text, the https URL of a medium, or a file (a path, bytes, or open for "
                 f"reading bytes), not {value!r:.60}"
             )
-        if name in met:
+        if name in seen:
             raise ValueError(f"inputs: {name!r} is given twice; FLORA takes one value for each input")
-        met.add(name)
-    return tuple([Draft(name, kind, await _looked_at(name, value)) for name, kind, value in given])
+        seen.add(name)
+    return tuple([Draft(name, kind, await read_value(f"inputs[{name!r}]", value)) for name, kind, value in given])
 
 
-async def _looked_at(name: str, value: object) -> str | Content:
+async def read_value(name: str, value: object) -> str | Content:
+    """A text as it is, or a file as content that can be uploaded.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The file cannot be uploaded.
+        TypeError: The value is neither text nor a file.
+    """
     if isinstance(value, str):
         return value
     try:
         return await asyncio.to_thread(read_content, value)
     except (OSError, ValueError, TypeError) as error:
-        error.add_note(f"raised by the file that was given for inputs[{name!r}]; nothing was sent")
+        error.add_note(f"raised by the file that was given for {name}; nothing was sent")
         raise
 
 
 def _type_of(value: str) -> str:
-    """Until the technique's schema is read, the value alone tells its type."""
-    try:
-        check_https("value", value)
-    except ValueError:
+    """Tell a type without the technique's schema."""
+    if not is_https(value):
         return "text"
     return "videoUrl" if is_video_url(value) else "imageUrl"
 
 
 Find = Callable[..., Awaitable[Technique | None]]
-"""Finds a technique by its slug or id: `TechniqueCache.find`, or one who gives None where FLORA does not tell."""
+"""Finds a technique by its slug or id: `TechniqueCache.find`, or a function that returns None where FLORA is silent."""
 
-_MEDIA: Final = {"imageUrl": "an image", "videoUrl": "a video", "audioUrl": "a sound", "documentUrl": "a document"}
+MEDIA: Final = {"imageUrl": "an image", "videoUrl": "a video", "audioUrl": "a sound", "documentUrl": "a document"}
 
 
-class FileKeeper(Protocol):
-    """One who brings files to FLORA."""
+class FileUploader(Protocol):
+    """Uploads files to FLORA."""
 
     async def url_of(self, content: Content, workspace_id: str | None) -> str:
         """The URL under which FLORA has a file."""
@@ -111,112 +126,161 @@ class FileKeeper(Protocol):
 
 
 class InputPreparer:
-    """Takes inputs as far as they can be sent.
+    """Makes inputs of techniques that can be sent.
 
     Args:
         find: Finds techniques.
-        files: Gives the one who uploads files, when there is a file.
-        now: Tells the time that `find` measures by, in seconds.
+        uploader: Returns what uploads files; it is called when there is a file.
+        now: The time that `find` measures by, in monotonic seconds.
     """
 
-    def __init__(self, find: Find, files: Callable[[], FileKeeper], now: Callable[[], float]) -> None:
+    def __init__(self, find: Find, uploader: Callable[[], FileUploader], now: Callable[[], float]) -> None:
         self._find = find
-        self._files = files
+        self._uploader = uploader
         self._now = now
 
     def finding(self, find: Find) -> "InputPreparer":
-        """The same preparer with other means of finding techniques."""
-        return InputPreparer(find, self._files, self._now)
+        """The same preparer with another way to find techniques."""
+        return InputPreparer(find, self._uploader, self._now)
 
     async def take(
         self, technique_id: str, drafts: Sequence[Draft], *, check: bool, workspace_id: str | None
     ) -> tuple[RunInput, ...]:
-        """Inputs that can be sent: right for the technique, as far as that is asked for, and uploaded.
+        """Check inputs, if asked to, upload the files among them, and leave out optional texts that are empty.
 
         Raises:
-            InputError: The technique does not take them; nothing was uploaded.
-            FloraError: The technique could not be read, or a file not be uploaded.
-            ValueError: Nobody says which workspace a file belongs to.
+            InputError: The technique does not take them, or there are none and no check; nothing was uploaded.
+            FloraError: The technique could not be read, or a file could not be uploaded.
+            ValueError: No workspace is known for a file.
         """
-        declared = await self._declared(technique_id, drafts) if check else {}
+        if not check and not drafts:
+            raise InputError(technique_id, [FieldError("inputs", f"must not be empty: {_REMEDY}, or check=True")])
+        sent = await self.check(technique_id, drafts) if check else drafts
         return tuple(
-            [
-                RunInput(
-                    draft.id,
-                    declared.get(draft.id) or draft.likely_type,
-                    draft.value
-                    if isinstance(draft.value, str)
-                    else await self._files().url_of(draft.value, workspace_id),
-                )
-                for draft in drafts
-            ]
+            [RunInput(draft.id, draft.likely_type, await self.sendable(draft.value, workspace_id)) for draft in sent]
         )
 
-    async def _declared(self, technique_id: str, drafts: Sequence[Draft]) -> dict[str, str]:
-        """The types that the technique gives its inputs, once the drafts are right for it."""
-        began = self._now()
-        try:
-            technique = await self._find(technique_id)
-            flaws = flaws_of(drafts, technique)
-            if flaws:  # the technique may have been edited since it was read
-                technique = await self._find(technique_id, since=began)
-                flaws = flaws_of(drafts, technique)
-        except FloraError as error:
-            error.add_note("raised while the technique was read to check its inputs; nothing was started")
-            raise
-        if flaws:
-            raise InputError(technique_id, flaws)
-        return {} if technique is None else {item.id: item.type for item in technique.inputs}
+    async def sendable(self, value: str | Content, workspace_id: str | None) -> str:
+        """A text as it is, or the URL of a file once it is uploaded."""
+        return value if isinstance(value, str) else await self._uploader().url_of(value, workspace_id)
+
+    async def check(self, technique_id: str, drafts: Sequence[Draft], *, several: bool = False) -> list[Draft]:
+        """Refuse inputs that a technique does not take.
+
+        Args:
+            technique_id: The technique's slug or id.
+            drafts: The inputs.
+            several: Whether an input may have several values, where the technique allows it.
+
+        Returns:
+            The inputs to send: with the technique's own types, and without optional texts that are empty.
+
+        Raises:
+            InputError: The technique does not take them.
+            FloraError: The technique could not be read.
+        """
+        technique = await check_against(
+            technique_id,
+            partial(self._find, technique_id),
+            lambda found: problems_of(drafts, found, several=several),
+            asked_at=self._now(),
+        )
+        known = {item.id: item for item in technique.inputs} if technique is not None else {}
+        return [
+            evolve(draft, type=known[draft.id].type or draft.type) if draft.id in known else draft
+            for draft in drafts
+            if not (draft.id in known and _is_left_out(draft, known[draft.id]))
+        ]
 
 
-def flaws_of(drafts: Sequence[Draft], technique: Technique | None) -> list[FieldError]:
-    """What is wrong with inputs for a technique; nothing where FLORA does not tell what it takes."""
+async def check_against(
+    name: str,
+    find: Callable[..., Awaitable[FoundT]],
+    problems_of: Callable[[FoundT], list[FieldError]],
+    asked_at: float,
+) -> FoundT:
+    """Refuse arguments that do not fit what FLORA describes.
+
+    Args:
+        name: The technique, model or action, for the error.
+        find: Finds its description: one read a short time ago, or not before `since`.
+        problems_of: Compares the arguments with the description.
+        asked_at: The present time, in the monotonic seconds of `find`.
+
+    Returns:
+        The description.
+
+    Raises:
+        InputError: The arguments do not fit.
+        FloraError: The description could not be read.
+    """
+    try:
+        found = await find()
+        problems = problems_of(found)
+        if problems:  # it may have been edited since it was read
+            found = await find(since=asked_at)
+            problems = problems_of(found)
+    except FloraError as error:
+        error.add_note(f"raised while {name!r:.60} was looked up to check what it takes; nothing was started")
+        raise
+    if problems:
+        raise InputError(name, problems)
+    return found
+
+
+def problems_of(drafts: Sequence[Draft], technique: Technique | None, *, several: bool = False) -> list[FieldError]:
+    """The problems of inputs for a technique; none where FLORA does not say what it takes."""
     if technique is None or not technique.inputs:
         return []
     known = {item.id: item for item in technique.inputs}
-    flaws = []
+    problems, given = [], set[str]()
     for draft in drafts:
         item = known.get(draft.id)
-        why = _unknown(draft.id, known) if item is None else _wrong_kind(draft, item)
+        why = f"is unknown: {did_you_mean(draft.id, known)}" if item is None else _problem_of(draft, item)
+        if item is not None and draft.id in given and not (several and item.allow_multiple):
+            why = "takes one value, not several: start one run for each"
+        given.add(draft.id)
         if why is not None:
-            flaws.append(FieldError(draft.id, why))
-    given = {draft.id for draft in drafts}
-    flaws += [FieldError(name, "is missing") for name, item in known.items() if not item.optional and name not in given]
-    return flaws
+            problems.append(FieldError(draft.id, why))
+    missing = [name for name, item in known.items() if not item.optional and name not in given]
+    return problems + [FieldError(name, "is missing") for name in missing]
 
 
-def _unknown(name: str, known: dict[str, TechniqueInput]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes alone
-
-    near = get_close_matches(name, known, n=1)
-    return f"is unknown: did you mean {near[0]!r}?" if near else f"is unknown: it takes {', '.join(known) or 'none'}"
+def _is_left_out(draft: Draft, item: TechniqueInput) -> bool:
+    """Whether it is an empty text for an optional input, which FLORA refuses."""
+    return draft.value == "" and item.type == "text" and item.optional
 
 
-def _wrong_kind(draft: Draft, item: TechniqueInput) -> str | None:
-    """Why a draft is of another kind than the technique takes; None = it is not, or this version cannot tell."""
+def _problem_of(draft: Draft, item: TechniqueInput) -> str | None:
+    """Why a value does not fit an input; None = it does, or this version cannot tell."""
     value, kind = draft.value, item.type
     if draft.type is not None and draft.type != kind:
         return f"is of type {kind}, not {draft.type}"
-    if kind == "text" and not isinstance(value, str):
-        return "takes text, not a file: pass what is in it"
-    if kind not in _MEDIA:
+    if kind == "text":
+        if not isinstance(value, str):
+            return "takes text, not a file: pass what is in it"
+        return None if value or item.optional else "is required and must not be empty"
+    if kind not in MEDIA:
         return None
-    if isinstance(value, str):
-        return None if item.accepts_element and "://" not in value else _wrong_url(value, kind)
-    return None if value.input_type == kind else f"takes {_MEDIA[kind]}, not {value.content_type}"
+    if isinstance(value, str) and item.accepts_element and value and "://" not in value:
+        return None  # the id of an element
+    return medium_problem(value, kind)
 
 
-def _wrong_url(value: str, kind: str) -> str | None:
-    """Why a text is no URL of a medium of this kind, going by its ending."""
-    if not _is_url(value):
-        return f"takes {_MEDIA[kind]} (an https URL, or a file as pathlib.Path), not the text {value!r:.40}"
+def medium_problem(value: str | Content, kind: str) -> str | None:
+    """Why a value is not a medium of a kind, going by its ending or its content; None = it may be one."""
+    if not isinstance(value, str):
+        return None if value.input_type == kind else f"takes {MEDIA[kind]}, not {value.content_type}"
+    if not is_https(value):
+        return f"takes {MEDIA[kind]} (an https URL, or a file as pathlib.Path), not the text {value!r:.40}"
     ending = PurePosixPath(urlsplit(value).path).suffix.lower()
-    return None if input_type_by_ending(ending) in {None, kind} else f"takes {_MEDIA[kind]}, not a {ending} file"
+    return None if input_type_by_ending(ending) in {None, kind} else f"takes {MEDIA[kind]}, not a {ending} file"
 
 
-def _is_url(value: str) -> bool:
+def is_https(value: object) -> bool:
+    """Whether a value is an absolute https URL."""
     try:
         check_https("value", value)
-    except ValueError:
+    except (TypeError, ValueError):
         return False
     return True

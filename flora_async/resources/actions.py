@@ -1,26 +1,36 @@
 """`flora.actions`: the small prebuilt programs that FLORA runs on media and text."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import free_form, non_blank, optional
+from flora_async._checks import check_workspace_id, free_form, non_blank, optional
 from flora_async._http.client import Client
-from flora_async.resources._operations import all_to_json, fetch, mutate, paginate
+from flora_async.errors import NotFoundError
+from flora_async.resources._catalog import Catalog, read_action
+from flora_async.resources._default_workspace import DefaultWorkspace
+from flora_async.resources._hints import explain_action
+from flora_async.resources._operations import all_to_json, mutate, new_key, paginate
 from flora_async.resources._pager import Pager
+from flora_async.resources._parameters import action_problems, read_files, upload_files
+from flora_async.resources._prepare import InputPreparer, check_against
 
 
 class Actions:
     """Actions: find one, run it."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, workspace: DefaultWorkspace, catalog: Catalog, preparer: InputPreparer) -> None:
         self._client = client
+        self._workspace = workspace
+        self._catalog = catalog
+        self._preparer = preparer
 
     def list(self) -> Pager["models.Action"]:
         """The actions that can be run (FLORA's `GET /actions`), all on one page.
 
         Returns:
-            A `Pager`; `async for` goes over all actions, `await` gives the page.
+            A `Pager` of actions.
 
         Example:
             >>> [action.action_id async for action in flora.actions.list()]
@@ -29,7 +39,7 @@ class Actions:
         return paginate(self._client, "actions.list", models.Action, items_key="actions")
 
     async def retrieve(self, action_id: str) -> "models.Action":
-        """Read what an action takes, gives and costs (FLORA's `GET /actions/{action_id}`).
+        """Read what an action takes, returns and costs (FLORA's `GET /actions/{action_id}`).
 
         Args:
             action_id: The action's slug, such as `rotate-image-browser`.
@@ -38,7 +48,7 @@ class Actions:
             The action.
 
         Raises:
-            NotFoundError: There is no such action.
+            NotFoundError: There is no such action; the message names the nearest one.
             FloraError: Any other error of the request, after all retries.
             ValueError: The id is blank.
 
@@ -47,55 +57,75 @@ class Actions:
             >>> [slot.type for slot in action.inputs], [slot.type for slot in action.outputs]
             (['image'], ['image'])
         """
-        return await fetch(self._client, "actions.retrieve", models.Action, action_id=action_id)
+        return await read_action(self._client, action_id)
 
-    async def run(  # noqa: PLR0913 - FLORA's own fields
+    async def run(  # noqa: PLR0913 - FLORA's own fields, and what is done before
         self,
         *,
         action_id: str,
         inputs: "Sequence[models.ActionInput | Mapping[str, Any]]",
-        workspace_id: str,
         project_id: str,
+        workspace_id: str | None = None,
         params: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        check: bool = False,
     ) -> "models.RunTicket":
         """Run an action without any canvas (FLORA's `POST /runs/action`). This can spend the workspace's credits.
 
         Args:
             action_id: The action's slug, such as `rotate-image-browser`.
-            inputs: What it works on: `ActionInput`, or mappings with FLORA's names.
-            workspace_id: The workspace that pays (`ws_…`).
-            project_id: The project it is listed under (`prj_…`); its canvas stays as it is.
-            params: Its settings, by the action's own keys; None = as they are by default.
+            inputs: What it works on: `ActionInput`, or mappings with FLORA's names. A `pathlib.Path`, bytes or an open
+                file as the `url` of a mapping is uploaded first.
+            project_id: The project that lists the run (`prj_…`); its canvas does not change.
+            workspace_id: The workspace that pays (`ws_…`); None = the session's, or the only one there is.
+            params: Its settings, under the action's own keys; None = its defaults.
             idempotency_key: Your own key for this one start; None = a new one.
+            check: Read the action first (once in five minutes), and refuse inputs and settings that it does not take.
+                Default False.
 
         Returns:
             The ticket; pass it to `wait_for_run`.
 
         Raises:
             SubmissionUnknownError: A run may exist and be charged, but no answer says so.
+            InputError: The action does not take this (with `check`); nothing was sent to be run.
+            UploadError: A file did not become an asset; nothing was started.
             FloraError: FLORA refused, or was never reached; nothing was started.
             ValueError: There are no inputs, or an argument is blank; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
+            OSError: A file cannot be read; nothing was sent.
 
         Example:
             >>> from flora_async.models import ActionInput
             >>> ticket = await flora.actions.run(
             ...     action_id="concat-text-browser",
-            ...     inputs=[ActionInput(type="text", text="a red"), ActionInput(type="text", text="bicycle")],
-            ...     workspace_id="ws_local",
+            ...     inputs=[ActionInput(type="text", text="a red bicycle")],
             ...     project_id="prj_local",
             ... )
             >>> (await flora.wait_for_run(ticket)).is_completed
             True
         """
-        body = {
+        body: dict[str, Any] = {
             "action_id": non_blank("action_id", action_id),
-            "inputs": all_to_json("inputs", inputs, models.ActionInput),
-            "workspace_id": non_blank("workspace_id", workspace_id),
+            "inputs": await read_files("inputs", all_to_json("inputs", inputs, models.ActionInput)),
+            "workspace_id": None if workspace_id is None else check_workspace_id(workspace_id),
             "project_id": non_blank("project_id", project_id),
             "params": optional(free_form, "params", params),
         }
+        key = new_key(idempotency_key)
         if not body["inputs"]:
             raise ValueError("inputs must not be empty: an action needs something to work on")
-        return await mutate(self._client, "actions.run", models.RunTicket, body=body, idempotency_key=idempotency_key)
+        if check:
+            await check_against(
+                action_id,
+                partial(self._catalog.find_action, action_id),
+                lambda action: action_problems(action, body["inputs"], body["params"] or {}),
+                asked_at=self._catalog.now(),
+            )
+        body["workspace_id"] = await self._workspace.choose(workspace_id)
+        body["inputs"] = await upload_files(body["inputs"], self._preparer, body["workspace_id"])
+        try:
+            return await mutate(self._client, "actions.run", models.RunTicket, body=body, idempotency_key=key)
+        except NotFoundError as error:
+            await explain_action(self._client, error, action_id)
+            raise

@@ -1,75 +1,112 @@
-"""`flora.generations`: runs of a model; and `flora.runs`, FLORA's older way to start runs."""
+"""`flora.generations`: runs of a model; and `flora.runs`, starts of runs below FLORA's `/runs`."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import free_form, non_blank, optional
+from flora_async._checks import check_workspace_id, free_form, non_blank, optional
 from flora_async._http.client import Client
+from flora_async._http.responses import Response
 from flora_async._http.routes import ROUTES
 from flora_async._http.urls import check_https
+from flora_async.errors import BadRequestError, FieldError, InputError, NotFoundError
+from flora_async.media.content import Content
 from flora_async.models import Run, RunStatus
+from flora_async.models._codec import decode, parse_json
 from flora_async.polling import decode_run
-from flora_async.resources._operations import mutate, paginate
+from flora_async.resources._catalog import Catalog
+from flora_async.resources._default_workspace import DefaultWorkspace
+from flora_async.resources._hints import explain_model, explain_technique
+from flora_async.resources._operations import mutate, new_key, paginate
 from flora_async.resources._pager import Pager
+from flora_async.resources._parameters import generation_problems, read_files, upload_files
+from flora_async.resources._prepare import Draft, InputPreparer, check_against
 from flora_async.resources._start import with_poll_url
 from flora_async.resources.models import Medium, check_medium
 
 
 class Generations:
-    """Runs of a model: start one, look at one, list them."""
+    """Runs of a model: start one, read one, list them."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, workspace: DefaultWorkspace, catalog: Catalog, preparer: InputPreparer) -> None:
         self._client = client
+        self._workspace = workspace
+        self._catalog = catalog
+        self._preparer = preparer
 
     async def create(  # noqa: PLR0913 - FLORA's own fields
         self,
         *,
         type: Medium,  # noqa: A002 - FLORA's name
         prompt: str,
-        workspace_id: str,
         project_id: str,
+        workspace_id: str | None = None,
         model: str | None = None,
         params: Mapping[str, Any] | None = None,
         callback_url: str | None = None,
         idempotency_key: str | None = None,
+        check: bool = False,
     ) -> "models.RunTicket":
         """Start a generation (FLORA's `POST /generate`). This spends the workspace's credits, exactly once.
+
+        FLORA does not check parameters: one that the model does not know is ignored, and the run is charged. `check`
+        finds such mistakes before anything is spent.
 
         Args:
             type: What to make: `image`, `video`, `audio` or `text`.
             prompt: What to make it from.
-            workspace_id: The workspace that pays (`ws_…`).
             project_id: The project to make it in (`prj_…`).
-            model: The endpoint id of a model of that type, from `models.list`; None = FLORA's choice.
-            params: The model's parameters, by the model's own keys; None = as they are by default.
+            workspace_id: The workspace that pays (`ws_…`); None = the session's, or the only one there is.
+            model: The id of a model of that type, from `models.list`; None = FLORA's choice.
+            params: The model's parameters, under the model's own names; None = its defaults. Media are parameters too:
+                `image_url` for models `i2i-…` and `i2v-…`, the list `image_urls` for `i2t-…`, the list `video_urls`
+                for `v2t-…`. A `pathlib.Path`, bytes or an open file is uploaded first.
             callback_url: A public https URL that FLORA calls when the run has ended.
             idempotency_key: Your own key for this one start; None = a new one.
+            check: Read the catalogue of models first (once in five minutes), and refuse a model, a parameter or a
+                value that it does not know. Default False.
 
         Returns:
             The ticket; pass it to `wait_for_run`.
 
         Raises:
             SubmissionUnknownError: A run may exist and be charged, but no answer says so.
+            InputError: The model does not take this (with `check`); nothing was sent to be run.
+            UploadError: A file did not become an asset; nothing was started.
             FloraError: FLORA refused, or was never reached; nothing was started.
-            ValueError: An argument cannot be right; nothing was sent.
+            ValueError: An argument is invalid; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
+            OSError: A file cannot be read; nothing was sent.
 
         Example:
-            >>> ticket = await flora.generations.create(
-            ...     type="image", prompt="a red bicycle", workspace_id="ws_local", project_id="prj_local"
-            ... )
+            >>> ticket = await flora.generations.create(type="image", prompt="a red bicycle", project_id="prj_local")
             >>> (await flora.wait_for_run(ticket)).is_completed
             True
         """
         body = _generation(type, prompt, workspace_id, project_id, model, params, callback_url)
-        return await mutate(
-            self._client, "generations.create", models.RunTicket, body=body, idempotency_key=idempotency_key
-        )
+        key = new_key(idempotency_key)
+        given = await read_files("params", body["params"] or {})
+        if check:
+            await check_against(
+                model or type,
+                self._catalog.find_models,
+                lambda catalog: generation_problems(catalog, type, model, given),
+                asked_at=self._catalog.now(),
+            )
+        workspace = body["workspace_id"] = await self._workspace.choose(workspace_id)
+        if params is not None:
+            body["params"] = await upload_files(given, self._preparer, workspace)
+        try:
+            return await mutate(self._client, "generations.create", models.RunTicket, body=body, idempotency_key=key)
+        except (BadRequestError, NotFoundError) as error:
+            if model is not None and "model" in f"{error.message} {error.fields}".lower():
+                await explain_model(self._client, error, type, model)
+            raise
 
     async def retrieve(self, run_id: str) -> Run:
-        """Look at a run of any kind once (FLORA's `GET /runs/{run_id}`). To follow it, use `wait_for_run`.
+        """Read a run of any kind once (FLORA's `GET /runs/{run_id}`). To follow it, use `wait_for_run`.
 
         Args:
             run_id: FLORA's id of the run (`run_…`).
@@ -85,7 +122,7 @@ class Generations:
 
         Example:
             >>> ticket = await flora.generations.create(
-            ...     type="text", prompt="a red bicycle", workspace_id="ws_local", project_id="prj_local"
+            ...     type="text", prompt="a red bicycle", project_id="prj_local"
             ... )
             >>> (await flora.generations.retrieve(ticket.run_id)).run_id == ticket.run_id
             True
@@ -109,16 +146,15 @@ class Generations:
             workspace_id: Only generations of this workspace (`ws_…`).
             project_id: Only generations of this project (`prj_…`).
             status: Only generations with this status.
-            limit: Items on one page, 1 to 100; None = as FLORA likes.
-            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+            limit: Items on one page, 1 to 100; None = FLORA's default.
+            cursor: The page to begin at, from an earlier `Page.next_cursor`.
 
         Returns:
-            A `Pager`; `async for` goes over all generations, `await` gives the first page, `.pages()` goes over the
-            pages.
+            A `Pager` of generations.
 
         Raises:
             ValueError: `limit` is out of range, or a filter is blank.
-            TypeError: A filter is no text.
+            TypeError: A filter is not text.
 
         Example:
             >>> async for generation in flora.generations.list(status="failed"):
@@ -137,21 +173,24 @@ class Generations:
 
 
 class Runs:
-    """FLORA's older way to start runs of any kind.
+    """Starts of runs below FLORA's `/runs`.
 
-    `generations.create` and `techniques.runs.create` start the same runs; the latter tells more of them.
+    `start_technique` is FLORA's current route for techniques, and the one that takes several values for an input.
+    `start_generation` is a deprecated twin of `generations.create`.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, workspace: DefaultWorkspace, preparer: InputPreparer) -> None:
         self._client = client
+        self._workspace = workspace
+        self._preparer = preparer
 
     async def start_generation(  # noqa: PLR0913 - FLORA's own fields
         self,
         *,
         type: Medium,  # noqa: A002 - FLORA's name
         prompt: str,
-        workspace_id: str,
         project_id: str,
+        workspace_id: str | None = None,
         model: str | None = None,
         params: Mapping[str, Any] | None = None,
         callback_url: str | None = None,
@@ -162,10 +201,10 @@ class Runs:
         Args:
             type: As `generations.create`.
             prompt: As `generations.create`.
-            workspace_id: As `generations.create`.
             project_id: As `generations.create`.
+            workspace_id: As `generations.create`.
             model: As `generations.create`.
-            params: As `generations.create`.
+            params: As `generations.create`, but they are sent as they are.
             callback_url: As `generations.create`.
             idempotency_key: Your own key for this one start; None = a new one.
 
@@ -175,7 +214,7 @@ class Runs:
         Raises:
             SubmissionUnknownError: A run may exist and be charged, but no answer says so.
             FloraError: FLORA refused, or was never reached; nothing was started.
-            ValueError: An argument cannot be right; nothing was sent.
+            ValueError: An argument is invalid; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
 
         Example:
@@ -186,34 +225,43 @@ class Runs:
             'generation'
         """
         body = _generation(type, prompt, workspace_id, project_id, model, params, callback_url)
-        return await mutate(
-            self._client, "runs.start_generation", models.RunTicket, body=body, idempotency_key=idempotency_key
-        )
+        key = new_key(idempotency_key)
+        body["workspace_id"] = await self._workspace.choose(workspace_id)
+        return await mutate(self._client, "runs.start_generation", models.RunTicket, body=body, idempotency_key=key)
 
     async def start_technique(
         self,
         *,
         technique_id: str,
         inputs: Mapping[str, Any],
-        workspace_id: str,
+        workspace_id: str | None = None,
         idempotency_key: str | None = None,
-    ) -> "models.RunTicket":
-        """Start a run of a technique (FLORA's `POST /runs/technique`). This spends the workspace's credits.
+        check: bool = False,
+    ) -> "models.TechniqueTicket":
+        """Start a technique, as several runs if an input is a list (FLORA's `POST /runs/technique`).
+
+        This spends the workspace's credits: each of several runs costs what the technique costs.
 
         Args:
             technique_id: The technique's id (`tech_…`); FLORA takes no slug here.
-            inputs: The values, by input id, as FLORA takes them; they are sent as they are.
-            workspace_id: The workspace that pays (`ws_…`).
+            inputs: The values by input id, sent as they are. A list is several values, for an input whose
+                `allow_multiple` says so. A `pathlib.Path`, bytes or an open file is uploaded first, also in a list.
+            workspace_id: The workspace that pays (`ws_…`); None = the session's, or the only one there is.
             idempotency_key: Your own key for this one start; None = a new one.
+            check: Read the technique first (once in five minutes), and refuse what it does not take. Default False.
 
         Returns:
-            The ticket; pass it to `wait_for_run`.
+            The ticket. `for run in ticket.runs or (ticket,)` covers every run that FLORA's answer names; pass each to
+            `wait_for_run`.
 
         Raises:
             SubmissionUnknownError: A run may exist and be charged, but no answer says so.
+            InputError: The technique does not take these inputs (with `check`); nothing was sent to be run.
+            UploadError: A file did not become an asset; nothing was started.
             FloraError: FLORA refused, or was never reached; nothing was started.
-            ValueError: An argument cannot be right; nothing was sent.
+            ValueError: An argument is invalid; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
+            OSError: A file cannot be read; nothing was sent.
 
         Example:
             >>> ticket = await flora.runs.start_technique(
@@ -222,14 +270,56 @@ class Runs:
             >>> ticket.type, ticket.technique.technique_id
             ('technique', 'tech_caption')
         """
+        technique_id = non_blank("technique_id", technique_id)
+        key = new_key(idempotency_key)
+        if workspace_id is not None:
+            check_workspace_id(workspace_id)
+        given = await read_files("inputs", free_form("inputs", inputs))
+        if check:
+            given = await self._checked(technique_id, given)
+        workspace = await self._workspace.choose(workspace_id)
         body = {
-            "technique_id": non_blank("technique_id", technique_id),
-            "inputs": free_form("inputs", inputs),
-            "workspace_id": non_blank("workspace_id", workspace_id),
+            "technique_id": technique_id,
+            "inputs": await upload_files(given, self._preparer, workspace),
+            "workspace_id": workspace,
         }
-        return await mutate(
-            self._client, "runs.start_technique", models.RunTicket, body=body, idempotency_key=idempotency_key
-        )
+        try:
+            return await mutate(
+                self._client,
+                "runs.start_technique",
+                models.TechniqueTicket,
+                body=body,
+                idempotency_key=key,
+                read=_read_technique_ticket,
+            )
+        except NotFoundError as error:
+            await explain_technique(self._client, error, technique_id)
+            raise
+
+    async def _checked(self, technique_id: str, given: dict[str, Any]) -> dict[str, Any]:
+        """The inputs that the technique takes, without optional texts that are empty."""
+        values = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+        problems = [
+            FieldError(name, f"takes text, an https URL or a file, not {item!r:.40}")
+            for name, items in values.items()
+            for item in items
+            if not isinstance(item, str | Content)
+        ]
+        if problems:
+            raise InputError(technique_id, problems)
+        drafts = [Draft(name, None, item) for name, items in values.items() for item in items]
+        sent = await self._preparer.check(technique_id, drafts, several=True)
+        return {name: value for name, value in given.items() if any(draft.id == name for draft in sent)}
+
+
+def _read_technique_ticket(response: Response) -> "models.TechniqueTicket":
+    """Read FLORA's answer to a start of a technique, which may name one run or list several."""
+    data = parse_json(response.body, request_id=response.request_id)
+    if isinstance(data, dict) and isinstance(data.get("runs"), list) and data["runs"]:
+        first = data["runs"][0]
+        if isinstance(first, dict):
+            data = {**first, **data}
+    return decode(json.dumps(data).encode(), models.TechniqueTicket, request_id=response.request_id)
 
 
 def _generation(  # noqa: PLR0913, PLR0917 - FLORA's own fields
@@ -244,7 +334,7 @@ def _generation(  # noqa: PLR0913, PLR0917 - FLORA's own fields
     return {
         "type": check_medium("type", medium),
         "prompt": non_blank("prompt", prompt),
-        "workspace_id": non_blank("workspace_id", workspace_id),
+        "workspace_id": None if workspace_id is None else check_workspace_id(workspace_id),
         "project_id": non_blank("project_id", project_id),
         "model": optional(non_blank, "model", model),
         "params": optional(free_form, "params", params),

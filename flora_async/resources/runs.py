@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 from flora_async._http.client import Client
 from flora_async._http.routes import ROUTES
+from flora_async.errors import NotFoundError
 from flora_async.models import Run, RunInput, RunStatus, TechniqueRun
 from flora_async.polling import decode_run
+from flora_async.resources._hints import explain_technique
 from flora_async.resources._operations import paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import InputPreparer, Inputs, draft_inputs
@@ -129,9 +131,13 @@ class TechniqueRuns(RunHistory):
             False
         """
         options = StartOptions(technique_id, mode=mode, callback_url=callback_url, idempotency_key=idempotency_key)
-        drafts = await draft_inputs(inputs)
+        drafts = await draft_inputs(inputs, technique_id)
         taken = await self._preparer.take(technique_id, drafts, check=check, workspace_id=workspace_id)
-        run = await start_run(self._client, options, taken)
+        try:
+            run = await start_run(self._client, options, taken)
+        except NotFoundError as error:
+            await explain_technique(self._client, error, technique_id)
+            raise
         self._on_start(run, technique_id, taken)
         return run
 

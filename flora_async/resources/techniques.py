@@ -2,9 +2,9 @@
 
 from flora_async._http.client import Client
 from flora_async.models import Technique
+from flora_async.resources._catalog import read_technique
 from flora_async.resources._operations import paginate
 from flora_async.resources._pager import Pager
-from flora_async.resources._technique_cache import read_technique
 from flora_async.resources.runs import TechniqueRuns
 
 

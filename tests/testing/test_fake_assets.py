@@ -80,7 +80,6 @@ async def test_a_form_may_override_the_name_and_type_of_its_file(client: Client)
     ("fields", "content", "problems"),
     [
         ({}, PHOTO, {"workspace_id"}),
-        ({"workspace_id": "local"}, PHOTO, {"workspace_id"}),
         ({**WORKSPACE, "colour": "red"}, PHOTO, {"colour"}),
         ({**WORKSPACE, "content_type": "text/html"}, PHOTO, {"content_type"}),
         (WORKSPACE, b"", {"file"}),

@@ -378,6 +378,8 @@ def test_a_fault_that_matches_no_request_is_refused(options: dict[str, Any]) -> 
         (FakeTechnique, {"slug": "t", "running": math.nan}, ValueError),
         (FakeTechnique, {"slug": "t", "pending": "1"}, TypeError),
         (FakeTechnique, {"slug": "t", "run_cost": -1}, ValueError),
+        (FakeTechnique, {"slug": "t", "allow_multiple": ["colour"]}, ValueError),
+        (FakeTechnique, {"slug": "t", "accepts_element": ["colour"]}, ValueError),
         (FakeTechnique, {"slug": "t", "run_cost": math.nan}, ValueError),
         (FakeTechnique, {"slug": "t", "estimated_seconds": math.inf}, ValueError),
         (FakeModel, {"model_id": "", "type": "image"}, ValueError),

@@ -326,6 +326,16 @@ async def test_a_start_with_invalid_fields_is_a_400_that_names_them(
     assert client.fake.runs == ()
 
 
+async def test_an_empty_text_for_an_optional_input_is_refused(client: Client) -> None:
+    client.fake.add_technique(FakeTechnique("noted", optional_inputs={"notes": "text"}))
+    blank = {"id": "notes", "type": "text", "value": ""}
+    response, error = await client.start("noted", json={"inputs": [TEXT, blank], "mode": "async"})
+    assert response.status == 400
+    assert [field["field"] for field in error["error"]["fields"]] == ["notes"]
+    response, _ = await client.start("noted", json={"inputs": [TEXT], "mode": "async"})
+    assert response.status == 201
+
+
 async def test_a_missing_input_is_refused_as_documented(client: Client) -> None:
     film = {"id": "film", "type": "videoUrl", "value": "https://example.com/film.mp4"}
     client.fake.add_technique(FakeTechnique("remix", optional_inputs={"film": "videoUrl"}))

@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from plain_client import Client
+from plain_client import TEXT, Client
 
 from flora_async.testing import FakeAction, FakeFlora, FakeModel, FakeTechnique, VirtualClock
 
@@ -85,10 +85,9 @@ async def test_a_generation_uses_the_requested_model_or_the_first_of_its_type(
         ({"type": "t2i"}, {"type"}),
         ({"prompt": ""}, {"prompt"}),
         ({"prompt": None, "model": None}, {"prompt", "model"}),
-        ({"workspace_id": "local"}, {"workspace_id"}),
+        ({"workspace_id": 1}, {"workspace_id"}),
         ({"params": [1]}, {"params"}),
         ({"callback_url": "http://e.com"}, {"callback_url"}),
-        ({"idempotency_key": ""}, {"idempotency_key"}),
     ],
 )
 async def test_a_generation_with_invalid_fields_is_a_400_that_names_them(
@@ -117,18 +116,109 @@ async def test_nothing_is_started_in_a_missing_workspace_or_project(client: Clie
 @pytest.mark.parametrize(
     ("inputs", "fields"),
     [
-        ({}, {"inputs", "prompt"}),
-        ({"prompt": 1}, {"inputs[0]", "prompt"}),
+        ({}, {"prompt"}),
+        ({"prompt": 1}, {"prompt"}),
+        ({"prompt": ["a", "b"]}, {"prompt"}),
         ({"prompt": "a", "colour": "b"}, {"colour"}),
+        ({"prompt": "a", "notes": ""}, {"notes"}),
+        ({"prompt": "a", "tags": []}, {"tags"}),
+        ({"prompt": "a", "tags": ["b", ""]}, {"tags"}),
+        ({"prompt": "a", "tags": ["b", 1]}, {"tags"}),
     ],
 )
-async def test_the_inputs_of_a_technique_are_validated_on_either_path(
+async def test_the_top_level_start_validates_the_inputs_of_a_technique(
     client: Client, inputs: Any, fields: set[str]
 ) -> None:
+    optional = {"notes": "text", "tags": "text"}
+    client.fake.add_technique(FakeTechnique("caption", optional_inputs=optional, allow_multiple=["tags"]))
     response, error = await client.post("/runs/technique", {**TECHNIQUE, "inputs": inputs})
-    assert response.status == 400
-    assert fields_of(error) <= fields
+    assert (response.status, fields_of(error)) == (400, fields)
     assert client.fake.runs == ()
+
+
+async def test_a_list_of_values_starts_a_run_for_each_of_them(client: Client) -> None:
+    inputs = {"prompt": "text", "colour": "text", "size": "text"}
+    client.fake.add_technique(FakeTechnique("paint", inputs=inputs, allow_multiple=["colour", "size"], run_cost=0.25))
+    _, technique = await client.get("/techniques/paint")
+    assert [item["allow_multiple"] for item in technique["inputs"]] == [False, True, True]
+    body: dict[str, Any] = {
+        "technique_id": "tech_paint",
+        "workspace_id": "ws_local",
+        "inputs": {"prompt": "a cat", "colour": ["red", "blue"], "size": "small"},
+    }
+    response, ticket = await client.post("/runs/technique", body)
+    runs = client.fake.runs
+    assert (response.status, ticket["run_id"], ticket["charged_cost"]) == (201, runs[0].run_id, 0.5)
+    assert [dict(run.inputs) for run in runs] == [
+        {"prompt": "a cat", "colour": "red", "size": "small"},
+        {"prompt": "a cat", "colour": "blue", "size": "small"},
+    ]
+    body["inputs"]["size"] = ["small", "large"]
+    await client.post("/runs/technique", body)
+    assert len(client.fake.runs) == 2 + 4
+
+
+async def test_inputs_may_be_empty_on_the_top_level_path_if_all_are_optional(client: Client) -> None:
+    client.fake.add_technique(FakeTechnique("surprise", inputs={}, optional_inputs={"prompt": "text"}))
+    response, _ = await client.post("/runs/technique", {**TECHNIQUE, "technique_id": "tech_surprise", "inputs": {}})
+    assert response.status == 201
+    response, error = await client.start("surprise", json={"inputs": [], "mode": "async"})
+    assert (response.status, fields_of(error)) == (400, {"inputs"})
+
+
+async def test_unknown_parameters_of_a_generation_are_accepted_and_charged(client: Client, clock: VirtualClock) -> None:
+    for odd in ({"params": {"aspct_ratio": "16:9", "seed": "many"}}, {"parameters": {"aspect_ratio": "16:9"}}):
+        response, _ = await client.post("/generate", {**GENERATION, **odd})
+        assert response.status == 201
+    clock.advance(10.0)
+    assert [run.charged_cost for run in client.fake.runs] == [0.05, 0.05]
+    assert [run.params for run in client.fake.runs] == [{"aspct_ratio": "16:9", "seed": "many"}, {}]
+
+
+async def test_an_unknown_model_is_refused_and_costs_nothing(client: Client) -> None:
+    response, error = await client.post("/generate", {**GENERATION, "model": "flux-prp"})
+    assert (response.status, fields_of(error), client.fake.runs) == (400, {"model"}, ())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/projects/local", None),
+        ("GET", "/workspaces/wsp_1/projects/prj_local/graph", None),
+        ("GET", "/technique-runs?workspace_id=local", None),
+        ("GET", "/generations?project_id=prj_", None),
+        ("POST", "/projects", {"name": "New", "workspace_id": "ws/1"}),
+        ("POST", "/generate", {**GENERATION, "project_id": "project 1"}),
+        ("POST", "/assets", {"source": "signed-url", "workspace_id": "local"}),
+    ],
+)
+async def test_a_malformed_id_of_a_workspace_or_project_is_a_server_error(
+    client: Client, method: str, path: str, body: Any
+) -> None:
+    response, error = await client.send(method, path, json=body)
+    assert (response.status, error["error"]["code"]) == (500, "unknown_error")
+    assert client.fake.runs == ()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://localhost/hook",
+        "https://127.0.0.1:8443/hook",
+        "https://10.0.0.1/",
+        "https://[::1]/",
+        "https://[fd00::1]/",
+        "https://169.254.169.254/latest",
+        "https://db.internal/",
+    ],
+)
+async def test_a_callback_url_with_a_private_host_is_refused_unless_it_is_mapped(client: Client, url: str) -> None:
+    body = {"inputs": [TEXT], "mode": "async", "callback_url": url}
+    refused = [await client.start(json=body), await client.post("/generate", {**GENERATION, "callback_url": url})]
+    assert [(response.status, fields_of(error)) for response, error in refused] == [(400, {"callback_url"})] * 2
+    client.fake.resolve(url, "http://127.0.0.1:9/")
+    assert (await client.start(json=body))[0].status == 201
+    assert (await client.post("/generate", {**GENERATION, "callback_url": url}))[0].status == 201
 
 
 async def test_the_top_level_start_requires_the_public_id_of_a_technique(client: Client) -> None:

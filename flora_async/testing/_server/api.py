@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from functools import partial
 
 from flora_async.testing._server.storage import Storage
@@ -21,13 +21,13 @@ from flora_async.testing._wire.key_case import KeyCase, convert_keys
 from flora_async.testing._wire.operations import API, OPERATIONS
 from flora_async.testing._wire.rate_limit import RateLimit, RateLimiter
 from flora_async.testing._wire.requests import RecordedRequest
+from flora_async.testing._wire.validation import check_public_ids
 
 
 class Api:
     """Carries requests out.
 
     Attributes:
-        environment: The clock and the addresses.
         catalog: Techniques, models and actions.
         projects: Workspaces, projects and feedback.
         runs: All runs.
@@ -48,17 +48,17 @@ class Api:
         upload_method: UploadMethod,
         rate_limit: RateLimit | None,
     ) -> None:
-        self.environment = environment
+        self._environment = environment
         self.catalog = Catalog()
-        self.projects = Projects(self.environment, workspaces)
-        self.runs = RunStore(self.environment)
+        self.projects = Projects(self._environment, workspaces)
+        self.runs = RunStore(self._environment)
         self.assets = Assets(
-            self.environment, self.projects, ready_after=asset_ready_after, upload_method=upload_method
+            self._environment, self.projects, ready_after=asset_ready_after, upload_method=upload_method
         )
-        self.storage = Storage(self.environment, self.runs, self.assets)
+        self.storage = Storage(self._environment, self.runs, self.assets)
         library = Library(self.projects, self.assets)
-        starts = Starts(self.environment, self.catalog, self.projects, self.runs)
-        canvases = Canvases(self.environment, self.catalog, self.projects, self.runs, self.assets)
+        starts = Starts(self._environment, self.catalog, self.projects, self.runs)
+        canvases = Canvases(self._environment, self.catalog, self.projects, self.runs, self.assets)
         stores = (self.catalog, self.projects, self.runs, self.assets, library, starts, canvases)
         self.handlers: Handlers = {name: handler for store in stores for name, handler in store.handlers.items()}
         self._keys = IdempotencyKeys(idempotency)
@@ -75,14 +75,14 @@ class Api:
             return partial(self.storage.answer, request)
         if request.path.startswith(f"{API}/") and request.headers.get("Authorization") != self._authorization:
             return partial(error_answer, 401, "unauthorized", "Invalid API key.")
-        if self._limiter and (refusal := self._limiter.check(self.environment.clock.time())):
+        if self._limiter and (refusal := self._limiter.check(self._environment.clock.time())):
             return lambda: refusal
         name = request.route.name
         if not name:
             return lambda: NOT_FOUND
         if not OPERATIONS[name].mutates:
             return partial(self._answer, self.handlers[name], request, 200)
-        known = self._keys.find(request, self.environment.clock.time())
+        known = self._keys.find(request, self._environment.clock.time())
         return partial(self._mutate, self.handlers[name], request, known)
 
     async def follow(self, started: Answer) -> AsyncGenerator[Answer, None]:
@@ -91,9 +91,9 @@ class Api:
         run = self.runs.runs.get(payload.get("run_id") or payload.get("runId", ""))
         status = None
         while run is not None and status not in ENDED:
-            now = self.environment.clock.time()
+            now = self._environment.clock.time()
             if status != (status := run.status_at(now)):
-                yield json_answer(convert_keys(run.payload(now, self.environment), self._case))
+                yield json_answer(convert_keys(run.payload(now, self._environment), self._case))
             await asyncio.sleep(CLOCK_INTERVAL)
 
     def _mutate(self, handler: Handler, request: RecordedRequest, known: Answer | None) -> Answer:
@@ -101,11 +101,13 @@ class Api:
             return known
         answer = self._answer(handler, request, OPERATIONS[request.route.name].status)
         if answer.status < 400:  # noqa: PLR2004 - the first error status; a refused request does not use its key
-            self._keys.remember(request, answer, self.environment.clock.time())
+            self._keys.remember(request, answer, self._environment.clock.time())
         return answer
 
     def _answer(self, handler: Handler, request: RecordedRequest, status: int) -> Answer:
         try:
+            for values in (request.route.path_params, request.query, request.json):
+                check_public_ids(values if isinstance(values, Mapping) else {})
             return json_answer(convert_keys(handler(request), self._case), status)
         except RefusedError as refused:
             return refused.answer

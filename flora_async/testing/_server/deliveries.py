@@ -11,9 +11,8 @@ from typing import Any, Final
 import aiohttp
 import attrs
 
-from flora_async._clock import Clock
 from flora_async.testing._checks import non_negative_seconds
-from flora_async.testing._state.environment import CLOCK_INTERVAL, milliseconds
+from flora_async.testing._state.environment import CLOCK_INTERVAL, Environment, milliseconds
 from flora_async.testing._state.runs import FakeRun
 from flora_async.webhooks import sign
 
@@ -67,26 +66,25 @@ class Deliveries:
         secret: The secret that signs the events.
         pauses: Seconds between the attempts.
         timeout: Seconds for one attempt.
-        clock: The clock of the server.
+        environment: The clock, and the local URLs that replace callback URLs.
         follows_real_time: Whether that clock advances by itself.
 
     Attributes:
         log: The attempts, in order.
         losses_left: How many of the next events are lost.
-        addresses: Local URLs, by the prefix of the callback URLs that they replace.
     """
 
     def __init__(
-        self, *, secret: str, pauses: Iterable[float], timeout: float, clock: Clock, follows_real_time: bool
+        self, *, secret: str, pauses: Iterable[float], timeout: float, environment: Environment, follows_real_time: bool
     ) -> None:
         self.log: list[FakeDelivery] = []
         self.losses_left = 0
-        self.addresses: dict[str, str] = {}
         self._secret = secret
         self._pauses = tuple(non_negative_seconds("webhook_retries", pause) for pause in pauses)
         self._timeout = aiohttp.ClientTimeout(total=non_negative_seconds("webhook_timeout", timeout))
-        self._clock = clock
+        self._clock = environment.clock
         self._follows_real_time = follows_real_time
+        self._addresses = environment.callback_addresses
         self._tracked: dict[str, FakeRun] = {}
         self._finished: dict[str, asyncio.Future[None]] = {}
         self._events: dict[str, _Event] = {}
@@ -181,9 +179,9 @@ class Deliveries:
 
     def _resolved(self, url: str) -> str:
         """Return the local URL for a callback URL; the longest matching prefix decides."""
-        for prefix in sorted(self.addresses, key=len, reverse=True):
+        for prefix in sorted(self._addresses, key=len, reverse=True):
             if url.startswith(prefix):
-                return self.addresses[prefix] + url.removeprefix(prefix)
+                return self._addresses[prefix] + url.removeprefix(prefix)
         raise OSError(f"{url} cannot be resolved: map it to a local URL with FakeFlora.resolve")
 
 

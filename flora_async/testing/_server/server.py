@@ -120,22 +120,22 @@ class FakeFlora:
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-        server_clock = SkewedClock(clock, clock_skew)
         workspace_ids = check_workspaces(workspaces)
         self.api_key = api_key
         self.webhook_secret = webhook_secret
         self.requests: list[RecordedRequest] = []
         self._faults = FaultQueue()
+        self._environment = Environment(
+            clock=SkewedClock(clock, clock_skew),
+            poll_urls=poll_urls,
+            history_lag=non_negative_seconds("history_lag", history_lag),
+            cost_lag=non_negative_seconds("cost_lag", cost_lag),
+        )
         self._api = Api(
+            environment=self._environment,
             api_key=api_key,
             case=case,
             idempotency=idempotency,
-            environment=Environment(
-                clock=server_clock,
-                poll_urls=poll_urls,
-                history_lag=non_negative_seconds("history_lag", history_lag),
-                cost_lag=non_negative_seconds("cost_lag", cost_lag),
-            ),
             workspaces=workspace_ids,
             asset_ready_after=asset_ready_after,
             upload_method=upload_method,
@@ -145,7 +145,7 @@ class FakeFlora:
             secret=webhook_secret,
             pauses=[seconds * webhook_scale for seconds in webhook_retries],
             timeout=webhook_timeout,
-            clock=server_clock,
+            environment=self._environment,
             follows_real_time=clock is SYSTEM_CLOCK,
         )
         self._api.runs.on_create = self._deliveries.track
@@ -161,7 +161,7 @@ class FakeFlora:
     async def __aenter__(self) -> Self:
         if self._api_listener.is_open:
             raise RuntimeError("this FakeFlora is already running")
-        environment = self._api.environment
+        environment = self._environment
         environment.api_origin = await self._api_listener.open()
         try:
             environment.storage_origin = await self._storage_listener.open()
@@ -186,7 +186,7 @@ class FakeFlora:
         Raises:
             RuntimeError: The server has not been started yet.
         """
-        return self._require_started(self._api.environment.api_origin)
+        return self._require_started(self._environment.api_origin)
 
     @property
     def base_url(self) -> str:
@@ -204,7 +204,7 @@ class FakeFlora:
         Raises:
             RuntimeError: The server has not been started yet.
         """
-        return self._require_started(self._api.environment.storage_origin)
+        return self._require_started(self._environment.storage_origin)
 
     @property
     def runs(self) -> tuple[FakeRun, ...]:
@@ -311,6 +311,8 @@ class FakeFlora:
     def resolve(self, public_prefix: str, local_url: str) -> None:
         """Map callback URLs to a local URL, as DNS would; webhooks for other callback URLs are not delivered.
 
+        FLORA refuses a callback URL with a private host, such as `localhost`, unless it is mapped.
+
         Args:
             public_prefix: The prefix of the callback URLs, such as `https://hooks.example/`.
             local_url: The replacement for the prefix, such as `http://127.0.0.1:8080/`.
@@ -327,7 +329,7 @@ class FakeFlora:
                 "public_prefix must start with https://, as every callback URL does, and local_url with http:// or "
                 f"https://, not {public_prefix!r} and {local_url!r}"
             )
-        self._deliveries.addresses[public_prefix] = local_url
+        self._environment.callback_addresses[public_prefix] = local_url
 
     async def deliver_again(self, run_id: str) -> FakeDelivery:
         """Deliver the event of a run once more, whether or not the receiver has accepted it.
@@ -367,7 +369,7 @@ class FakeFlora:
         )
         self.requests.append(recorded)
         exchange = Exchange(
-            request, recorded.request_id, self._api.environment.clock, self._api.accept(recorded), self._api.follow
+            request, recorded.request_id, self._environment.clock, self._api.accept(recorded), self._api.follow
         )
         return exchange.send(exchange.act()) if fault is None else await fault.serve(exchange)
 

@@ -19,6 +19,7 @@ from flora_async.testing._wire.validation import (
     TEXT,
     WORKSPACE,
     FieldType,
+    check_public_ids,
     field_problems,
     paginate,
     read_body,
@@ -153,6 +154,7 @@ class Assets:
         parts = {part.name: part for part in read_form(request)}
         file = parts.pop("file", None)
         body = {name: part.text for name, part in parts.items()}
+        check_public_ids(body)
         problems = field_problems(body, {"workspace_id": WORKSPACE}, {**_DETAILS, "idempotency_key": TEXT})
         if file is None:
             raise invalid_fields(problems | {"file": "Required"})

@@ -43,6 +43,7 @@ class Environment:
         clock: The server's clock.
         poll_urls: Whether answers contain a `poll_url`.
         history_lag: Seconds until a new run appears in the histories.
+        callback_addresses: Local URLs, by the prefix of the callback URLs that they replace.
         cost_lag: Seconds from the end of a run until answers contain its cost.
         api_origin: The origin of the API, empty until the server has started.
         storage_origin: The origin of media and uploads, likewise.
@@ -52,6 +53,7 @@ class Environment:
     poll_urls: bool
     history_lag: float = 0.0
     cost_lag: float = 0.0
+    callback_addresses: dict[str, str] = attrs.field(factory=dict)
     api_origin: str = ""
     storage_origin: str = ""
 

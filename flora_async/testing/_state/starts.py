@@ -1,7 +1,10 @@
 """The operations that start runs."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
+from itertools import product
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from flora_async.testing._state.catalog import Catalog
 from flora_async.testing._state.environment import Environment, Handlers
@@ -23,6 +26,7 @@ from flora_async.testing._wire.validation import (
     one_of,
     public_id,
     read_body,
+    read_known_fields,
 )
 
 _LOCATION: Final = {"workspace_id": WORKSPACE, "project_id": PROJECT}
@@ -63,7 +67,7 @@ class Starts:
     def _start_nested(self, request: RecordedRequest) -> dict[str, Any]:
         technique = self._catalog.technique(request.route.path_params["technique_id"])
         body = json_object(request)
-        if problems := _start_problems(body, technique):
+        if problems := _start_problems(body, technique) | self._callback_problems(body):
             raise invalid_fields(problems)
         run = self._runs.create(
             request,
@@ -81,22 +85,24 @@ class Starts:
         body = read_body(request, _TECHNIQUE)
         self._projects.check_workspace(body["workspace_id"])
         technique = self._catalog.technique(body["technique_id"])
-        types = technique.input_types
-        typed = [{"id": name, "type": types.get(name, ""), "value": value} for name, value in body["inputs"].items()]
-        if problems := _start_problems({"mode": "async", "inputs": typed}, technique):
-            raise invalid_fields(problems)
-        run = self._runs.create(
-            request,
-            "technique",
-            work=technique,
-            inputs=body["inputs"],
-            workspace_id=body["workspace_id"],
-            project_id=technique.project_id,
-        )
-        return run.ticket(self._environment)
+        runs = [
+            self._runs.create(
+                request,
+                "technique",
+                work=technique,
+                inputs=inputs,
+                workspace_id=body["workspace_id"],
+                project_id=technique.project_id,
+            )
+            for inputs in _combinations(body["inputs"], technique)
+        ]
+        # FLORA's answer has room for one run; its cost is that of all.
+        return runs[0].ticket(self._environment) | {"charged_cost": technique.price * len(runs)}
 
     def _start_generation(self, request: RecordedRequest) -> dict[str, Any]:
-        body = read_body(request, _GENERATION, model=TEXT, params=MAPPING, callback_url=HTTPS)
+        body = read_known_fields(request, _GENERATION, model=TEXT, params=MAPPING, callback_url=HTTPS)
+        if problems := self._callback_problems(body):
+            raise invalid_fields(problems)
         project = self._projects.find(body["workspace_id"], body["project_id"])
         run = self._runs.create(
             request,
@@ -124,6 +130,45 @@ class Starts:
             project_id=project.project_id,
         )
         return run.ticket(self._environment)
+
+    def _callback_problems(self, body: Mapping[str, Any]) -> dict[str, str]:
+        url = body.get("callback_url")
+        if (
+            not isinstance(url, str)
+            or not _is_private(url)
+            or url.startswith(tuple(self._environment.callback_addresses))
+        ):
+            return {}
+        return {"callback_url": "Must not resolve to a private or internal host"}
+
+
+def _is_private(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith((".internal", ".local", ".localhost"))
+
+
+def _combinations(inputs: Mapping[str, Any], technique: FakeTechnique) -> list[dict[str, str]]:
+    """Return the inputs of each run that a mapping of inputs starts.
+
+    Raises:
+        RefusedError: The inputs are invalid.
+    """
+    problems = dict.fromkeys(sorted(technique.inputs.keys() - inputs.keys()), "Required")
+    for name, value in inputs.items():
+        values = value if isinstance(value, list) and name in technique.allow_multiple else [value]
+        if name not in technique.input_types:
+            problems[name] = "Unknown input"
+        elif not values or not all(isinstance(item, str) for item in values):
+            problems[name] = "Expected a string, or a list of strings if the input allows several"
+        elif "" in values and (problem := _blank_problem(name, technique)):
+            problems[name] = problem
+    if problems:
+        raise invalid_fields(problems)
+    lists = [value if isinstance(value, list) else [value] for value in inputs.values()]
+    return [dict(zip(inputs, values, strict=True)) for values in product(*lists)]
 
 
 def _action_inputs(inputs: list[dict[str, Any]], action: FakeAction) -> dict[str, str]:
@@ -155,7 +200,7 @@ def _start_problems(body: Mapping[str, Any], technique: FakeTechnique) -> dict[s
     if not TEXT.accepts(body.get("idempotency_key", "none")):
         problems["idempotency_key"] = f"Expected {TEXT.expected}"
     inputs = body.get("inputs")
-    if isinstance(inputs, list) and inputs:
+    if isinstance(inputs, list) and (inputs or not technique.inputs):
         return problems | _input_problems(inputs, technique)
     return problems | {"inputs": "Expected a list of at least one input"}
 
@@ -167,7 +212,7 @@ def _input_problems(inputs: list[Any], technique: FakeTechnique) -> dict[str, st
     given = set()
     for number, item in enumerate(inputs):
         match item:
-            case {"id": str(id_), "type": str(type_), "value": str(), **rest} if not rest:
+            case {"id": str(id_), "type": str(type_), "value": str(value), **rest} if not rest:
                 missing.discard(id_)
                 if id_ not in types:
                     problems[id_] = "Unknown input"
@@ -175,7 +220,15 @@ def _input_problems(inputs: list[Any], technique: FakeTechnique) -> dict[str, st
                     problems[id_] = "Given twice"
                 elif type_ != types[id_]:
                     problems[id_] = f"Expected {types[id_]}"
+                elif not value and (problem := _blank_problem(id_, technique)):
+                    problems[id_] = problem
                 given.add(id_)
             case _:
                 problems[f"inputs[{number}]"] = "Expected the strings id, type and value"
     return problems | dict.fromkeys(sorted(missing), "Required")
+
+
+def _blank_problem(input_id: str, technique: FakeTechnique) -> str | None:
+    if technique.optional_inputs.get(input_id) != "text":
+        return None
+    return "Expected a string that is not empty; leave an optional input out"

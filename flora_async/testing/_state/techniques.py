@@ -1,6 +1,6 @@
 """Techniques of the local FLORA."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import attrs
@@ -13,6 +13,11 @@ _INPUT_TYPES = {"text", "imageUrl", "videoUrl"}
 def _validate_input_types(_: object, attribute: "attrs.Attribute[Any]", value: Mapping[str, str]) -> None:
     if unknown := set(value.values()) - _INPUT_TYPES:
         raise ValueError(f"{attribute.name} must be of types text, imageUrl or videoUrl, not {sorted(unknown)}")
+
+
+def _validate_input_ids(technique: "FakeTechnique", attribute: "attrs.Attribute[Any]", value: Collection[str]) -> None:
+    if unknown := set(value) - technique.input_types.keys():
+        raise ValueError(f"{attribute.name} must have ids of inputs, not {sorted(unknown)}")
 
 
 def _default_name(technique: "FakeTechnique") -> str:
@@ -35,6 +40,9 @@ class FakeTechnique(Work):
         name: The title, by default derived from the slug.
         inputs: Required inputs, id → type (`text`, `imageUrl`, `videoUrl`).
         optional_inputs: Optional inputs, id → type.
+        allow_multiple: The ids of inputs that take a list of values in `POST /runs/technique`. There is one run for
+            each value; with several lists there is one for each combination.
+        accepts_element: The ids of inputs that take the id of an element.
         outputs: Outputs, id → type. A `text` output consists of the technique's name and the values of the inputs;
             for `imageUrl`, `videoUrl`, `audioUrl` and `documentUrl` the storage host has a small file.
         run_cost: USD charged for a completed run.
@@ -53,7 +61,8 @@ class FakeTechnique(Work):
 
     Raises:
         TypeError: A time is not a number.
-        ValueError: The slug is empty, FLORA does not have an input type, or a time or the cost is negative or NaN.
+        ValueError: The slug is empty, FLORA does not have an input type, there is no such input, or a time or a cost is
+            negative or NaN.
 
     Example:
         >>> from flora_async.testing import FakeTechnique
@@ -70,6 +79,8 @@ class FakeTechnique(Work):
     optional_inputs: Mapping[str, str] = attrs.field(
         factory=dict, converter=frozen_mapping, validator=_validate_input_types, kw_only=True
     )
+    allow_multiple: Collection[str] = attrs.field(default=(), validator=_validate_input_ids, kw_only=True)
+    accepts_element: Collection[str] = attrs.field(default=(), validator=_validate_input_ids, kw_only=True)
     outputs: Mapping[str, str] = attrs.field(
         factory=lambda: {"output_1": "imageUrl"}, converter=frozen_mapping, kw_only=True
     )
@@ -97,7 +108,14 @@ class FakeTechnique(Work):
             "name": self.name,
             "run_cost": self.price,
             "inputs": [
-                {"id": name, "name": name, "type": type_, "optional": name in self.optional_inputs}
+                {
+                    "id": name,
+                    "name": name,
+                    "type": type_,
+                    "optional": name in self.optional_inputs,
+                    "allow_multiple": name in self.allow_multiple,
+                    "accepts_element": name in self.accepts_element,
+                }
                 for name, type_ in self.input_types.items()
             ],
             "outputs": [{"id": name, "name": name, "type": type_} for name, type_ in self.outputs.items()],

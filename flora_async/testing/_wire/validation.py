@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -10,6 +11,8 @@ from flora_async.testing._wire.requests import RecordedRequest
 
 _DEFAULT_LIMIT = 20
 _MAX_LIMIT = 100
+
+_PUBLIC_IDS: Final = {"workspace_id": re.compile(r"ws_[\w-]+"), "project_id": re.compile(r"prj_[\w-]+")}
 
 ItemT = TypeVar("ItemT")
 
@@ -78,8 +81,25 @@ def read_body(
     Raises:
         RefusedError: The body is not a JSON object, or its fields are invalid.
     """
+    return _validated(json_object(request), required or {}, optional)
+
+
+def read_known_fields(
+    request: RecordedRequest, required: Mapping[str, FieldType], **optional: FieldType
+) -> dict[str, Any]:
+    """Return these fields of the body of a request; FLORA ignores the others.
+
+    Raises:
+        RefusedError: The body is not a JSON object, or one of these fields is invalid.
+    """
     body = json_object(request)
-    if problems := field_problems(body, required or {}, {**optional, "idempotency_key": TEXT}):
+    return _validated({name: body[name] for name in body if name in {**required, **optional}}, required, optional)
+
+
+def _validated(
+    body: dict[str, Any], required: Mapping[str, FieldType], optional: Mapping[str, FieldType]
+) -> dict[str, Any]:
+    if problems := field_problems(body, required, {**optional, "idempotency_key": TEXT}):
         raise invalid_fields(problems)
     return body
 
@@ -101,6 +121,18 @@ def field_problems(
         elif not field.accepts(value):
             problems[f"{path}{name}"] = f"Expected {field.expected}"
     return problems
+
+
+def check_public_ids(values: Mapping[str, Any]) -> None:
+    """Refuse malformed ids of workspaces and projects as FLORA does: with a server error.
+
+    Raises:
+        RefusedError: The `workspace_id` or the `project_id` is malformed.
+    """
+    for name, pattern in _PUBLIC_IDS.items():
+        value = values.get(name)
+        if isinstance(value, str) and not pattern.fullmatch(value):
+            raise RefusedError(error_answer(500, "unknown_error", "An unknown error occurred."))
 
 
 def query_problems(query: Mapping[str, str], **fields: FieldType) -> dict[str, str]:

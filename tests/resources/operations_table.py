@@ -95,17 +95,14 @@ TICKET: dict[str, Any] = {
     "model": {"model_id": "flux-pro"},
     "technique": {"name": "CCTV cam", "technique_id": "tech_1"},
 }
-A_TICKET = m.RunTicket(
-    run_id="run_1",
-    type="generation",
-    charged_cost=0.05,
-    estimated_seconds=25.0,
-    poll_url="https://app.flora.ai/api/v1/runs/run_1",
-    project_id="prj_1",
-    action=m.ActionReference(action_id="rotate-image-browser"),
-    model=m.ModelReference(model_id="flux-pro"),
-    technique=TechniqueReference("tech_1", "CCTV cam"),
-)
+OF_A_TICKET: dict[str, Any] = {
+    **TICKET,
+    "estimated_seconds": 25.0,
+    "action": m.ActionReference(action_id="rotate-image-browser"),
+    "model": m.ModelReference(model_id="flux-pro"),
+    "technique": TechniqueReference("tech_1", "CCTV cam"),
+}
+A_TICKET, A_TECHNIQUE_TICKET = m.RunTicket(**OF_A_TICKET), m.TechniqueTicket(**OF_A_TICKET)
 SLOT = {
     "id": "photo",
     "name": "Photo",
@@ -977,7 +974,7 @@ OPERATIONS = [
         (),
         {"technique_id": "tech_1", "inputs": ODD, "workspace_id": "ws_1"},
         TICKET,
-        A_TICKET,
+        A_TECHNIQUE_TICKET,
         body={"technique_id": "tech_1", "inputs": ODD, "workspace_id": "ws_1"},
         kind="start",
     ),

@@ -1,4 +1,4 @@
-"""The history of runs and its pager; and `flora.request` for what has no method."""
+"""The history of runs and its pager; and `flora.request` for operations that have no method."""
 
 import asyncio
 from typing import Any
@@ -13,6 +13,7 @@ from flora_async import (
     FloraSession,
     IdempotencyError,
     Page,
+    Pager,
     RunStatus,
     SubmissionUnknownError,
     TechniqueRun,
@@ -103,17 +104,44 @@ async def test_a_limit_out_of_range_is_refused_before_anything_is_sent(
     assert not fake.requests
 
 
-async def test_cursors_that_go_in_a_circle_are_an_error_and_no_endless_loop(
+def empty_page(cursor: str) -> dict[str, Any]:
+    return {"technique_runs": [], "meta": {"next_cursor": cursor}}
+
+
+async def test_cursors_that_form_a_cycle_are_an_error_and_not_an_endless_loop(
     fake: FakeFlora, flora: FloraSession
 ) -> None:
-    def page(cursor: str) -> dict[str, Any]:
-        return {"technique_runs": [], "meta": {"next_cursor": cursor}}
-
     for cursor in ("a", "b", "a"):
-        fake.inject(Replace(page(cursor)), on="history")
-    with pytest.raises(DecodeError, match="circle"):
+        fake.inject(Replace(empty_page(cursor)), on="history")
+    with pytest.raises(DecodeError, match="cycle"):
         _ = [run async for run in flora.techniques.runs.list()]
     assert len(fake.requests) == 3
+
+
+async def test_empty_pages_that_always_name_another_one_end_with_an_error(fake: FakeFlora, flora: FloraSession) -> None:
+    for number in range(101):
+        fake.inject(Replace(empty_page(f"c{number}")), on="history")
+    with pytest.raises(DecodeError, match="100 pages in a row were empty"):
+        _ = [run async for run in flora.techniques.runs.list()]
+    assert len(fake.requests) == 100
+
+
+async def test_a_few_empty_pages_do_not_end_a_list(fake: FakeFlora, flora: FloraSession) -> None:
+    for number in range(99):
+        fake.inject(Replace(empty_page(f"c{number}")), on="history")
+    fake.inject(Replace({"technique_runs": [{"run_id": "run_1", "status": "failed"}]}), on="history")
+    assert [run.run_id async for run in flora.techniques.runs.list()] == ["run_1"]
+
+
+async def test_a_list_of_endless_pages_ends_with_an_error() -> None:
+    async def fetch(cursor: str | None) -> Page[int]:
+        return Page(items=(1,), next_cursor=str(int(cursor or 0) + 1))
+
+    count = 0
+    with pytest.raises(DecodeError, match="more than 100,000 pages"):
+        async for _ in Pager(fetch, None):
+            count += 1
+    assert count == 100_000
 
 
 @pytest.mark.parametrize(

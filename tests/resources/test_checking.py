@@ -18,8 +18,8 @@ from flora_async import (
 )
 from flora_async.media.content import read_content
 from flora_async.models import Technique, TechniqueInput
-from flora_async.resources._prepare import Draft, flaws_of
-from flora_async.testing import FakeFlora, FakeTechnique, Replace, Status, VirtualClock
+from flora_async.resources._prepare import Draft, problems_of
+from flora_async.testing import Drop, FakeFlora, FakeTechnique, Garbage, Replace, Status, VirtualClock
 from flora_async.testing._state.sample_files import png
 from flora_async.webhooks import WebhookReceiver
 
@@ -33,6 +33,7 @@ STUDIO = Technique(
         TechniqueInput(id="song", type="audioUrl", optional=True),
         TechniqueInput(id="contract", type="documentUrl", optional=True),
         TechniqueInput(id="model3d", type="meshUrl", optional=True),
+        TechniqueInput(id="note", type="text", optional=True),
     ),
 )
 NEEDED: dict[str, Any] = {"prompt": "a", "photo": "https://example.com/a.png"}
@@ -42,7 +43,7 @@ PDF = read_content(b"%PDF-1.7\n" + bytes(50))
 
 def flaws(**values: Any) -> dict[str, str]:
     drafts = [Draft(name, None, value) for name, value in values.items()]
-    return dict(flaws_of(drafts, STUDIO))
+    return dict(problems_of(drafts, STUDIO))
 
 
 def starts(fake: FakeFlora) -> int:
@@ -66,7 +67,7 @@ def reads(fake: FakeFlora) -> int:
         {"song": "https://example.com/a.mp3"},
         {"contract": PDF},
         {"prompt": "https://example.com/a.mp4"},
-        {"prompt": ""},
+        {"note": ""},
         {"model3d": "anything at all"},
         {"model3d": PNG},
     ],
@@ -80,7 +81,7 @@ def test_what_the_technique_takes_is_taken(values: dict[str, Any]) -> None:
     ("values", "name", "words"),
     [
         ({"promt": "a"}, "promt", "is unknown: did you mean 'prompt'?"),
-        ({"zzz": "a"}, "zzz", "is unknown: it takes prompt, photo, person, clip, song, contract, model3d"),
+        ({"zzz": "a"}, "zzz", "is unknown: it takes prompt, photo, person, clip, song, contract, model3d, note"),
         ({"prompt": PNG}, "prompt", "takes text, not a file: pass what is in it"),
         ({"photo": "just words"}, "photo", "takes an image (an https URL, or a file as pathlib.Path), not the text"),
         ({"photo": "http://example.com/a.png"}, "photo", "takes an image (an https URL"),
@@ -92,6 +93,8 @@ def test_what_the_technique_takes_is_taken(values: dict[str, Any]) -> None:
         ({"clip": PNG}, "clip", "takes a video, not image/png"),
         ({"song": "https://example.com/a.pdf"}, "song", "takes a sound, not a .pdf file"),
         ({"contract": "la la la"}, "contract", "takes a document"),
+        ({"prompt": ""}, "prompt", "is required and must not be empty"),
+        ({"person": ""}, "person", "takes an image"),
     ],
     ids=repr,
 )
@@ -107,7 +110,7 @@ def test_what_is_missing_is_named() -> None:
 
 def test_a_type_that_is_said_must_be_the_techniques() -> None:
     drafts = [Draft("prompt", "imageUrl", "https://example.com/a.png"), Draft("photo", "imageUrl", "element_1")]
-    assert dict(flaws_of(drafts, STUDIO)) == {
+    assert dict(problems_of(drafts, STUDIO)) == {
         "prompt": "is of type text, not imageUrl",
         "photo": "takes an image (an https URL, or a file as pathlib.Path), not the text 'element_1'",
     }
@@ -261,3 +264,112 @@ async def test_a_said_type_is_kept_where_nothing_is_checked(fake: FakeFlora, flo
     await flora.techniques.runs.create("caption", inputs=[RunInput("prompt", "text", "https://example.com/a.png")])
     (sent,) = [request.json["inputs"] for request in fake.requests if request.operation == "start"]
     assert sent == [{"id": "prompt", "type": "text", "value": "https://example.com/a.png"}]
+
+
+# --- empty, optional and several values
+
+
+async def test_an_optional_text_that_is_empty_is_left_out(fake: FakeFlora, flora: FloraSession) -> None:
+    fake.add_technique(FakeTechnique("poster", optional_inputs={"note": "text"}))
+    await flora.run("poster", {"prompt": "a red bicycle", "note": ""})
+    (sent,) = [request.json["inputs"] for request in fake.requests if request.operation == "start"]
+    assert [item["id"] for item in sent] == ["prompt"]
+    with pytest.raises(InputError, match="'prompt' is required and must not be empty"):
+        await flora.run("poster", {"prompt": "", "note": ""})
+    assert len(fake.runs) == 1
+
+
+async def test_a_technique_whose_inputs_are_all_optional_runs_without_any(fake: FakeFlora, flora: FloraSession) -> None:
+    fake.add_technique(FakeTechnique("surprise", inputs={}, optional_inputs={"note": "text"}))
+    assert (await flora.run("surprise", {})).is_completed
+    assert (await flora.run("surprise", {"note": ""})).is_completed
+    with pytest.raises(InputError, match="'prompt' is missing"):
+        await flora.run("caption", {})
+    with pytest.raises(InputError, match="'inputs' must not be empty"):
+        await flora.run("surprise", {}, check=False)
+    assert len(fake.runs) == 2
+
+
+async def test_an_element_is_sent_under_the_inputs_own_type(fake: FakeFlora, flora: FloraSession) -> None:
+    described = {"id": "photo", "type": "imageUrl", "accepts_element": True}
+    fake.inject(Replace({"technique_id": "tech_portrait", "inputs": [described]}), on="technique")
+    fake.add_technique(FakeTechnique("portrait", inputs={"photo": "imageUrl"}))
+    await flora.run("portrait", {"photo": "element_123"})
+    (sent,) = [request.json["inputs"] for request in fake.requests if request.operation == "start"]
+    assert sent == [{"id": "photo", "type": "imageUrl", "value": "element_123"}]
+
+
+async def test_a_list_for_one_run_is_refused_and_told_the_way_to_several(fake: FakeFlora, flora: FloraSession) -> None:
+    several: Any = {"prompt": ["a red bicycle", "a blue boat"]}
+    with pytest.raises(InputError, match=r"'caption': 'prompt' takes one value a run.*flora\.runs\.start_technique"):
+        await flora.run("caption", several)
+    (result,) = await flora.run_all("caption", [several])
+    assert isinstance(result.error, InputError)
+    assert fake.requests == []
+
+
+MANY = {
+    "technique_id": "tech_many",
+    "inputs": [
+        {"id": "prompt", "type": "text", "allow_multiple": True},
+        {"id": "style", "type": "text", "optional": True},
+    ],
+}
+
+
+async def test_a_list_starts_several_runs_each_of_which_can_be_waited_for(fake: FakeFlora, flora: FloraSession) -> None:
+    runs = [await flora.techniques.runs.create("caption", inputs={"prompt": text}) for text in ("a", "b")]
+    answer = {"type": "technique", "runs": [{"runId": run.run_id, "chargedCost": 0.01} for run in runs]}
+    fake.inject(Replace(MANY), on="technique")
+    fake.inject(Replace(answer), on="runs.start_technique")
+    ticket = await flora.runs.start_technique(
+        technique_id="tech_many", inputs={"prompt": ["a", "b"], "style": ""}, check=True
+    )
+    ended = [await flora.wait_for_run(run) for run in ticket.runs or (ticket,)]
+    assert [run.outputs[0].text for run in ended] == ["Caption: a", "Caption: b"]
+    assert (ticket.run_id, ticket.runs[1].charged_cost) == (runs[0].run_id, 0.01)
+    (sent,) = [request.json for request in fake.requests if request.path.endswith("/runs/technique")]
+    assert sent["inputs"] == {"prompt": ["a", "b"]}
+    assert sent["workspace_id"] == "ws_local"
+
+
+async def test_a_list_where_a_technique_takes_one_value_is_refused_before_anything_is_spent(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    fake.inject(Replace(MANY), on="technique", times=None)
+    for inputs, words in (
+        ({"prompt": "a", "style": ["x", "y"]}, "'style' takes one value, not several"),
+        ({"prompt": ["a", ""]}, "'prompt' is required and must not be empty"),
+        ({"prompt": [1]}, "'prompt' takes text, an https URL or a file, not 1"),
+        ({"prompt": []}, "'prompt' is missing"),
+    ):
+        with pytest.raises(InputError, match=words):
+            await flora.runs.start_technique(technique_id="tech_many", inputs=inputs, check=True)
+    assert fake.runs == ()
+
+
+# --- what does not exist
+
+
+async def test_a_misspelled_technique_is_told_the_nearest_one(fake: FakeFlora, flora: FloraSession) -> None:
+    for call in (
+        flora.techniques.retrieve("captoin"),
+        flora.run("captoin", {"prompt": "x"}),
+        flora.techniques.runs.create("captoin", inputs={"prompt": "x"}),
+        flora.runs.start_technique(technique_id="tech_captoin", inputs={"prompt": "x"}),
+    ):
+        with pytest.raises(NotFoundError, match=r"no technique '(tech_)?captoin'.* mean 'tech_caption' \(Caption\)\?"):
+            await call
+    assert fake.runs == ()
+
+
+@pytest.mark.parametrize("fault", [Status(500), Status(403), Status(429), Drop(acts=False), Garbage()], ids=repr)
+async def test_a_hint_that_cannot_be_had_never_hides_the_refusal(
+    fake: FakeFlora, flora: FloraSession, fault: Any
+) -> None:
+    fake.inject(fault, on="techniques.list", times=None)
+    with pytest.raises(NotFoundError, match="there is no technique 'captoin' for this key") as caught:
+        await flora.techniques.retrieve("captoin")
+    (asked,) = [request for request in fake.requests if request.path.endswith("/captoin")]
+    assert caught.value.request_id == asked.request_id
+    assert asked.request_id in str(caught.value)
