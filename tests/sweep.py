@@ -41,5 +41,6 @@ class Sweep:
         try:
             yield
         except _FAILURES as error:
-            error.add_note(f"Row: {' | '.join(map(str, name))}")
+            shown = (part if isinstance(part, str) and part.isprintable() else repr(part) for part in name)
+            error.add_note(f"Row: {' | '.join(f'{part:.200}' for part in shown)}")
             self._failures.append(error)
