@@ -168,10 +168,7 @@ class FloraSession:
 
     @cached_property
     def _uploads(self) -> resources.Uploads:
-        operations = resources.AssetOperations(self._client)
-        return resources.Uploads(
-            self._client, self._storage, operations, self._workspace, poll=self._poll, clock=self._clock
-        )
+        return resources.Uploads(self._client, self._storage, self._workspace, poll=self._poll, clock=self._clock)
 
     @cached_property
     def assets(self) -> resources.Assets:

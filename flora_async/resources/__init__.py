@@ -12,7 +12,6 @@ from flora_async.resources.runs import RunHistory, TechniqueRuns
 from flora_async.resources.techniques import Techniques
 
 if TYPE_CHECKING:
-    from flora_async.resources._assets import AssetOperations
     from flora_async.resources._default_workspace import DefaultWorkspace
     from flora_async.resources._uploads import Uploads
     from flora_async.resources.actions import Actions
@@ -27,7 +26,6 @@ else:
     __getattr__ = lazy_names(
         __name__,
         {
-            "_assets": "AssetOperations",
             "_default_workspace": "DefaultWorkspace",
             "_uploads": "Uploads",
             "actions": "Actions",
@@ -42,7 +40,6 @@ else:
 
 __all__ = [
     "Actions",
-    "AssetOperations",
     "Assets",
     "Catalog",
     "DefaultWorkspace",

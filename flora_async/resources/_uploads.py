@@ -1,11 +1,10 @@
-"""Files on their way to FLORA: fetched by FLORA, sent with one request, or stored at a host that it names.
+"""Upload files to FLORA: fetched by FLORA, sent in one request, or stored at a host that FLORA names.
 
-FLORA's page "Create an asset upload" has the three ways. An upload costs nothing, so what is in doubt is simply begun
-again.
+The three ways are those of FLORA's page "Create an asset upload". An upload costs nothing, so one in doubt is repeated.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from inspect import iscoroutinefunction
@@ -15,9 +14,10 @@ from typing import Any, Final
 from flora_async._cache import KeyedLocks, RecentItems
 from flora_async._checks import check_number
 from flora_async._clock import Clock
-from flora_async._http.bodies import File
+from flora_async._http.bodies import File, Form
 from flora_async._http.client import Client
 from flora_async._http.responses import is_transient
+from flora_async._http.routes import ROUTES
 from flora_async._http.storage import StorageClient
 from flora_async._http.urls import check_https
 from flora_async.config import PollPolicy
@@ -25,50 +25,45 @@ from flora_async.errors import APIStatusError, FloraError, IdempotencyError, Sub
 from flora_async.media.content import Content, FileSource, read_content
 from flora_async.models import Asset, AssetStatus
 from flora_async.polling import PollSchedule
-from flora_async.resources._assets import LARGEST_DIRECT, SIGNED_URL, AssetOperations, create_directly, file_of, form_of
 from flora_async.resources._default_workspace import DefaultWorkspace
+from flora_async.resources._operations import fetch, mutate, new_key, read_model
 
 UploadSource = str | FileSource
 """An https URL that FLORA fetches, or a file: a path (also as text), bytes, or a file open for reading bytes."""
 
 Progress = Callable[[int, int], object]
-"""Called with the bytes that are sent and the bytes that there are."""
+"""Called with the bytes sent and the bytes in all."""
+
+SIGNED_URL: Final = "signed-url"
+MAX_DIRECT_SIZE: Final = 4 * 1024 * 1024
 
 _ATTEMPTS: Final = 3
-_MOST_REMEMBERED: Final = 10_000
+_MAX_REMEMBERED: Final = 10_000
 _IN_DOUBT: Final = (SubmissionUnknownError, IdempotencyError)
 _METHODS: Final = frozenset({"POST", "PUT"})
+_IN_DOUBT_MESSAGE: Final = "FLORA's answers did not arrive. Nothing was spent: upload again"
 
 
 class Uploads:
     """Uploads files for one session.
 
     Args:
-        client: The way to FLORA.
-        storage: The way to the storage host.
-        assets: FLORA's operations on assets.
-        home: Which workspace files go to.
-        poll: How to look whether an asset is ready.
+        client: Sends the requests to FLORA.
+        storage: Sends the requests to the storage host.
+        workspace: Chooses the workspace of a file.
+        poll: When to ask whether an asset is ready.
         clock: Time and sleep.
     """
 
-    def __init__(  # noqa: PLR0913 - what a session has
-        self,
-        client: Client,
-        storage: StorageClient,
-        assets: AssetOperations,
-        home: DefaultWorkspace,
-        *,
-        poll: PollPolicy,
-        clock: Clock,
+    def __init__(
+        self, client: Client, storage: StorageClient, workspace: DefaultWorkspace, *, poll: PollPolicy, clock: Clock
     ) -> None:
         self._client = client
         self._storage = storage
-        self._assets = assets
-        self._home = home
+        self._workspace = workspace
         self._poll = poll
         self._clock = clock
-        self._urls: RecentItems[tuple[str, str, str], str] = RecentItems(_MOST_REMEMBERED)
+        self._urls: RecentItems[tuple[str, str, str], str] = RecentItems(_MAX_REMEMBERED)
         self._locks = KeyedLocks()
 
     async def upload(  # noqa: PLR0913 - as FLORA's operation
@@ -83,7 +78,7 @@ class Uploads:
         progress: Progress | None,
         timeout: float | None,  # noqa: ASYNC109 - of the wait for FLORA, on the session's clock
     ) -> Asset:
-        """Bring a file to FLORA and wait until it can be used; `Assets.upload` documents it."""
+        """Upload a file and wait until it can be used; `Assets.upload` documents it."""
         if timeout is not None:
             check_number("timeout", timeout)
         if progress is not None and (not callable(progress) or iscoroutinefunction(progress)):
@@ -92,14 +87,13 @@ class Uploads:
             raise ValueError("source must not be empty: pass an https URL, or the path of a file")
         options: dict[str, Any] = {"folder": folder, "project_id": project_id}
         if isinstance(source, str) and "://" in source:
-            check_https("source", source)
-            home = await self._home.choose(workspace_id)
-            named = {**options, "content_type": content_type, "file_name": file_name}
-            create = partial(self._assets.create, source=source, workspace_id=home, **named)
-            return await self._ready(await _begun_anew(create), timeout)
+            body = {"source": check_https("source", source), "content_type": content_type, "file_name": file_name}
+            body = {**body, **options, "workspace_id": await self._workspace.choose(workspace_id)}
+            return await self._ready(await _repeated(self._create(body)), timeout)
         file = Path(source) if isinstance(source, str) else source
         content = await asyncio.to_thread(read_content, file, content_type=content_type, file_name=file_name)
-        return await self._send(content, await self._home.choose(workspace_id), options, progress, timeout)
+        options["workspace_id"] = await self._workspace.choose(workspace_id)
+        return await self._send(content, options, progress, timeout)
 
     async def url_of(self, content: Content, workspace_id: str | None) -> str:
         """The URL under which FLORA has a file; equal files are uploaded once.
@@ -107,37 +101,38 @@ class Uploads:
         Raises:
             UploadError: It did not become an asset.
             FloraError: Any other error of a request, after all retries.
-            ValueError: Nobody says which workspace it goes to.
+            ValueError: No workspace is known for it.
         """
-        home = await self._home.choose(workspace_id)
-        key = (await asyncio.to_thread(content.digest), content.content_type, home)
+        workspace = await self._workspace.choose(workspace_id)
+        key = (await asyncio.to_thread(content.digest), content.content_type, workspace)
         async with self._locks.hold(key):
             url = self._urls.get(key)
             if url is None:
-                asset = await self._send(content, home, {}, None, self._poll.timeout)
-                url = str(asset.url)
-                self._urls[key] = url
+                asset = await self._send(content, {"workspace_id": workspace}, None, self._poll.timeout)
+                url = self._urls[key] = str(asset.url)
             return url
+
+    def _create(self, body: Mapping[str, Any]) -> Callable[[], Awaitable[Asset]]:
+        return partial(mutate, self._client, "assets.create", Asset, body=body, idempotency_key=None)
 
     async def _send(
         self,
         content: Content,
-        home: str,
-        options: dict[str, Any],
+        options: Mapping[str, Any],
         progress: Progress | None,
         timeout: float | None,  # noqa: ASYNC109 - as above
     ) -> Asset:
         file = file_of(content, None if progress is None else lambda sent: progress(sent, content.size))
-        named = {**options, "content_type": content.content_type, "file_name": content.name}
-        if content.size <= LARGEST_DIRECT:
-            form = form_of(file, {"workspace_id": home, **named})
-            return await self._ready(await _begun_anew(partial(create_directly, self._client, form)), timeout)
-        reserve = partial(self._assets.create, source=SIGNED_URL, workspace_id=home, **named)
-        asset = await _begun_anew(reserve)
+        body = {**options, "content_type": content.content_type, "file_name": content.name}
+        if content.size <= MAX_DIRECT_SIZE:
+            create = partial(create_directly, self._client, form_of(file, body))
+            return await self._ready(await _repeated(create), timeout)
+        reserve = self._create({"source": SIGNED_URL, **body})
+        asset = await _repeated(reserve)
         try:
             return await self._store(asset, file, timeout)
         except (APIStatusError, UploadError) as error:
-            if not _is_worth_another_place(error):
+            if not _can_be_renewed(error):
                 raise
             first = error
         try:
@@ -160,27 +155,32 @@ class Uploads:
         return await self._ready(await self._completed(asset.asset_id), timeout)
 
     async def _renewed(self, asset: Asset, reserve: Callable[[], Awaitable[Asset]]) -> Asset:
-        """Another place for the file: of the same asset, or of another while FLORA does not know that it has failed."""
+        """Another reservation: of the same asset, or of a new one while FLORA does not know that the first failed."""
+        ids = {"asset_id": asset.asset_id}
         try:
-            return await _begun_anew(partial(self._assets.retry, asset.asset_id))
+            return await _repeated(partial(mutate, self._client, "assets.retry", Asset, ids, idempotency_key=None))
         except APIStatusError as error:
             if is_transient(error):
                 raise
-            return await _begun_anew(reserve)
+            return await _repeated(reserve)
 
     async def _completed(self, asset_id: str) -> Asset:
         """The asset once FLORA knows that its file is there, also where the answer to that got lost."""
-        for _ in range(_ATTEMPTS - 1):
+        for attempt in range(_ATTEMPTS):
             try:
-                return await self._assets.complete(asset_id)
-            except SubmissionUnknownError:
-                asset = await self._assets.retrieve(asset_id)
+                return await mutate(
+                    self._client, "assets.complete", Asset, {"asset_id": asset_id}, idempotency_key=None
+                )
+            except SubmissionUnknownError as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise UploadError(_IN_DOUBT_MESSAGE) from error
+                asset = await self._retrieve(asset_id)
                 if asset.status != AssetStatus.PENDING_UPLOAD:
                     return asset
-        try:
-            return await self._assets.complete(asset_id)
-        except SubmissionUnknownError as error:
-            raise UploadError("FLORA's answers did not arrive. Nothing was spent: upload again") from error
+        raise AssertionError("unreachable")
+
+    async def _retrieve(self, asset_id: str) -> Asset:
+        return await fetch(self._client, "assets.retrieve", Asset, asset_id=asset_id)
 
     async def _ready(self, asset: Asset, timeout: float | None) -> Asset:  # noqa: ASYNC109 - on the session's clock
         """The asset once it can be used."""
@@ -189,33 +189,62 @@ class Uploads:
         while not (asset.is_failed or (asset.is_ready and asset.url)):
             if timeout is not None and now - began >= timeout:
                 raise UploadError(
-                    f"Asset {asset.asset_id!r:.60} is still {asset.status} after {timeout:.3g} s: look again with "
+                    f"Asset {asset.asset_id!r:.60} is still {asset.status} after {timeout:.3g} s: read it again with "
                     "assets.retrieve, or allow more time",
                     asset,
                 )
             pause = schedule.next()
             await clock.sleep(pause if timeout is None else min(pause, began + timeout - now))
             now = clock.monotonic()
-            asset = await self._assets.retrieve(asset.asset_id)
+            asset = await self._retrieve(asset.asset_id)
         if asset.is_failed:
             why = asset.failure_message or "FLORA does not say why"
             raise UploadError(f"Asset {asset.asset_id!r:.60} failed: {why}", asset)
         return asset
 
 
-async def _begun_anew(create: Callable[[], Awaitable[Asset]]) -> Asset:
-    """The asset, begun again under another key where nobody can say what became of it: at worst one is left over."""
+async def _repeated(create: Callable[[], Awaitable[Asset]]) -> Asset:
+    """The asset, created again under another key while the outcome is in doubt: at worst one is left over."""
     for _ in range(_ATTEMPTS - 1):
         with suppress(*_IN_DOUBT):
             return await create()
     try:
         return await create()
     except _IN_DOUBT as error:
-        raise UploadError("FLORA's answers did not arrive. Nothing was spent: upload again") from error
+        raise UploadError(_IN_DOUBT_MESSAGE) from error
 
 
-def _is_worth_another_place(error: FloraError) -> bool:
-    """Whether the place was at fault: it has expired, or FLORA could not take the file from it."""
+def _can_be_renewed(error: FloraError) -> bool:
+    """Whether the reservation was at fault: it has expired, or FLORA could not take the file from it."""
     if isinstance(error, UploadError):
         return error.asset is not None and error.asset.is_failed
     return not is_transient(error)
+
+
+def file_of(content: Content, progress: Callable[[int], object] | None = None) -> File:
+    """A content as the body of a request."""
+    return File(
+        name=content.name,
+        content_type=content.content_type,
+        size=content.size,
+        open=content.open,
+        progress=progress,
+    )
+
+
+def form_of(file: File, fields: Mapping[str, str | None], file_field: str = "file") -> Form:
+    """A form with a file in it; fields that are None are left out."""
+    return Form(
+        fields={name: text for name, text in fields.items() if text is not None}, file_field=file_field, file=file
+    )
+
+
+async def create_directly(client: Client, form: Form, idempotency_key: str | None = None) -> Asset:
+    """Create an asset by one request with the whole file in it. It costs nothing, so it may be repeated.
+
+    Raises:
+        FloraError: Any error of the request, after all retries.
+    """
+    key = new_key(idempotency_key)
+    request = client.request(ROUTES["assets.create"], {}, body=form, idempotency_key=key)
+    return await client.fetch(request, partial(read_model, Asset))

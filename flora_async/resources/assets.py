@@ -1,20 +1,31 @@
-"""`flora.assets`: the files that people bring to FLORA."""
+"""`flora.assets`: the files that callers bring to FLORA."""
 
-from typing import TYPE_CHECKING
+import asyncio
 
+from flora_async import models
+from flora_async._checks import non_blank, optional
 from flora_async._http.client import Client
-from flora_async.resources._assets import AssetOperations
-from flora_async.resources._uploads import Progress, Uploads, UploadSource
+from flora_async._http.urls import check_https
+from flora_async.media.content import FileSource, read_content
+from flora_async.resources._operations import fetch, mutate, paginate
+from flora_async.resources._pager import Pager
+from flora_async.resources._uploads import (
+    MAX_DIRECT_SIZE,
+    SIGNED_URL,
+    Progress,
+    Uploads,
+    UploadSource,
+    create_directly,
+    file_of,
+    form_of,
+)
 
-if TYPE_CHECKING:
-    from flora_async import models
 
-
-class Assets(AssetOperations):
+class Assets:
     """Files that runs and canvases can use."""
 
     def __init__(self, client: Client, uploads: Uploads) -> None:
-        super().__init__(client)
+        self._client = client
         self._uploads = uploads
 
     async def upload(  # noqa: PLR0913 - as FLORA's operation
@@ -76,3 +87,170 @@ class Assets(AssetOperations):
             progress=progress,
             timeout=timeout,
         )
+
+    async def create(  # noqa: PLR0913 - FLORA's own fields
+        self,
+        *,
+        source: str | None = None,
+        file: FileSource | None = None,
+        workspace_id: str,
+        content_type: str | None = None,
+        file_name: str | None = None,
+        folder: str | None = None,
+        project_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> "models.Asset":
+        """Make an asset of a URL or a file, or reserve one for bytes to be handed in (FLORA's `POST /assets`).
+
+        `upload` takes files of any size, whichever way they have to go, and waits until they can be used.
+
+        Args:
+            source: A public https URL of a file of up to 50 MB, which FLORA fetches; or `signed-url`: then the asset's
+                `upload` says where the bytes belong, and `complete` comes after them.
+            file: Instead, a file of up to 4 MB: a path, bytes, or a file open for reading bytes.
+            workspace_id: The workspace it will belong to (`ws_…`).
+            content_type: The type of the file, such as `image/png`.
+            file_name: What to call the file.
+            folder: Where to file it.
+            project_id: A project on whose canvas to show it as well (`prj_…`).
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The asset.
+
+        Raises:
+            SubmissionUnknownError: The asset may exist, but no answer says so.
+            FloraError: FLORA refused, or was never reached; there is no asset.
+            ValueError: There is neither one source nor one file, the file is too large or of a type that FLORA does not
+                take, or an argument is blank; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
+            OSError: The file cannot be read; nothing was sent.
+
+        Example:
+            >>> asset = await flora.assets.create(source="https://example.com/photo.png", workspace_id="ws_local")
+            >>> asset.is_ready
+            True
+        """
+        if (source is None) is (file is None):
+            raise ValueError("assets.create takes one of two: source (an https URL, or 'signed-url'), or file")
+        given = {
+            "workspace_id": non_blank("workspace_id", workspace_id),
+            "content_type": optional(non_blank, "content_type", content_type),
+            "file_name": optional(non_blank, "file_name", file_name),
+            "folder": optional(non_blank, "folder", folder),
+            "project_id": optional(non_blank, "project_id", project_id),
+        }
+        if file is not None:
+            content = await asyncio.to_thread(read_content, file, content_type=content_type, file_name=file_name)
+            if content.size > MAX_DIRECT_SIZE:
+                raise ValueError(f"{content.name!r:.60} has {content.size:,} bytes, more than 4 MB: use assets.upload")
+            form = form_of(file_of(content), {**given, "content_type": content.content_type, "file_name": content.name})
+            return await create_directly(self._client, form, idempotency_key)
+        body = {"source": source if source == SIGNED_URL else check_https("source", source), **given}
+        return await mutate(self._client, "assets.create", models.Asset, body=body, idempotency_key=idempotency_key)
+
+    async def complete(self, asset_id: str, *, idempotency_key: str | None = None) -> "models.Asset":
+        """Say that the bytes of a reserved asset are handed in (FLORA's `POST /assets/{asset_id}/complete`).
+
+        Args:
+            asset_id: The asset (`asset_…`).
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The asset; not always ready at once, so that `retrieve` may have to be asked.
+
+        Raises:
+            SubmissionUnknownError: It may have been done, but no answer says so.
+            FloraError: FLORA refused, as when there are no bytes, or was never reached.
+            ValueError: The id is blank.
+
+        Example:
+            >>> asset = await flora.assets.create(source="signed-url", workspace_id="ws_local")
+            >>> await flora.assets.complete(asset.asset_id)  # before the bytes are there
+            Traceback (most recent call last):
+            flora_async.errors.ConflictError: ...
+        """
+        return await mutate(
+            self._client, "assets.complete", models.Asset, {"asset_id": asset_id}, idempotency_key=idempotency_key
+        )
+
+    async def retry(self, asset_id: str, *, idempotency_key: str | None = None) -> "models.Asset":
+        """Reserve anew an asset whose upload has failed or expired (FLORA's `POST /assets/{asset_id}/retry`).
+
+        Args:
+            asset_id: The asset (`asset_…`).
+            idempotency_key: Your own key for this one call; None = a new one.
+
+        Returns:
+            The asset; its `upload` says where the bytes belong now.
+
+        Raises:
+            SubmissionUnknownError: It may have been done, but no answer says so.
+            FloraError: FLORA refused, as for an asset that is ready, or was never reached.
+            ValueError: The id is blank.
+
+        Example:
+            >>> asset = await flora.assets.create(source="signed-url", workspace_id="ws_local")
+            >>> fake.expire_uploads()
+            >>> (await flora.assets.retry(asset.asset_id)).upload.method
+            'POST'
+        """
+        return await mutate(
+            self._client, "assets.retry", models.Asset, {"asset_id": asset_id}, idempotency_key=idempotency_key
+        )
+
+    def list(
+        self,
+        *,
+        workspace_id: str | None = None,
+        project_id: str | None = None,
+        query: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Pager["models.Asset"]:
+        """The assets that the key can see (FLORA's `GET /assets`).
+
+        Args:
+            workspace_id: Only assets of this workspace (`ws_…`).
+            project_id: Only assets on the canvas of this project (`prj_…`).
+            query: Only assets that match these words.
+            limit: Items on one page, 1 to 100; None = as FLORA likes.
+            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+
+        Returns:
+            A `Pager`; `async for` goes over all assets, `await` gives the first page, `.pages()` goes over the pages.
+
+        Raises:
+            ValueError: `limit` is out of range, or a filter is blank.
+            TypeError: A filter is no text.
+
+        Example:
+            >>> asset = await flora.assets.create(source="https://example.com/photo.png", workspace_id="ws_local")
+            >>> [item.asset_id == asset.asset_id async for item in flora.assets.list(workspace_id="ws_local")]
+            [True]
+        """
+        filters = {"workspace_id": workspace_id, "project_id": project_id, "query": query}
+        return paginate(
+            self._client, "assets.list", models.Asset, items_key="assets", filters=filters, limit=limit, cursor=cursor
+        )
+
+    async def retrieve(self, asset_id: str) -> "models.Asset":
+        """Look at an asset once (FLORA's `GET /assets/{asset_id}`).
+
+        Args:
+            asset_id: The asset (`asset_…`).
+
+        Returns:
+            The asset as it is now.
+
+        Raises:
+            NotFoundError: There is no such asset for this key.
+            FloraError: Any other error of the request, after all retries.
+            ValueError: The id is blank.
+
+        Example:
+            >>> asset = await flora.assets.create(source="https://example.com/photo.png", workspace_id="ws_local")
+            >>> (await flora.assets.retrieve(asset.asset_id)).uploaded_via
+            'url'
+        """
+        return await fetch(self._client, "assets.retrieve", models.Asset, asset_id=asset_id)
