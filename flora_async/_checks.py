@@ -7,31 +7,31 @@ from typing import Any, Final, TypeVar
 
 CheckedT = TypeVar("CheckedT")
 
-_MOST_ITEMS: Final = 100
+_MAX_PAGE_SIZE: Final = 100
 
-_LONGEST_KEY: Final = 255
+_MAX_KEY_LENGTH: Final = 255
 
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 
 
-def check_number(name: str, value: object, *, least: float = 0.0, exclusive: bool = False) -> None:
-    """Refuse what is no finite number of at least `least`; bool and NaN are no numbers here."""
+def check_number(name: str, value: object, *, minimum: float = 0.0, exclusive: bool = False) -> None:
+    """Refuse anything but a finite number of at least `minimum`; a bool is not a number here."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, not {value!r}")
     try:
         finite = math.isfinite(value)
     except OverflowError:  # a whole number that no float can hold
         finite = False
-    if not finite or value < least or (exclusive and value == least):
+    if not finite or value < minimum or (exclusive and value == minimum):
         bound = "more than" if exclusive else "at least"
-        raise ValueError(f"{name} must be a finite number of {bound} {least:g}, not {value!r:.60}")
+        raise ValueError(f"{name} must be a finite number of {bound} {minimum:g}, not {value!r:.60}")
 
 
 def non_blank(name: str, value: object) -> str:
-    """Text that says something.
+    """Text that is not blank.
 
     Raises:
-        TypeError: It is no text.
+        TypeError: It is not text.
         ValueError: It is blank.
     """
     if not isinstance(value, str):
@@ -47,10 +47,10 @@ def optional(check: Callable[[str, object], CheckedT], name: str, value: object)
 
 
 def one_of(name: str, value: object, choices: Sequence[str]) -> str:
-    """One of FLORA's own words.
+    """One of FLORA's own values.
 
     Raises:
-        ValueError: It is none of them.
+        ValueError: It is not one of them.
     """
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r:.60}")
@@ -58,13 +58,13 @@ def one_of(name: str, value: object, choices: Sequence[str]) -> str:
 
 
 def page_size(limit: object) -> int | None:
-    """How many items a page is to have; None = as FLORA likes.
+    """The number of items on a page; None = FLORA's default.
 
     Raises:
-        ValueError: It is no whole number from 1 to 100.
+        ValueError: It is not a whole number from 1 to 100.
     """
-    if limit is not None and (type(limit) is not int or not 1 <= limit <= _MOST_ITEMS):
-        raise ValueError(f"limit must be a whole number from 1 to {_MOST_ITEMS}, not {limit!r}")
+    if limit is not None and (type(limit) is not int or not 1 <= limit <= _MAX_PAGE_SIZE):
+        raise ValueError(f"limit must be a whole number from 1 to {_MAX_PAGE_SIZE}, not {limit!r}")
     return limit
 
 
@@ -72,7 +72,7 @@ def free_form(name: str, value: object) -> dict[str, Any]:
     """A map whose keys and values are the caller's: it is sent as it is.
 
     Raises:
-        TypeError: It is no mapping, or a key is no text.
+        TypeError: It is not a mapping, or a key is not text.
     """
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a mapping, not {value!r:.60}")
@@ -83,10 +83,10 @@ def free_form(name: str, value: object) -> dict[str, Any]:
 
 
 def items(name: str, value: object) -> Sequence[Any]:
-    """A sequence of anything but characters.
+    """A sequence that is not text or bytes.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It is not a sequence, or it is text or bytes.
     """
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise TypeError(f"{name} must be a sequence, not {value!r:.60}")
@@ -97,13 +97,13 @@ def check_idempotency_key(key: object, name: str = "idempotency_key") -> str:
     """An idempotency key, or a part of one, that fits into a header.
 
     Raises:
-        TypeError: It is no text.
+        TypeError: It is not text.
         ValueError: It is empty, longer than 255 characters, or not printable ASCII without spaces.
     """
     if not isinstance(key, str):
         raise TypeError(f"{name} must be text, not {key!r}")
-    if len(key) > _LONGEST_KEY:
-        raise ValueError(f"{name} has {len(key)} characters; at most {_LONGEST_KEY} are allowed: hash it")
+    if len(key) > _MAX_KEY_LENGTH:
+        raise ValueError(f"{name} has {len(key)} characters; at most {_MAX_KEY_LENGTH} are allowed: hash it")
     if not _PRINTABLE.fullmatch(key):
         raise ValueError(f"{name} {key!r} must be printable ASCII without spaces, such as a UUID")
     return key
@@ -129,7 +129,7 @@ def check_workspace_id(workspace_id: object) -> str:
     """A workspace's id.
 
     Raises:
-        TypeError: It is no text.
+        TypeError: It is not text.
         ValueError: It does not look like one.
     """
     if not isinstance(workspace_id, str):

@@ -32,7 +32,7 @@ def _number(
         if value is None and unlimited:
             return
         name = f"{type(instance).__name__}.{attribute.name}"
-        check_number(name, value, least=minimum, exclusive=exclusive)
+        check_number(name, value, minimum=minimum, exclusive=exclusive)
         if maximum is not None and value is not None and value > maximum:
             raise ValueError(f"{name} must be at most {maximum:g}, not {value!r}")
 

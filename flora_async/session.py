@@ -65,7 +65,7 @@ class FloraSession:
         techniques: Techniques and their runs.
 
     Raises:
-        ValueError: The key is missing or malformed, or another argument cannot be right.
+        ValueError: The key is missing or malformed, or another argument is invalid.
         TypeError: An argument has the wrong type.
 
     Example:
@@ -172,17 +172,17 @@ class FloraSession:
 
     @cached_property
     def assets(self) -> resources.Assets:
-        """The files that people bring to FLORA."""
+        """Files that runs and canvases can use."""
         return resources.Assets(self._client, self._uploads)
 
     @cached_property
     def actions(self) -> resources.Actions:
-        """Actions that FLORA has ready made."""
+        """FLORA's prebuilt actions."""
         return resources.Actions(self._client, self._workspace, self._catalog, self._preparer)
 
     @cached_property
     def feedback(self) -> resources.Feedback:
-        """What people tell FLORA's makers."""
+        """Feedback to FLORA's makers."""
         return resources.Feedback(self._client)
 
     @cached_property
@@ -202,7 +202,7 @@ class FloraSession:
 
     @cached_property
     def runs(self) -> resources.Runs:
-        """FLORA's deprecated twins of `generations.create` and `techniques.runs.create`."""
+        """Starts of runs below FLORA's `/runs`, among them several runs of a technique at once."""
         return resources.Runs(self._client, self._workspace, self._preparer)
 
     @cached_property
@@ -282,11 +282,11 @@ class FloraSession:
             check: Read the technique first (once in five minutes), give each input the technique's own type, and refuse
                 what it does not take, before anything is spent. Default True.
             workspace_id: Where files are uploaded to (`ws_…`); None = the session's, or the only one there is.
-            poll: How to watch; None = the session's policy.
+            poll: When to poll; None = the session's policy.
             timeout: Seconds to wait once the run is started; None = no limit; left out = `poll.timeout`.
             on_update: Called with the run as soon as it is started, and each time it has changed.
             raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
-            wake: A `WebhookReceiver` that gets the deliveries to `callback_url`; None = looks alone tell.
+            wake: A `WebhookReceiver` that gets the deliveries to `callback_url`; None = polling alone.
 
         Returns:
             The run as it ended.
@@ -407,18 +407,18 @@ class FloraSession:
         json: Any = None,  # noqa: ANN401 - any JSON value
         idempotency_key: str | None = None,
     ) -> Any:  # noqa: ANN401 - any JSON value
-        """Reach an operation that has no method here, with the same care as those that have.
+        """Reach an operation that has no method here, with the same retries and checks.
 
         GET, HEAD, OPTIONS, PUT and DELETE are tried again by the session's `RetryPolicy`. POST and PATCH may cost
         money: they carry an `Idempotency-Key` header, and after an attempt in doubt they are sent again only if the
-        key is yours, since nobody else can know whether the operation heeds it.
+        key is yours, since only the caller can know whether the operation honors it.
 
         Args:
             method: The HTTP method.
             path: Below `base_url`, beginning with `/`, percent-encoded, such as `/models`.
             params: Query parameters; those that are None are left out.
             json: The body, as anything that `json.dumps` takes; None = no body.
-            idempotency_key: Your own key, for an operation that is known to heed it.
+            idempotency_key: Your own key, for an operation that is known to honor it.
 
         Returns:
             The answer's JSON as it came; None for an empty answer.
@@ -426,8 +426,8 @@ class FloraSession:
         Raises:
             SubmissionUnknownError: A POST or PATCH may have been carried out, but no answer says so.
             FloraError: Any other error of the request.
-            ValueError: The path, the method or the key cannot be right; nothing was sent.
-            TypeError: `json` is no JSON; nothing was sent.
+            ValueError: The path, the method or the key is invalid; nothing was sent.
+            TypeError: `json` cannot be written as JSON; nothing was sent.
 
         Example:
             >>> answer = await flora.request("GET", "/technique-runs", params={"limit": 1})

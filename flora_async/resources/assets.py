@@ -22,7 +22,7 @@ from flora_async.resources._uploads import (
 
 
 class Assets:
-    """Files that runs and canvases can use."""
+    """Files that runs and canvases can use: upload one, find one."""
 
     def __init__(self, client: Client, uploads: Uploads) -> None:
         self._client = client
@@ -40,24 +40,24 @@ class Assets:
         progress: Progress | None = None,
         timeout: float | None = 300.0,  # noqa: ASYNC109 - of the wait for FLORA, on the session's clock
     ) -> "models.Asset":
-        """Bring a file to FLORA, whatever its size, and wait until it can be used.
+        """Upload a file of any size, and wait until it can be used.
 
         The ways are those of FLORA's page "Create an asset upload". A URL is fetched by FLORA. A file of up to 4 MB
         goes in one request; a larger one is streamed from the disk to the storage host that FLORA names, which does not
-        get the key. What fails for reasons that may pass is tried again; a reservation that has expired or failed is
-        renewed once. An upload costs nothing.
+        get the key. Transient failures are tried again; a reservation that expired or failed is renewed
+        once. An upload costs nothing.
 
         Args:
             source: A public https URL of up to 50 MB, or a file: a path (also as text), bytes, or a file open for
                 reading bytes, which is read from where it stands and left open.
-            workspace_id: Where it goes (`ws_…`); None = the session's workspace, or the only one there is.
-            content_type: The type of the file, such as `image/png`; None = as its content says (extra `media`), or
-                else its name.
-            file_name: What to call it; None = as it is called.
+            workspace_id: The workspace it will belong to (`ws_…`); None = the session's, or the only one there is.
+            content_type: The type of the file, such as `image/png`; None = judged by its content (extra `media`)
+                or its name.
+            file_name: What to call it; None = its own name.
             folder: Where to file it.
             project_id: A project on whose canvas to show it as well (`prj_…`).
-            progress: Called with the bytes sent and the bytes there are. After a failed attempt it begins anew.
-            timeout: Seconds to wait until FLORA has processed it, once it is there; None = no limit. Default 300.
+            progress: Called with the bytes sent and the bytes in all. It starts again after a failed attempt.
+            timeout: Seconds to wait until FLORA has processed it, once it has arrived; None = no limit. Default 300.
 
         Returns:
             The asset, ready: its `url` can be an input.
@@ -65,7 +65,7 @@ class Assets:
         Raises:
             UploadError: It did not become an asset.
             FloraError: Any other error of a request, after all retries.
-            ValueError: The file is empty or of a type that FLORA does not take, or another argument cannot be right;
+            ValueError: The file is empty or of a type that FLORA does not take, or another argument is invalid;
                 nothing was sent.
             OSError: The file does not exist or cannot be read; nothing was sent.
 
@@ -175,7 +175,7 @@ class Assets:
         )
 
     async def retry(self, asset_id: str, *, idempotency_key: str | None = None) -> "models.Asset":
-        """Reserve anew an asset whose upload has failed or expired (FLORA's `POST /assets/{asset_id}/retry`).
+        """Renew the reservation of an asset whose upload failed or expired (FLORA's `POST /assets/{asset_id}/retry`).
 
         Args:
             asset_id: The asset (`asset_…`).
@@ -214,15 +214,15 @@ class Assets:
             workspace_id: Only assets of this workspace (`ws_…`).
             project_id: Only assets on the canvas of this project (`prj_…`).
             query: Only assets that match these words.
-            limit: Items on one page, 1 to 100; None = as FLORA likes.
-            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+            limit: Items on one page, 1 to 100; None = FLORA's default.
+            cursor: The page to begin at, from an earlier `Page.next_cursor`.
 
         Returns:
-            A `Pager`; `async for` goes over all assets, `await` gives the first page, `.pages()` goes over the pages.
+            A `Pager` of assets.
 
         Raises:
             ValueError: `limit` is out of range, or a filter is blank.
-            TypeError: A filter is no text.
+            TypeError: A filter is not text.
 
         Example:
             >>> asset = await flora.assets.create(source="https://example.com/photo.png", workspace_id="ws_local")
@@ -235,7 +235,7 @@ class Assets:
         )
 
     async def retrieve(self, asset_id: str) -> "models.Asset":
-        """Look at an asset once (FLORA's `GET /assets/{asset_id}`).
+        """Read an asset once (FLORA's `GET /assets/{asset_id}`).
 
         Args:
             asset_id: The asset (`asset_…`).

@@ -46,8 +46,8 @@ class ProjectCanvas:
     ) -> "models.CanvasUpdate":
         r"""Add what a diagram shows to a canvas (FLORA's `PATCH /projects/{project_id}/canvas`).
 
-        Nothing is ever changed or removed by this. FLORA does not say that it heeds a key here, so that an attempt
-        in doubt is never sent again.
+        It never changes or removes anything. FLORA does not document a key here, so an attempt in doubt is not
+        repeated.
 
         Args:
             project_id: The project (`prj_…`).
@@ -57,7 +57,7 @@ class ProjectCanvas:
             idempotency_key: Your own key for this one call; None = a new one.
 
         Returns:
-            What came of it.
+            What was created.
 
         Raises:
             SubmissionUnknownError: It may have been done, but no answer says so.
@@ -108,11 +108,11 @@ class WorkspaceCanvas:
         remove: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> "models.AppliedChangeset":
-        """Edit a canvas: all of the changes are made, or none is.
+        """Edit a canvas: either all of the changes are made, or none.
 
         It is FLORA's `POST /workspaces/{workspace_id}/projects/{project_id}/canvas/changeset`. The changes are made in
-        the order of the arguments. Each is a model, or a mapping with FLORA's names. What is removed cannot be brought
-        back, and takes its edges along, and a group all that is in it.
+        the order of the arguments. Each is a model, or a mapping with FLORA's names. Removal cannot
+        be undone; it includes the edges of a node, and the contents of a group.
 
         Args:
             project_id: The project (`prj_…`).
@@ -131,7 +131,7 @@ class WorkspaceCanvas:
             SubmissionUnknownError: It may have been done, but no answer says so.
             BadRequestError: A change is not possible; `fields` says which, and nothing was done.
             FloraError: FLORA refused otherwise, or was never reached; nothing was done.
-            ValueError: There is nothing to change, or an argument cannot be right; nothing was sent.
+            ValueError: There is nothing to change, or an argument is invalid; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
 
         Example:
@@ -169,7 +169,7 @@ class WorkspaceCanvas:
         )
 
     async def retrieve_definition(self, project_id: str, *, workspace_id: str) -> "models.DefinedCanvas":
-        """Read all that is needed to build a canvas again.
+        """Read everything needed to rebuild a canvas.
 
         It is FLORA's `GET /workspaces/{workspace_id}/projects/{project_id}/canvas/definition`.
 
@@ -208,14 +208,14 @@ class WorkspaceCanvas:
         definition: "models.CanvasDefinition | Mapping[str, Any]",
         idempotency_key: str | None = None,
     ) -> "models.DefinedCanvas":
-        """Put a definition in the place of all that is on a canvas, at once or not at all.
+        """Replace everything on a canvas by a definition, all at once or not at all.
 
         It is FLORA's `PUT /workspaces/{workspace_id}/projects/{project_id}/canvas/definition`.
 
         Args:
             project_id: The project (`prj_…`).
             workspace_id: The workspace it is in (`ws_…`).
-            definition: The whole of the new canvas. FLORA finds places for nodes without any.
+            definition: The whole new canvas. FLORA places nodes that have no position.
             idempotency_key: Your own key for this one call; None = a new one.
 
         Returns:

@@ -1,4 +1,4 @@
-"""`flora.feedback`: telling FLORA what is missing or wrong."""
+"""`flora.feedback`: tell FLORA what is missing or wrong."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -12,7 +12,7 @@ FeedbackKind = Literal["feature_request", "bug", "technique_request", "missing_c
 
 
 class Feedback:
-    """What people tell FLORA."""
+    """Feedback to FLORA's makers."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -29,7 +29,7 @@ class Feedback:
         run_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> "models.FeedbackReceipt":
-        """Tell FLORA something (FLORA's `POST /feedback`).
+        """Send feedback (FLORA's `POST /feedback`).
 
         Args:
             kind: `feature_request`, `bug`, `technique_request` or `missing_capability`; the last is for what the API
@@ -48,7 +48,7 @@ class Feedback:
         Raises:
             SubmissionUnknownError: It may have arrived, but no answer says so.
             FloraError: FLORA refused, or was never reached.
-            ValueError: `kind` is none of these, or a text is blank; nothing was sent.
+            ValueError: `kind` is not one of these, or a text is blank; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
 
         Example:

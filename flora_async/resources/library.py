@@ -1,4 +1,4 @@
-"""`flora.workspaces.library`: images and texts that people keep."""
+"""`flora.workspaces.library`: saved images and texts."""
 
 from typing import Literal, get_args
 
@@ -12,10 +12,10 @@ ItemKind = Literal["image", "text"]
 
 
 class Library:
-    """What people keep.
+    """Saved images and texts.
 
     Attributes:
-        folders: The folders they keep it in.
+        folders: Their folders.
     """
 
     def __init__(self, client: Client) -> None:
@@ -31,11 +31,11 @@ class LibraryFolders:
     async def create(
         self, workspace_id: str, *, name: str | None = None, idempotency_key: str | None = None
     ) -> "models.LibraryFolder":
-        """Make a folder (FLORA's `POST /workspaces/{workspace_id}/library/folders`).
+        """Create a folder (FLORA's `POST /workspaces/{workspace_id}/library/folders`).
 
         Args:
             workspace_id: The workspace (`ws_…`).
-            name: What to call it; None = FLORA finds a name.
+            name: What to call it; None = FLORA chooses a name.
             idempotency_key: Your own key for this one call; None = a new one.
 
         Returns:
@@ -73,7 +73,7 @@ class LibraryFolders:
             idempotency_key: Your own key for this one call; None = a new one.
 
         Returns:
-            The folder, which is deleted now.
+            The deleted folder.
 
         Raises:
             SubmissionUnknownError: It may be deleted, but no answer says so.
@@ -105,7 +105,7 @@ class LibraryFolders:
         description: str | None = None,
         idempotency_key: str | None = None,
     ) -> "models.LibraryItem":
-        """Keep an image or a text (FLORA's `POST /workspaces/{workspace_id}/library/folders/{folder_id}/items`).
+        """Save an image or a text (FLORA's `POST /workspaces/{workspace_id}/library/folders/{folder_id}/items`).
 
         Args:
             folder_id: The folder (`libfolder_…`).
@@ -113,7 +113,7 @@ class LibraryFolders:
             type: `image` or `text`; None = an image.
             source: The public https URL of the image, which FLORA fetches.
             text: The text.
-            description: What to write beneath it.
+            description: Its description.
             idempotency_key: Your own key for this one call; None = a new one.
 
         Returns:

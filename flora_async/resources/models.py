@@ -13,10 +13,10 @@ Medium = Literal["image", "video", "audio", "text"]
 
 
 def check_medium(name: str, value: object) -> str:
-    """One of the kinds of media that FLORA generates.
+    """Check that a value is a medium that FLORA generates.
 
     Raises:
-        ValueError: It is none of them.
+        ValueError: It is not one of them.
     """
     return one_of(name, value, get_args(Medium))
 
@@ -34,10 +34,10 @@ class Models:
             type: Only models that make this: `image`, `video`, `audio` or `text`.
 
         Returns:
-            A `Pager`; `async for` goes over all models, `await` gives the page.
+            A `Pager` of models.
 
         Raises:
-            ValueError: `type` is none of these.
+            ValueError: `type` is not one of these.
 
         Example:
             >>> "flux-pro" in {model.model_id async for model in flora.models.list(type="image")}

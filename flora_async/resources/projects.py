@@ -12,7 +12,7 @@ from flora_async.resources.canvases import ProjectCanvas
 
 
 class Projects:
-    """Projects: make one, find one, look at what is on its canvas.
+    """Projects: create one, find one, read its canvas.
 
     Attributes:
         assets: Putting assets on a canvas.
@@ -27,7 +27,7 @@ class Projects:
         self.actions = ProjectActions(client)
 
     async def create(self, *, name: str, workspace_id: str, idempotency_key: str | None = None) -> "models.Project":
-        """Make a project (FLORA's `POST /projects`).
+        """Create a project (FLORA's `POST /projects`).
 
         Args:
             name: What to call it.
@@ -51,7 +51,7 @@ class Projects:
         return await mutate(self._client, "projects.create", models.Project, body=body, idempotency_key=idempotency_key)
 
     async def retrieve(self, project_id: str) -> "models.Project":
-        """Read what a project is (FLORA's `GET /projects/{project_id}`).
+        """Read a project (FLORA's `GET /projects/{project_id}`).
 
         Args:
             project_id: The project (`prj_…`).
@@ -73,16 +73,16 @@ class Projects:
     def list(
         self, *, workspace_id: str, query: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> Pager["models.Project"]:
-        """The projects of a workspace, those used last first (FLORA's `GET /projects`).
+        """The projects of a workspace, most recently used first (FLORA's `GET /projects`).
 
         Args:
             workspace_id: The workspace (`ws_…`).
-            query: Only projects that match these words.
-            limit: Items on one page, 1 to 100; None = as FLORA likes.
-            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+            query: Only projects that match this text.
+            limit: Items on one page, 1 to 100; None = FLORA's default.
+            cursor: The page to begin at, from an earlier `Page.next_cursor`.
 
         Returns:
-            A `Pager`; `async for` goes over all projects, `await` gives the first page, `.pages()` goes over the pages.
+            A `Pager` of projects.
 
         Raises:
             ValueError: `limit` is out of range, or an argument is blank.
@@ -106,15 +106,15 @@ class Projects:
     def list_nodes(
         self, project_id: str, *, limit: int | None = None, cursor: str | None = None
     ) -> Pager["models.CanvasNode"]:
-        """The media that can be seen on a canvas (FLORA's `GET /projects/{project_id}/nodes`).
+        """The media on a canvas (FLORA's `GET /projects/{project_id}/nodes`).
 
         Args:
             project_id: The project (`prj_…`).
-            limit: Items on one page, 1 to 100; None = as FLORA likes.
-            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+            limit: Items on one page, 1 to 100; None = FLORA's default.
+            cursor: The page to begin at, from an earlier `Page.next_cursor`.
 
         Returns:
-            A `Pager`; `async for` goes over all nodes, `await` gives the first page, `.pages()` goes over the pages.
+            A `Pager` of nodes.
 
         Raises:
             ValueError: `limit` is out of range, or the id is blank.
@@ -187,12 +187,12 @@ class ProjectActions:
     ) -> "models.ActionNode":
         """Put an action on a canvas (FLORA's `POST /projects/{project_id}/actions`).
 
-        FLORA does not say that it heeds a key here, so that an attempt in doubt is never sent again.
+        FLORA does not document a key here, so an attempt in doubt is not repeated.
 
         Args:
             project_id: The project (`prj_…`).
             action_id: The action's slug, such as `rotate-image-browser`.
-            params: Its settings, by the action's own keys; None = as they are by default.
+            params: Its settings, under the action's own keys; None = its defaults.
             idempotency_key: Your own key for this one call; None = a new one.
 
         Returns:
@@ -222,8 +222,8 @@ class ProjectActions:
     async def run(self, node_id: str, *, project_id: str, idempotency_key: str | None = None) -> "models.RunTicket":
         """Run an action on a canvas (FLORA's `POST /projects/{project_id}/actions/{node_id}/run`).
 
-        This can spend the workspace's credits. FLORA does not say that it heeds a key here, so that an attempt in
-        doubt is never sent again.
+        This can spend the workspace's credits. FLORA does not document a key here, so an attempt in doubt is not
+        repeated.
 
         Args:
             node_id: The action's node.

@@ -15,7 +15,7 @@ from flora_async.resources._start import Mode, StartOptions, start_run, with_pol
 
 
 class RunHistory:
-    """Runs of techniques that were started before."""
+    """The history of runs of techniques."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -37,15 +37,15 @@ class RunHistory:
             project_id: Only runs of this project (`prj_…`).
             technique_id: Only runs of this technique.
             status: Only runs with this status.
-            limit: Items on one page, 1 to 100; None = as FLORA likes.
-            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+            limit: Items on one page, 1 to 100; None = FLORA's default.
+            cursor: The page to begin at, from an earlier `Page.next_cursor`.
 
         Returns:
-            A `Pager`; `async for` goes over all runs, `await` gives the first page, `.pages()` goes over the pages.
+            A `Pager` of runs.
 
         Raises:
             ValueError: `limit` is out of range, or a filter is blank.
-            TypeError: A filter is no text.
+            TypeError: A filter is not text.
 
         Example:
             >>> async for run in flora.techniques.runs.list(status="failed"):
@@ -73,7 +73,7 @@ class RunHistory:
 
 
 class TechniqueRuns(RunHistory):
-    """Runs of techniques: start one, look at one, list them."""
+    """Runs of techniques: start one, read one, list them."""
 
     def __init__(
         self, client: Client, preparer: InputPreparer, on_start: Callable[[Run, str, tuple[RunInput, ...]], object]
@@ -96,8 +96,8 @@ class TechniqueRuns(RunHistory):
         """Start a run. This spends the workspace's credits, exactly once.
 
         One idempotency key goes with every attempt. A start is sent again only under that key, only after the attempt
-        before has ended, and at most `RetryPolicy.attempts` times. When in the end nobody can say whether a run
-        exists, that is `SubmissionUnknownError`, never a second run.
+        before has ended, and at most `RetryPolicy.attempts` times. When no answer says whether a run
+        exists, the error is `SubmissionUnknownError`; there is never a second run.
 
         Args:
             technique_id: The technique's slug or id (`tech_…`).
@@ -109,11 +109,11 @@ class TechniqueRuns(RunHistory):
             idempotency_key: Your own key for this one start, up to 255 printable ASCII characters, so that a start can
                 be repeated after a crash; FLORA remembers it for at least 2 hours. None = a new one.
             check: Read the technique first (once in five minutes), give each input the technique's own type, and refuse
-                what it does not take. Default False: one request, and FLORA is the judge.
+                what it does not take. Default False: one request, and FLORA decides.
             workspace_id: Where files are uploaded to (`ws_…`); None = the session's, or the only one there is.
 
         Returns:
-            The run, as a rule still pending; pass it to `wait_for_run`.
+            The run, usually still pending; pass it to `wait_for_run`.
 
         Raises:
             SubmissionUnknownError: A run may exist and be charged, but no answer says so.
@@ -122,7 +122,7 @@ class TechniqueRuns(RunHistory):
             APIConnectionError: FLORA was never reached; nothing was started.
             InputError: The technique does not take these inputs (with `check`); nothing was sent to be run.
             UploadError: A file did not become an asset; nothing was started.
-            ValueError: An argument cannot be right; nothing was sent.
+            ValueError: An argument is invalid; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
 
         Example:
@@ -142,7 +142,7 @@ class TechniqueRuns(RunHistory):
         return run
 
     async def retrieve(self, run_id: str, *, technique_id: str) -> Run:
-        """Look at a run once. To follow it to its end, use `wait_for_run`.
+        """Read a run once. To follow it to its end, use `wait_for_run`.
 
         Args:
             run_id: FLORA's id of the run (`run_…`).

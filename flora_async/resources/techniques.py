@@ -9,10 +9,10 @@ from flora_async.resources.runs import TechniqueRuns
 
 
 class Techniques:
-    """Workflows that people have built on FLORA's canvas.
+    """Workflows built on FLORA's canvas.
 
     Attributes:
-        runs: Starting and finding their runs.
+        runs: Their runs.
     """
 
     def __init__(self, client: Client, runs: TechniqueRuns) -> None:
@@ -20,7 +20,7 @@ class Techniques:
         self.runs = runs
 
     async def retrieve(self, technique_id: str) -> Technique:
-        """Read what a technique takes, gives and costs (FLORA's page "Get a technique").
+        """Read what a technique takes, returns and costs (FLORA's page "Get a technique").
 
         Args:
             technique_id: The technique's slug or id (`tech_…`).
@@ -29,7 +29,7 @@ class Techniques:
             The technique.
 
         Raises:
-            NotFoundError: There is no such technique for this key.
+            NotFoundError: There is no such technique for this key; the message names the nearest one.
             FloraError: Any other error of the request, after all retries.
             ValueError: The id is blank.
 
@@ -51,18 +51,17 @@ class Techniques:
         """The techniques that the key can use (FLORA's `GET /techniques`).
 
         Args:
-            query: Only techniques that match these words.
+            query: Only techniques that match this text.
             workspace_id: Only techniques of this workspace (`ws_…`).
-            limit: Items on one page, 1 to 100; None = as FLORA likes.
-            cursor: Begin at this page, from an earlier `Page.next_cursor`.
+            limit: Items on one page, 1 to 100; None = FLORA's default.
+            cursor: The page to begin at, from an earlier `Page.next_cursor`.
 
         Returns:
-            A `Pager`; `async for` goes over all techniques, `await` gives the first page, `.pages()` goes over the
-            pages.
+            A `Pager` of techniques.
 
         Raises:
             ValueError: `limit` is out of range, or a filter is blank.
-            TypeError: A filter is no text.
+            TypeError: A filter is not text.
 
         Example:
             >>> [technique.technique_id async for technique in flora.techniques.list(query="cctv")]

@@ -1,4 +1,4 @@
-"""`flora.workspaces`: who works together, their projects, folders and library."""
+"""`flora.workspaces`: workspaces, with their projects, folders and library."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,7 +11,7 @@ from flora_async.resources._pager import Pager
 from flora_async.resources.canvases import WorkspaceCanvas
 from flora_async.resources.library import Library
 
-_MOST_NODES: Final = 50
+_MAX_NODES: Final = 50
 
 
 class Workspaces:
@@ -20,7 +20,7 @@ class Workspaces:
     Attributes:
         projects: Projects of one workspace.
         folders: Folders of projects.
-        library: What people keep.
+        library: Saved images and texts.
     """
 
     def __init__(self, client: Client) -> None:
@@ -33,7 +33,7 @@ class Workspaces:
         """The workspaces that the key can use (FLORA's `GET /workspaces`), all on one page.
 
         Returns:
-            A `Pager`; `async for` goes over all workspaces, `await` gives the page.
+            A `Pager` of workspaces.
 
         Example:
             >>> [workspace.workspace_id async for workspace in flora.workspaces.list()]
@@ -54,7 +54,7 @@ class WorkspaceProjects:
         self.canvas = WorkspaceCanvas(client)
 
     async def create(self, workspace_id: str, *, name: str, idempotency_key: str | None = None) -> "models.Project":
-        """Make a project in a workspace (FLORA's `POST /workspaces/{workspace_id}/projects`).
+        """Create a project in a workspace (FLORA's `POST /workspaces/{workspace_id}/projects`).
 
         Args:
             workspace_id: The workspace (`ws_…`).
@@ -117,21 +117,21 @@ class WorkspaceProjects:
         """Run nodes as they are set on a canvas. This spends the workspace's credits, exactly once.
 
         It is FLORA's `POST /workspaces/{workspace_id}/projects/{project_id}/nodes/run`. Nodes that depend on each other
-        run in that order. One that cannot run is skipped, and costs nothing; the others run nevertheless.
+        run in that order. A node that cannot run is skipped and costs nothing; the others still run.
 
         Args:
             project_id: The project (`prj_…`).
             workspace_id: The workspace that pays (`ws_…`).
-            node_ids: 1 to 50 nodes, by short id or UUID, as `graph` tells them.
+            node_ids: 1 to 50 nodes, by short id or UUID, as `graph` returns them.
             idempotency_key: Your own key for this one start; None = a new one.
 
         Returns:
-            One entry for each node; pass those that are started to `wait_for_run`.
+            One entry for each node; pass those that were started to `wait_for_run`.
 
         Raises:
             SubmissionUnknownError: Runs may exist and be charged, but no answer says so.
             FloraError: FLORA refused, or was never reached; nothing was started.
-            ValueError: There are none or too many nodes, or an id is blank; nothing was sent.
+            ValueError: There are no nodes or too many, or an id is blank; nothing was sent.
             TypeError: An argument has the wrong type; nothing was sent.
 
         Example:
@@ -142,8 +142,8 @@ class WorkspaceProjects:
             [(False, 'node_not_found')]
         """
         nodes = [non_blank("node_ids", node_id) for node_id in items("node_ids", node_ids)]
-        if not 1 <= len(nodes) <= _MOST_NODES:
-            raise ValueError(f"node_ids must name 1 to {_MOST_NODES} nodes, not {len(nodes)}: split them up")
+        if not 1 <= len(nodes) <= _MAX_NODES:
+            raise ValueError(f"node_ids must name 1 to {_MAX_NODES} nodes, not {len(nodes)}: split them up")
         return await mutate(
             self._client,
             "workspaces.projects.run_nodes",
@@ -163,7 +163,7 @@ class WorkspaceFolders:
     async def create_project(
         self, folder_id: str, *, workspace_id: str, name: str, idempotency_key: str | None = None
     ) -> "models.Project":
-        """Make a project in a folder (FLORA's `POST /workspaces/{workspace_id}/folders/{folder_id}/projects`).
+        """Create a project in a folder (FLORA's `POST /workspaces/{workspace_id}/folders/{folder_id}/projects`).
 
         Args:
             folder_id: The folder (`fld_…`).
