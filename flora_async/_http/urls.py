@@ -109,7 +109,7 @@ def segment(name: str, value: object) -> str:
 
     Raises:
         TypeError: It is no text.
-        ValueError: It is blank, or no text that UTF-8 can write.
+        ValueError: It is blank, `.` or `..`, or holds characters that UTF-8 cannot write.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {value!r}")
@@ -117,8 +117,8 @@ def segment(name: str, value: object) -> str:
         return value
     if not value.strip():
         raise ValueError(f"{name} must not be blank: pass FLORA's id or slug")
-    if value.strip(".") == "":
-        return value.replace(".", "%2E")
+    if value in {".", ".."}:  # which a proxy may take for a step in the path, encoded or not
+        raise ValueError(f"{name} must not be {value!r}: pass FLORA's id or slug")
     try:
         return quote(value, safe="")
     except UnicodeEncodeError:

@@ -1,6 +1,7 @@
 """Every public operation of FLORA's, as FLORA describes it: what is asked, and what it answers.
 
-Nothing here is made by the code under test: requests and answers are written out, as they go over the wire.
+Requests and answers are written out as they go over the wire. What an operation means for money and for retries is
+read from the route table, whose essentials are pinned in `test_operations.py`.
 """
 
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from flora_async import models as m
+from flora_async._http.routes import ROUTES, Route
 from flora_async.models import OutputType, Run, RunInput, RunOutput, RunStatus, Technique, TechniqueReference
 
 NOON, NOON_MS = datetime(2026, 5, 28, 12, tzinfo=UTC), 1_779_969_600_000
@@ -34,8 +36,6 @@ class Operation(NamedTuple):
         query: The whole query when everything is given; what `optional` names is missing when it is left out.
         body: The whole body when everything is given, likewise; None = no body at all.
         always: What of the body is there even when it is left out.
-        heeds_key: Whether FLORA says that it heeds an idempotency key, or the method needs none.
-        kind: What the counts of traffic call it; what starts something spends money.
     """
 
     name: str
@@ -49,8 +49,11 @@ class Operation(NamedTuple):
     query: Mapping[str, str] = {}
     body: Mapping[str, Any] | None = None
     always: Mapping[str, Any] = {}
-    heeds_key: bool = True
-    kind: str = "other"
+
+    @property
+    def route(self) -> Route:
+        """What it means for money and for retries."""
+        return ROUTES[self.name]
 
     @property
     def changes(self) -> bool:
@@ -496,7 +499,6 @@ OPERATIONS = [
         {},
         TECHNIQUE,
         A_TECHNIQUE,
-        kind="technique",
     ),
     Operation(
         "techniques.list",
@@ -524,7 +526,6 @@ OPERATIONS = [
             "callback_url": HOOK,
             "idempotency_key": "row-57",
         },
-        kind="start",
         always={"mode": "async"},
     ),
     Operation(
@@ -552,7 +553,6 @@ OPERATIONS = [
         ],
         {**IN_HISTORY, "technique_id": "tech_1", "status": RunStatus.COMPLETED, **PAGE},
         {**IN_HISTORY, "technique_id": "tech_1", "status": "completed", "limit": "7", "cursor": "c/1"},
-        kind="history",
     ),
     Operation(
         "techniques.runs.retrieve",
@@ -562,7 +562,6 @@ OPERATIONS = [
         {"technique_id": "tech_1"},
         RUN,
         Run(**OF_A_RUN),
-        kind="poll",
     ),
     Operation(
         "assets.create",
@@ -639,7 +638,6 @@ OPERATIONS = [
         NODE_RUNS,
         THE_NODE_RUNS,
         body={"node_ids": ["n1", "n2"]},
-        kind="start",
     ),
     Operation(
         "workspaces.projects.canvas.apply_changeset",
@@ -851,7 +849,6 @@ OPERATIONS = [
                 "Img 3": {"new_field": ODD},
             },
         },
-        heeds_key=False,
     ),
     Operation(
         "projects.actions.create",
@@ -863,7 +860,6 @@ OPERATIONS = [
         m.ActionNode(node_id="node_1", action_id="rotate-image-browser", project_id="prj_1", canvas_url=CANVAS_URL),
         {"params": ODD},
         body={"action_id": "rotate-image-browser", "params": ODD},
-        heeds_key=False,
     ),
     Operation(
         "projects.actions.run",
@@ -874,8 +870,6 @@ OPERATIONS = [
         TICKET,
         A_TICKET,
         body={},
-        heeds_key=False,
-        kind="start",
     ),
     Operation("actions.list", "GET", "/actions", (), {}, {"actions": [ACTION]}, [AN_ACTION]),
     Operation(
@@ -908,7 +902,6 @@ OPERATIONS = [
             **IN_A_PROJECT,
             "params": ODD,
         },
-        kind="start",
     ),
     Operation(
         "models.list",
@@ -931,7 +924,6 @@ OPERATIONS = [
         A_TICKET,
         OF_A_GENERATION,
         body={**GENERATION, **OF_A_GENERATION},
-        kind="start",
     ),
     Operation(
         "generations.retrieve",
@@ -941,7 +933,6 @@ OPERATIONS = [
         {},
         RUN,
         Run(**OF_A_RUN),
-        kind="poll",
     ),
     Operation(
         "generations.list",
@@ -953,7 +944,6 @@ OPERATIONS = [
         [m.Generation(**OF_A_RUN, **IN_HISTORY, generation_id="gen_1", model=m.ModelReference())],
         {**IN_HISTORY, "status": "completed", **PAGE},
         {**IN_HISTORY, "status": "completed", "limit": "7", "cursor": "c/1"},
-        kind="history",
     ),
     Operation(
         "runs.start_generation",
@@ -965,7 +955,6 @@ OPERATIONS = [
         A_TICKET,
         OF_A_GENERATION,
         body={**GENERATION, **OF_A_GENERATION},
-        kind="start",
     ),
     Operation(
         "runs.start_technique",
@@ -976,7 +965,6 @@ OPERATIONS = [
         TICKET,
         A_TECHNIQUE_TICKET,
         body={"technique_id": "tech_1", "inputs": ODD, "workspace_id": "ws_1"},
-        kind="start",
     ),
     Operation(
         "feedback.record",

@@ -25,15 +25,16 @@ from flora_async import (
     SubmissionUnknownError,
     models,
 )
+from flora_async._http.routes import ROUTES
 
-# Made of several operations, and so no operation itself.
+# Made of several operations.
 COMPOSED = {"assets.upload"}
 CHANGES = [operation for operation in OPERATIONS if operation.changes]
 READS = [operation for operation in OPERATIONS if not operation.changes]
 LISTS = [operation for operation in OPERATIONS if isinstance(operation.result, list)]
-STARTS = [operation for operation in CHANGES if operation.kind == "start" and "techniques" not in operation.name]
+STARTS = [operation for operation in CHANGES if operation.route.label == "start" and "techniques" not in operation.name]
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
-# Below these names stands somebody's data; below the second ones, by somebody's keys, what FLORA has names for.
+# The caller's own data, whose keys are not renamed; and maps of it whose values have FLORA's names.
 FREE_FORM = {"params", "form_fields", "data", "style", "node_inputs", "node_outputs", "layer_editor_documents"}
 FREE_FORM |= {"default", "default_value"}
 BY_FREE_KEYS = {"created", "properties"}
@@ -153,6 +154,15 @@ def test_a_session_has_every_operation_of_flora_and_no_other() -> None:
     assert len(OPERATIONS) == len(BY_NAME) == 40
 
 
+def test_the_routes_that_cost_money_or_do_not_honor_a_key_are_these() -> None:
+    starts = "techniques.runs.create generations.create runs.start_generation runs.start_technique actions.run"
+    starts += " projects.actions.run workspaces.projects.run_nodes"
+    assert {name for name, route in ROUTES.items() if route.spends} == set(starts.split())
+    assert {name for name, route in ROUTES.items() if route.label == "start"} == set(starts.split())
+    keyless = "projects.canvas.update projects.actions.create projects.actions.run"
+    assert {name for name, route in ROUTES.items() if not route.honors_key} == set(keyless.split())
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=attrgetter("name"))
 async def test_all_that_is_given_is_sent_and_the_answer_is_read(
     stub: Stub, flora: FloraSession, operation: Operation
@@ -198,14 +208,14 @@ async def test_each_change_has_a_key_of_its_own(stub: Stub, flora: FloraSession)
                 assert len(first) == 36
 
 
-async def test_a_change_in_doubt_is_sent_again_with_its_key_only_where_flora_heeds_it(
+async def test_a_change_in_doubt_is_sent_again_with_its_key_only_where_flora_honors_it(
     stub: Stub, flora: FloraSession
 ) -> None:
     with Sweep() as sweep:
         for operation in CHANGES:
             with sweep.row(operation.name):
                 stub.will_answer(DROPPED, operation.answer)
-                if operation.heeds_key:
+                if operation.route.honors_key:
                     assert await call(flora, operation) == operation.result
                     first, second = (request.headers["Idempotency-Key"] for request in stub.arrived)
                     assert first == second
@@ -224,7 +234,7 @@ async def test_what_costs_money_is_not_sent_again_unless_flora_has_settled_it(st
             for operation in CHANGES:
                 with sweep.row(operation.name):
                     stub.will_answer(DROPPED, operation.answer)
-                    if operation.heeds_key and operation.kind != "start":
+                    if operation.route.honors_key and not operation.route.spends:
                         assert await call(flora, operation) == operation.result
                         continue
                     with pytest.raises(SubmissionUnknownError):
@@ -258,7 +268,7 @@ async def test_the_counts_of_traffic_know_what_is_sent(stub: Stub, flora: FloraS
                 flora._client._observer = counts
                 stub.will_answer(operation.answer)
                 await call(flora, operation)
-                assert counts.kinds == [operation.kind]
+                assert counts.kinds == [operation.route.label]
 
 
 # --- ids ---
@@ -284,19 +294,19 @@ def with_id(operation: Operation, place: int | str, value: Any) -> Operation:
 
 async def test_an_id_is_one_segment_of_the_path_whatever_it_holds(stub: Stub, flora: FloraSession) -> None:
     with Sweep() as sweep:
-        for value in ("a/b", "..", "größe ?#%2e", "a\\b"):
+        for value in ("a/b", "...", "größe ?#%2e", "a\\b"):
             for operation, place in IN_PATHS:
                 with sweep.row(operation.name, place, value):
                     stub.will_answer(404)
                     with pytest.raises(NotFoundError):
                         await call(flora, with_id(operation, place, value))
-                    sent = value.replace(".", "%2E") if value == ".." else quote(value, safe="")
+                    sent = quote(value, safe="")
                     parts = [sent if part == path_ids(operation)[place] else part for part in operation.path.split("/")]
                     assert stub.arrived[0].path == "/".join(parts)
 
 
 async def test_an_id_that_names_nothing_is_refused_before_anything_is_sent(stub: Stub, flora: FloraSession) -> None:
-    values: tuple[Any, ...] = ("", " \t", None, 5)
+    values: tuple[Any, ...] = ("", " \t", ".", "..", None, 5)
     with Sweep() as sweep:
         for value in values:
             for operation, place in IN_PATHS:
