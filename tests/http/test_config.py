@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from attrs import asdict, evolve
 from attrs.exceptions import FrozenInstanceError
+from sweep import Sweep
 
 from flora_async import PollPolicy, RetryPolicy
 from flora_async._checks import check_number
@@ -48,13 +49,15 @@ def test_the_defaults_are_the_documented_ones() -> None:
     }
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1, -0.001])
-@pytest.mark.parametrize(("kind", "name"), NUMBERS)
-def test_a_number_that_is_not_finite_or_negative_is_refused_by_name(
-    kind: type[Policy], name: str, value: float
-) -> None:
-    with pytest.raises(ValueError, match=rf"^{kind.__name__}\.{name} must be a finite number"):
-        build(kind, name, value)
+def test_a_number_that_is_not_finite_or_negative_is_refused_by_name() -> None:
+    with Sweep() as sweep:
+        for value in [math.nan, math.inf, -math.inf, -1, -0.001]:
+            for kind, name in NUMBERS:
+                with (
+                    sweep.row(kind.__name__, name, value),
+                    pytest.raises(ValueError, match=rf"^{kind.__name__}\.{name} must be a finite number"),
+                ):
+                    build(kind, name, value)
 
 
 def test_a_number_too_large_for_a_float_is_refused_by_name() -> None:
@@ -62,16 +65,22 @@ def test_a_number_too_large_for_a_float_is_refused_by_name() -> None:
         PollPolicy(timeout=10**400)
 
 
-@pytest.mark.parametrize("value", [True, False, "5", "", b"5", [5], 1j, Decimal(5), object()])
-@pytest.mark.parametrize(("kind", "name"), EVERY)
-def test_what_is_no_number_is_refused_by_name(kind: type[Policy], name: str, value: object) -> None:
-    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.{name} must be a"):
-        build(kind, name, value)
+def test_what_is_no_number_is_refused_by_name() -> None:
+    with Sweep() as sweep:
+        for value in [True, False, "5", "", b"5", [5], 1j, Decimal(5), object()]:
+            for kind, name in EVERY:
+                with (
+                    sweep.row(kind.__name__, name, value),
+                    pytest.raises(TypeError, match=rf"^{kind.__name__}\.{name} must be a"),
+                ):
+                    build(kind, name, value)
 
 
-@pytest.mark.parametrize(("kind", "name"), UNLIMITED)
-def test_none_means_no_limit_where_there_is_one(kind: type[Policy], name: str) -> None:
-    assert getattr(build(kind, name, None), name) is None
+def test_none_means_no_limit_where_there_is_one() -> None:
+    with Sweep() as sweep:
+        for kind, name in UNLIMITED:
+            with sweep.row(kind.__name__, name):
+                assert getattr(build(kind, name, None), name) is None
 
 
 @pytest.mark.parametrize(("kind", "name"), [field for field in EVERY if field not in UNLIMITED])
@@ -80,17 +89,21 @@ def test_none_is_refused_where_there_is_no_limit(kind: type[Policy], name: str) 
         build(kind, name, None)
 
 
-@pytest.mark.parametrize(("kind", "name"), EVERY)
-def test_one_is_a_value_of_every_field_and_is_kept(kind: type[Policy], name: str) -> None:
-    assert getattr(build(kind, name, 1), name) == 1
+def test_one_is_a_value_of_every_field_and_is_kept() -> None:
+    with Sweep() as sweep:
+        for kind, name in EVERY:
+            with sweep.row(kind.__name__, name):
+                assert getattr(build(kind, name, 1), name) == 1
 
 
 NOT_ZERO = {(PollPolicy, "multiplier"), (PollPolicy, "maximum")}  # no pause at all would ask without end
 
 
-@pytest.mark.parametrize(("kind", "name"), [field for field in NUMBERS if field not in NOT_ZERO])
-def test_zero_is_a_time_and_a_fraction(kind: type[Policy], name: str) -> None:
-    assert getattr(build(kind, name, 0), name) == 0
+def test_zero_is_a_time_and_a_fraction() -> None:
+    with Sweep() as sweep:
+        for kind, name in [field for field in NUMBERS if field not in NOT_ZERO]:
+            with sweep.row(kind.__name__, name):
+                assert getattr(build(kind, name, 0), name) == 0
 
 
 @pytest.mark.parametrize("value", [0, -1])
@@ -117,16 +130,18 @@ def test_jitter_is_a_fraction(value: float) -> None:
         PollPolicy(jitter=value)
 
 
-@pytest.mark.parametrize(("kind", "name"), EVERY)
-def test_a_policy_is_frozen_and_checked_again_when_evolved(kind: type[Policy], name: str) -> None:
-    policy = kind()
-    with pytest.raises(FrozenInstanceError):
-        setattr(policy, name, 1)
-    change: dict[str, Any] = {name: -1}
-    with pytest.raises(ValueError, match=name):
-        evolve(policy, **change)
-    assert policy == kind()
-    assert hash(policy) == hash(kind())
+def test_a_policy_is_frozen_and_checked_again_when_evolved() -> None:
+    with Sweep() as sweep:
+        for kind, name in EVERY:
+            with sweep.row(kind.__name__, name):
+                policy = kind()
+                with pytest.raises(FrozenInstanceError):
+                    setattr(policy, name, 1)
+                change: dict[str, Any] = {name: -1}
+                with pytest.raises(ValueError, match=name):
+                    evolve(policy, **change)
+                assert policy == kind()
+                assert hash(policy) == hash(kind())
 
 
 @pytest.mark.parametrize("kind", [PollPolicy, RetryPolicy])

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sweep import Sweep
 from yarl import URL
 
 from flora_async import UntrustedURLError
@@ -101,9 +102,11 @@ def check_segment(value: str) -> None:
     assert sent.raw_parts == ("/", "api", "v1", "techniques", encoded, "runs")
 
 
-@pytest.mark.parametrize("value", IDS)
-def test_a_hostile_id_stays_one_segment(value: str) -> None:
-    check_segment(value)
+def test_a_hostile_id_stays_one_segment() -> None:
+    with Sweep() as sweep:
+        for value in IDS:
+            with sweep.row(value):
+                check_segment(value)
 
 
 @untimed
@@ -178,19 +181,21 @@ def test_parameters_are_added_to_the_query_that_a_path_has() -> None:
     assert parse_qsl(urlsplit(url).query) == [("type", "image"), ("limit", "5")]
 
 
-@pytest.mark.parametrize(("url", "expected", "with_key"), FOLLOWED)
-def test_a_url_at_a_trusted_origin_is_followed_and_the_key_goes_to_the_base_only(
-    url: str, expected: str | None, with_key: bool
-) -> None:
-    assert ENDPOINTS.resolve(url) == (expected or url, with_key)
+def test_a_url_at_a_trusted_origin_is_followed_and_the_key_goes_to_the_base_only() -> None:
+    with Sweep() as sweep:
+        for url, expected, with_key in FOLLOWED:
+            with sweep.row(url, expected, with_key):
+                assert ENDPOINTS.resolve(url) == (expected or url, with_key)
 
 
-@pytest.mark.parametrize("url", REFUSED)
-def test_a_url_elsewhere_is_not_followed(url: str) -> None:
-    with pytest.raises(UntrustedURLError) as caught:
-        ENDPOINTS.resolve(url)
-    assert caught.value.url == url
-    assert str(caught.value).splitlines() == [str(caught.value)[:200]]
+def test_a_url_elsewhere_is_not_followed() -> None:
+    with Sweep() as sweep:
+        for url in REFUSED:
+            with sweep.row(url):
+                with pytest.raises(UntrustedURLError) as caught:
+                    ENDPOINTS.resolve(url)
+                assert caught.value.url == url
+                assert str(caught.value).splitlines() == [str(caught.value)[:200]]
 
 
 @pytest.mark.parametrize("url", ["https://app.flora.ai/\ud800", "/runs/\ud800", "https://\ud800/", "?\udfff"])
@@ -239,10 +244,11 @@ def test_plain_http_beyond_this_machine_has_to_be_allowed(url: str) -> None:
     assert check_endpoint("base_url", url, allow_http=True) == url
 
 
-@pytest.mark.parametrize("url", BAD_BASES)
-def test_a_base_url_that_cannot_be_one_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"base_url|surrogates"):
-        check_endpoint("base_url", url, allow_http=True)
+def test_a_base_url_that_cannot_be_one_is_refused() -> None:
+    with Sweep() as sweep:
+        for url in BAD_BASES:
+            with sweep.row(url), pytest.raises(ValueError, match=r"base_url|surrogates"):
+                check_endpoint("base_url", url, allow_http=True)
 
 
 @pytest.mark.parametrize(

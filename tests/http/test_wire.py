@@ -4,7 +4,6 @@ import copy
 import json
 import pickle
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
+from sweep import Sweep
 
 from flora_async import errors
 from flora_async._checks import check_api_key, check_idempotency_key
@@ -117,12 +117,14 @@ def test_a_success_passes(status: int) -> None:
     raise_for_status(Response(status, {}, b"anything"), NOW)
 
 
-@pytest.mark.parametrize(("status", "kind"), KINDS.items())
-def test_each_status_has_its_error_even_without_an_envelope(status: int, kind: type[APIStatusError]) -> None:
-    error = error_from(status, b"<html>", request_id="req_1")
-    assert (type(error), error.status, error.code, error.request_id) == (kind, status, None, "req_1")
-    assert str(status) in str(error)
-    assert str(error).endswith("[req_1]")
+def test_each_status_has_its_error_even_without_an_envelope() -> None:
+    with Sweep() as sweep:
+        for status, kind in KINDS.items():
+            with sweep.row(status):
+                error = error_from(status, b"<html>", request_id="req_1")
+                assert (type(error), error.status, error.code, error.request_id) == (kind, status, None, "req_1")
+                assert str(status) in str(error)
+                assert str(error).endswith("[req_1]")
 
 
 @pytest.mark.parametrize(("status", "code", "message"), ENVELOPES)
@@ -153,18 +155,18 @@ def test_a_redirect_says_where_it_leads_and_that_nothing_went_there() -> None:
     assert "base_url" in str(error)
 
 
-@pytest.mark.parametrize(
-    "body",
-    HOSTILE_BODIES
-    + [json.dumps({"error": error}).encode() for error in HOSTILE_ERRORS]
-    + [json.dumps({"error": {"fields": fields}}).encode() for fields in HOSTILE_FIELDS],
-    ids=lambda body: repr(body[:40]),
-)
-def test_a_hostile_body_leaves_the_status_its_error(body: bytes) -> None:
-    error = error_from(400, body)
-    assert (type(error), error.code, error.body) == (errors.BadRequestError, None, body)
-    assert error.message == "Bad Request, without FLORA's error envelope"
-    assert all(isinstance(text, str) for field in error.fields for text in field)
+def test_a_hostile_body_leaves_the_status_its_error() -> None:
+    with Sweep() as sweep:
+        for body in (
+            HOSTILE_BODIES
+            + [json.dumps({"error": error}).encode() for error in HOSTILE_ERRORS]
+            + [json.dumps({"error": {"fields": fields}}).encode() for fields in HOSTILE_FIELDS]
+        ):
+            with sweep.row(body):
+                error = error_from(400, body)
+                assert (type(error), error.code, error.body) == (errors.BadRequestError, None, body)
+                assert error.message == "Bad Request, without FLORA's error envelope"
+                assert all(isinstance(text, str) for field in error.fields for text in field)
 
 
 KEYS = st.sampled_from(["error", "code", "message", "fields", "field"])
@@ -179,10 +181,13 @@ def test_any_body_leaves_the_status_its_error(body: bytes) -> None:
     assert str(error).splitlines() == [str(error)[:200]]
 
 
-@pytest.mark.parametrize(("value", "seconds"), [(value, seconds) for seconds in WAITS for value in WAITS[seconds]])
-@pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
-def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour(name: str, value: str, seconds: float | None) -> None:
-    assert retry_after(CIMultiDict({name: value}), NOW) == seconds
+def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour() -> None:
+    with Sweep() as sweep:
+        for seconds, values in WAITS.items():
+            for value in values:
+                for name in ("Retry-After", "retry-after", "RETRY-AFTER"):
+                    with sweep.row(name, value):
+                        assert retry_after(CIMultiDict({name: value}), NOW) == seconds
     assert retry_after({}, NOW) is None
 
 
@@ -196,11 +201,11 @@ def test_any_retry_after_is_a_bearable_wait_or_none(value: str, now: float) -> N
     assert seconds is None or 0 <= seconds <= 3600
 
 
-@pytest.mark.parametrize(("error", "transient", "acted", "in_flight"), TRUTH)
-def test_each_error_says_whether_it_passes_and_whether_money_may_be_spent(
-    error: FloraError, transient: bool, acted: bool, in_flight: bool
-) -> None:
-    assert (is_transient(error), may_have_acted(error), may_be_in_flight(error)) == (transient, acted, in_flight)
+def test_each_error_says_whether_it_passes_and_whether_money_may_be_spent() -> None:
+    with Sweep() as sweep:
+        for error, *truth in TRUTH:
+            with sweep.row(error):
+                assert [is_transient(error), may_have_acted(error), may_be_in_flight(error)] == truth
 
 
 def test_every_error_is_judged() -> None:
@@ -262,13 +267,18 @@ def test_an_error_is_one_line_of_at_most_200_characters(error: FloraError) -> No
     assert str(error).splitlines() == [str(error)[:200]]
 
 
-@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])  # noqa: S301 - our own
-@pytest.mark.parametrize("error", ERRORS, ids=repr)
-def test_an_error_crosses_process_borders_with_its_data(
-    error: FloraError, clone: Callable[[FloraError], FloraError]
-) -> None:
-    twin = clone(error)
-    assert (type(twin), str(twin), twin.args, vars(twin)) == (type(error), str(error), error.args, vars(error))
+def test_an_error_crosses_process_borders_with_its_data() -> None:
+    with Sweep() as sweep:
+        for error in ERRORS:
+            twins = {
+                "copy": copy.copy(error),
+                "deepcopy": copy.deepcopy(error),
+                "pickle": pickle.loads(pickle.dumps(error)),  # noqa: S301 - our own
+            }
+            for way, twin in twins.items():
+                with sweep.row(way, error):
+                    assert (type(twin), str(twin), twin.args) == (type(error), str(error), error.args)
+                    assert vars(twin) == vars(error)
 
 
 def test_the_tree_in_the_docstring_is_the_real_one() -> None:
