@@ -13,17 +13,19 @@ from flora_async._http.client import Client
 from flora_async._http.retry import logger
 from flora_async._http.storage import StorageClient
 from flora_async._http.urls import segment
+from flora_async._text import printable
 from flora_async.batch.budget import Budget
 from flora_async.batch.concurrency import Limiter, TrafficCounter
 from flora_async.batch.journal import Journal, Memory
 from flora_async.batch.options import BatchOptions
-from flora_async.batch.pump import FATAL, Pump
+from flora_async.batch.pump import Pump
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
-from flora_async.batch.row_runner import RowRunner
+from flora_async.batch.row_runner import RowRunner, Save
 from flora_async.batch.rows import Rows, iterate
 from flora_async.batch.saving import saver
 from flora_async.batch.watchers import TechniqueLookup, watcher_of
 from flora_async.config import PollPolicy
+from flora_async.errors import BatchInterruptedError, FloraError
 from flora_async.media.disk import check_writable
 from flora_async.polling import Poller
 from flora_async.resources import InputPreparer, TechniqueCache
@@ -44,9 +46,10 @@ class Batch:
     that stops reading stops new starts. Leaving the block ends all local waiting at once; runs that were started
     continue on FLORA (`summary.in_flight`).
 
-    After an answer that makes every further start pointless (401, 402, 403) nothing more is started: runs under way are
-    followed to their end, the remaining rows come back as `skipped`, and leaving the block raises that error. A source
-    of rows that raises ends the batch in the same way: its error comes after the last result.
+    After an error that every further start would meet (401, 402, 403, an unknown technique, a journal that cannot be
+    written) nothing more is started: runs under way are followed to their end, the remaining rows come back as
+    `skipped`, and leaving the block raises that error. A source of rows that raises ends the batch in the same way: its
+    error comes after the last result.
     """
 
     def __init__(  # noqa: PLR0913 - what a session lends to a batch
@@ -78,42 +81,63 @@ class Batch:
         self._poller = Poller(self._client, options.poll or poll, clock)
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._journal: Journal = Memory(options.name)
         self._entered_at = self._left_at = 0.0
+        self._announced: BatchResult | None = None
+        self._stopped_by: FloraError | None = None
         self._state = _State.NEW
 
     async def __aenter__(self) -> Self:
-        """Open the journal, and prove that outputs can be written to their directory.
+        """Open the journal, and make sure that outputs can be saved.
 
         Raises:
-            OSError: The directory for outputs cannot be created or written to.
+            OSError: Files cannot be written to the directory for outputs.
             JournalError: The journal is in use, damaged, or belongs to another batch.
             ImportError: A journal needs filelock, which is not installed.
             RuntimeError: The batch was entered before.
         """
         if self._state is not _State.NEW:
             raise RuntimeError("A batch runs once: make another one, with the same journal to continue")
-        options = self._options
-        folder = None if options.save_to is None else Path(options.save_to)
-        if folder is not None:
-            await asyncio.to_thread(check_writable, folder)
         self._state = _State.OPEN
         self._entered_at = self._clock.monotonic()
-        self._journal: Journal = Memory(options.name)
-        if options.journal is not None:
-            from flora_async.batch.sqlite import SqliteJournal  # noqa: PLC0415 - SQLite is loaded when it is used
+        try:
+            save = None
+            if self._options.save_to is not None:
+                folder = Path(self._options.save_to)
+                await asyncio.to_thread(check_writable, folder)
+                save = saver(self._storage, folder)
+            await self._open_journal()
+            await self._group.__aenter__()
+        except BaseException:
+            self._state, self._left_at = _State.CLOSED, self._clock.monotonic()
+            await self._close()
+            raise
+        self._pump = self._build_pump(save)
+        return self
 
-            self._journal = await SqliteJournal.open(options.journal, options.name)
-            try:
-                await self._resume()
-            except BaseException:
-                await self._journal.close()
-                raise
+    async def _open_journal(self) -> None:
+        """Open the journal, and count what earlier processes have spent or may still spend."""
+        if self._options.journal is None:
+            return
+        from flora_async.batch.sqlite import SqliteJournal  # noqa: PLC0415 - SQLite is loaded when it is used
+
+        self._journal = await SqliteJournal.open(self._options.journal, self._options.name)
+        unsettled = [run.price for run in await self._journal.unsettled()]
+        for number, cost in enumerate([*await self._journal.costs(), *unsettled], 1):
+            self._budget.book(cost)
+            if number % _BOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for _ in range(await self._journal.open_rows()):
+            self._budget.reserve()  # their runs may be charged, whenever their rows come
+
+    def _build_pump(self, save: Save | None) -> Pump:
+        options = self._options
         runner = RowRunner(
             client=self._client,
             preparer=self._preparer,
             check=options.check,
             workspace_id=options.workspace_id,
-            save=None if folder is None else saver(self._storage, folder),
+            save=save,
             watcher=watcher_of(options.watch, self._poller, self._techniques, self._spawn),
             journal=self._journal,
             budget=self._budget,
@@ -122,7 +146,7 @@ class Batch:
             settle=self._client.policy.settle,
             max_attempts=options.run_attempts,
         )
-        self._pump = Pump(
+        return Pump(
             self._technique_id,
             self._rows,
             runner=runner,
@@ -134,18 +158,6 @@ class Batch:
             max_unread=options.concurrency,
             spawn=self._spawn,
         )
-        await self._group.__aenter__()
-        return self
-
-    async def _resume(self) -> None:
-        """Count what earlier processes have spent, and what they may yet have to pay for."""
-        unsettled = [run.price for run in await self._journal.unsettled()]
-        for number, cost in enumerate([*await self._journal.costs(), *unsettled], 1):
-            self._budget.book(cost)
-            if number % _BOOKED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        for _ in range(await self._journal.open_rows()):
-            self._budget.reserve()  # their runs may be charged, whenever their rows come
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -153,7 +165,8 @@ class Batch:
         """End all waiting at once, and raise the error that stopped the batch, if there was one.
 
         Raises:
-            FloraError: The answer that stopped the batch: 401, 402, 403, or a journal that could not be written.
+            FloraError: The error that stopped the batch: 401, 402, 403, an unknown technique, or a journal that could
+                not be written.
         """
         for task in self._tasks:
             task.cancel()
@@ -163,13 +176,20 @@ class Batch:
             await self._group.__aexit__(*((exc_type, exc, traceback) if cancelled else (None, None, None)))
         finally:
             self._state, self._left_at = _State.CLOSED, self._clock.monotonic()
-            try:
-                await self._rows.aclose()
-            finally:
-                await self._journal.close()
-            logger.info("batch of %s: %s", self._technique_id, self.summary)
-        if exc_type is None and self._pump.fatal is not None:
-            raise self._pump.fatal
+            await self._close()
+            summary = self.summary
+            logger.info("batch of %s: %s", self._technique_id, summary)
+            if summary.in_flight:
+                logger.info("still running on FLORA, and charged: %s", ", ".join(map(printable, summary.in_flight)))
+        self._stopped_by = self._pump.fatal
+        if exc_type is None and self._stopped_by is not None:
+            raise self._stopped_by
+
+    async def _close(self) -> None:
+        try:
+            await self._rows.aclose()
+        finally:
+            await self._journal.close()
 
     def __aiter__(self) -> Self:
         """Iterate over the results, in the order in which runs end."""
@@ -188,10 +208,15 @@ class Batch:
         result = await self._pump.next_result()
         if result is None:
             raise StopAsyncIteration
-        if self._options.on_progress is not None:
-            answer = self._options.on_progress(self.summary)
-            if isinstance(answer, Awaitable):
-                await answer
+        if self._options.on_progress is not None and result is not self._announced:
+            self._announced = result
+            try:
+                answer = self._options.on_progress(self.summary)
+                if isinstance(answer, Awaitable):
+                    await answer
+            except BaseException:
+                self._pump.put_back(result)  # the result is not lost with the listener
+                raise
         return result
 
     @property
@@ -212,19 +237,26 @@ async def run_all(batch: Batch, *, raise_on_failure: bool) -> list[BatchResult]:
     """Run a batch to its end and return its results in the order of the rows.
 
     Raises:
+        BatchInterruptedError: The source of rows or `on_progress` raised; the error carries the results so far.
         ExceptionGroup: `raise_on_failure` is set, and rows have errors: all of them.
     """
     results: list[BatchResult] = []
-    entered = False
+    interruption: Exception | None = None
     try:
         async with batch:
-            entered = True
-            results += [result async for result in batch]
-    except FATAL:
-        # The results say it too, beside those that were paid for before.
-        if not entered:
+            try:
+                async for result in batch:
+                    results.append(result)  # noqa: PERF401 - what came before an error counts
+            except Exception as error:  # noqa: BLE001 - raised below, with the results
+                interruption = error
+                results += batch._pump.take_unread()  # noqa: SLF001 - of this module
+    except FloraError as error:
+        # What stopped the batch is an error of its results, too, and must not hide those that were paid for.
+        if batch._stopped_by is not error:  # noqa: SLF001 - of this module
             raise
     results.sort(key=attrgetter("index"))
+    if interruption is not None:
+        raise BatchInterruptedError(interruption, results) from interruption
     errors = [result.error for result in results if result.error is not None]
     if raise_on_failure and errors:
         raise ExceptionGroup(f"{len(errors)} of {len(results)} rows have no completed run", errors)

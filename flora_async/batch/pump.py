@@ -10,7 +10,7 @@ from flora_async.batch.budget import Budget
 from flora_async.batch.concurrency import Limiter
 from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
-from flora_async.batch.row_runner import RowRunner, result_of
+from flora_async.batch.row_runner import EXPECTED, RowRunner, result_of
 from flora_async.batch.rows import Planned, Row, RunRequest, key_of, plan, request_of
 from flora_async.batch.watchers import TechniqueLookup
 from flora_async.errors import (
@@ -19,6 +19,7 @@ from flora_async.errors import (
     FloraError,
     InsufficientCreditsError,
     JournalError,
+    NotFoundError,
     PermissionDeniedError,
     SkippedError,
     SubmissionUnknownError,
@@ -28,7 +29,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Starts a task that ends with the batch at the latest."""
 
 # After one of these no other run can be started either.
-FATAL: Final = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError, JournalError)
+_FATAL: Final = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError, JournalError)
 
 # An earlier process has started these rows, or may have: their price is reserved, and they are never skipped.
 _UNDER_WAY: Final = frozenset({"submitting", "running"})
@@ -51,6 +52,7 @@ class Pump:
 
     Attributes:
         fatal: The error after which nothing more is started; None while there is none.
+        source_error: The error of the source of rows; None while there is none.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a batch
@@ -68,6 +70,7 @@ class Pump:
         spawn: Spawn,
     ) -> None:
         self.fatal: FloraError | None = None
+        self.source_error: Exception | None = None
         self._technique_id = technique_id
         self._rows = rows
         self._runner = runner
@@ -82,9 +85,8 @@ class Pump:
         self._unread: deque[BatchResult] = deque()
         self._result_or_end = asyncio.Event()  # set for the consumer
         self._room = asyncio.Event()  # set for the pump: a result was read, or a run has ended
-        self._source_error: Exception | None = None
         self._started = False
-        self._exhausted = False
+        self._ended = False
 
     async def next_result(self) -> BatchResult | None:
         """Wait for the next result; None after the last one.
@@ -96,15 +98,25 @@ class Pump:
             self._started = True
             self._spawn(self._run())
         while not self._unread:
-            if self._exhausted and not self._active:
-                if self._source_error is not None:
-                    raise self._source_error
+            if self._ended:
+                if self.source_error is not None:
+                    raise self.source_error
                 return None
             self._result_or_end.clear()
             await self._result_or_end.wait()
         result = self._unread.popleft()
         self._room.set()
         return result
+
+    def put_back(self, result: BatchResult) -> None:
+        """Make a result the next one again."""
+        self._unread.appendleft(result)
+
+    def take_unread(self) -> list[BatchResult]:
+        """Remove and return the results that were not read yet."""
+        unread = list(self._unread)
+        self._unread.clear()
+        return unread
 
     async def _run(self) -> None:
         index = 0
@@ -115,12 +127,13 @@ class Pump:
             except StopAsyncIteration:
                 break
             except Exception as error:  # noqa: BLE001 - the caller's own source; its error is raised to the consumer
-                self._source_error = error
+                self.source_error = error
                 break
             self._tally.planned += 1
             await self._admit(index, row)
             index += 1
-        self._exhausted = True
+        await self._wait_until(lambda: not self._active)
+        self._ended = True
         self._result_or_end.set()
 
     async def _admit(self, index: int, row: Row) -> None:
@@ -136,20 +149,17 @@ class Pump:
             entry = await self._journal.find(planned)
             if entry is None:
                 entry = Entry("planned", 1, None)
-        except (TypeError, ValueError, OSError, JournalError) as error:
-            self._stop_if_fatal(error)
+            if entry.state == "finished" and not self._runner.may_run_again(entry):
+                await self._resume(planned, entry)
+                return
+            if entry.state not in _UNDER_WAY and self.fatal is None:
+                await self._learn_price(planned)
+        except Exception as error:  # noqa: BLE001 - one row's failure is that row's
+            if not isinstance(error, EXPECTED):
+                logger.error("row %.40r could not be read", key, exc_info=error)
+            self._stop_if_fatal(error, request)
             self._deliver(BatchResult(index=index, key=key, request=request, error=error))
             return
-        if entry.state == "finished" and not self._runner.may_run_again(entry):
-            if self._runner.save is None:
-                self._deliver(result_of(planned, entry, resumed=True))
-            else:
-                await self._wait_until(self._has_free_slot)
-                self._follow(planned, entry)
-            return
-        if self._budget.max_cost is not None:
-            technique = await self._techniques.find(planned.technique_id)
-            self._budget.expect(technique.run_cost if technique else None)
         await self._wait_until(lambda: self._may_start(entry))
         refusal = self._refusal(entry)
         if refusal is not None:
@@ -158,6 +168,24 @@ class Pump:
         if entry.state not in _UNDER_WAY:
             self._budget.reserve()
         self._follow(planned, entry)
+
+    async def _resume(self, planned: Planned, entry: Entry) -> None:
+        """Deliver the result of a run that an earlier process has seen end."""
+        if self._runner.save is None:
+            self._deliver(result_of(planned, entry, resumed=True))
+        else:
+            await self._wait_until(self._has_free_slot)
+            self._follow(planned, entry)
+
+    async def _learn_price(self, planned: Planned) -> None:
+        """Find out what a run of the row may cost, and that there is such a technique.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        if self._runner.check or self._budget.max_cost is not None:
+            technique = await self._techniques.find(planned.technique_id)
+            self._budget.expect(technique.run_cost if technique else None)
 
     def _follow(self, planned: Planned, entry: Entry) -> None:
         self._active.add((planned.key, planned.digest))
@@ -168,8 +196,9 @@ class Pump:
             result = await self._runner.run(planned, entry, may_start=lambda: self.fatal is None)
         finally:
             self._active.discard((planned.key, planned.digest))
+            self._room.set()
         if result.error is not None:
-            self._stop_if_fatal(result.error)
+            self._stop_if_fatal(result.error, planned.request)
         self._deliver(result)
 
     def _has_room(self) -> bool:
@@ -198,9 +227,13 @@ class Pump:
             return BudgetExceededError(max_cost=budget.max_cost, spent=budget.spent, price=budget.price or 0.0)
         return None
 
-    def _stop_if_fatal(self, error: Exception) -> None:
+    def _stop_if_fatal(self, error: Exception, request: RunRequest | None) -> None:
+        """Start nothing more after an error that every other row would meet, too."""
         cause = error.__cause__ if isinstance(error, SubmissionUnknownError) else error
-        if isinstance(cause, FATAL) and self.fatal is None:
+        is_fatal = isinstance(cause, _FATAL) or (
+            isinstance(cause, NotFoundError) and cause.run is None and request is not None and not request.technique_id
+        )
+        if is_fatal and isinstance(cause, FloraError) and self.fatal is None:
             self.fatal = cause
             logger.warning("batch of %s starts nothing more: %s", self._technique_id, cause)
 

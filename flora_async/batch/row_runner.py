@@ -5,26 +5,54 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from flora_async._clock import Clock
 from flora_async._http.client import Client
+from flora_async._http.retry import logger
+from flora_async._text import printable
 from flora_async.batch.budget import Budget
 from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
 from flora_async.batch.rows import Planned
 from flora_async.batch.watchers import Watcher
-from flora_async.errors import FloraError, JournalError, RunFailedError, SubmissionUnknownError, UploadError
-from flora_async.models import Run, RunInput
+from flora_async.errors import (
+    FloraError,
+    JournalError,
+    NotFoundError,
+    RunFailedError,
+    SubmissionUnknownError,
+    UploadError,
+)
+from flora_async.models import FailureHint, Run, RunInput
 from flora_async.resources import InputPreparer, StartOptions, start_run
 
 Save = Callable[[Planned, Run], Awaitable[tuple[Path, ...]]]
 """Saves the outputs of a completed run and returns their paths."""
 
+EXPECTED: Final = (FloraError, TypeError, ValueError, OSError)
+"""What a row can fail with for a known reason; any other exception is logged with its traceback."""
+
 # FLORA remembers a key for at least two hours; a start is not repeated in the last minutes of them.
 _KEY_LIFETIME: Final = 7200.0 - 300.0
-# FLORA's codes for failures that another run may not meet.
-_TRANSIENT_CODES: Final = frozenset({"model_timeout", "internal_error", "provider_error"})
+_WORTH_ANOTHER_RUN: Final = frozenset({FailureHint.AGAIN, FailureHint.LATER})
+# Seconds before another run where the provider is under load; doubled for each further one.
+_FIRST_BACK_OFF: Final = 5.0
+_MAX_BACK_OFF: Final = 60.0
+
+
+@define(eq=False)
+class _Progress:
+    """How far a row has come; complete enough for a result whatever goes wrong."""
+
+    row: Planned
+    entry: Entry
+    resumed: bool
+    run: Run | None
+
+    def begin_next_attempt(self) -> None:
+        self.entry = Entry("planned", self.entry.attempt + 1, None)
+        self.resumed, self.run = False, None
 
 
 @frozen(kw_only=True)
@@ -41,7 +69,7 @@ class RowRunner:
         journal: Records each step.
         budget: What the runs may cost; the first run of a row is reserved before the row gets here.
         tally: Counts the runs.
-        clock: Time and sleep.
+        clock: Time, sleep and randomness.
         settle: Seconds to wait before a start of an earlier process is sent again; None = it is not sent again.
         max_attempts: The most runs for one row.
     """
@@ -60,78 +88,90 @@ class RowRunner:
     max_attempts: int
 
     async def run(self, row: Planned, entry: Entry, *, may_start: Callable[[], bool]) -> BatchResult:
-        """Take a row from the state in the journal to its end.
+        """Take a row from the state in the journal to its end; every exception becomes the result's error.
 
         Args:
             row: The row.
             entry: Its state.
             may_start: Whether the batch still starts runs.
         """
-        resumed = entry.state == "running"
-        if entry.state == "finished":
-            if not self.may_run_again(entry):
-                return await self._saved(row, result_of(row, entry, resumed=True))
-            entry = _next_attempt(entry)
+        progress = _Progress(row, entry, resumed=entry.run is not None, run=entry.run)
         try:
-            entry = await self._attempt(row, entry)
-            while self.may_run_again(entry) and may_start() and self.budget.allows_start():
-                self.budget.reserve()
-                resumed = False
-                entry = await self._attempt(row, _next_attempt(entry))
-        except FloraError as error:
-            return _result(row, entry, resumed=resumed, run=error.run or entry.run, error=error)
-        return await self._saved(row, result_of(row, entry, resumed=resumed))
-
-    async def _saved(self, row: Planned, result: BatchResult) -> BatchResult:
-        """Save the outputs of a result; the next call with the journal saves those that cannot be saved now."""
+            await self._finish(progress, may_start)
+        except Exception as error:  # noqa: BLE001 - one row's failure is that row's
+            return _failed(progress, error)
+        result = result_of(row, progress.entry, resumed=progress.resumed)
         if self.save is None or result.run is None or not result.ok:
             return result
         try:
             return evolve(result, files=await self.save(row, result.run))
-        except (FloraError, OSError) as error:
-            return evolve(result, error=error)
+        except Exception as error:  # noqa: BLE001 - likewise; the next call with the journal saves them
+            return _failed(progress, error)
 
     def may_run_again(self, entry: Entry) -> bool:
         """Whether a row whose run has failed gets another run."""
-        run = entry.run
-        return (
-            entry.attempt < self.max_attempts
-            and run is not None
-            and run.is_failed
-            and run.error_code in _TRANSIENT_CODES
-        )
+        return entry.attempt < self.max_attempts and _hint(entry) in _WORTH_ANOTHER_RUN
 
-    async def _attempt(self, row: Planned, entry: Entry) -> Entry:
+    async def _finish(self, progress: _Progress, may_start: Callable[[], bool]) -> None:
+        if progress.entry.state == "finished":
+            if not self.may_run_again(progress.entry):
+                return
+            progress.begin_next_attempt()
+        await self._attempt(progress)
+        while self.may_run_again(progress.entry) and may_start():
+            await self._back_off(progress.entry)
+            if not (may_start() and self.budget.allows_start()):
+                return
+            self.budget.reserve()
+            progress.begin_next_attempt()
+            await self._attempt(progress)
+
+    async def _back_off(self, entry: Entry) -> None:
+        if _hint(entry) is FailureHint.LATER:
+            pause = min(_FIRST_BACK_OFF * 2.0 ** (entry.attempt - 1), _MAX_BACK_OFF)
+            await self.clock.sleep(pause * (0.5 + self.clock.random() / 2))
+
+    async def _attempt(self, progress: _Progress) -> None:
         """Start a run unless there is one, follow it to its end, and book its cost."""
-        run = entry.run
+        if progress.run is None:
+            try:
+                progress.run = await self._start(progress.row, progress.entry)
+            except Exception as error:
+                await self._not_started(progress, error)
+                raise
         try:
-            if run is None:
-                run = await self._start(row, entry)
-            self.tally.in_flight[run.run_id] = None
-            if entry.run is None:
-                await self.journal.write(row, evolve(entry, state="running", run=run, inputs=None))
-            ended = await self.watcher.finish(run, row.technique_id)
-        except FloraError as error:
-            # A run that was certainly not started is released; one that may still be running counts at its price.
-            error.run = error.run or run
-            if error.run is not None or isinstance(error, SubmissionUnknownError):
-                self.budget.settle(None)
-            else:
-                self.budget.release()
-                if not isinstance(error, JournalError):
-                    await self.journal.write(row, evolve(entry, state="planned", since=None, inputs=None))
+            ended = progress.run = await self._follow(progress, progress.run)
+        except Exception:
+            self.budget.settle(None)  # it may still be charged, so it counts at its price
             raise
-        del self.tally.in_flight[run.run_id]
         # A failed run of which FLORA names no cost was not charged.
         cost = 0.0 if ended.is_failed and ended.charged_cost is None else ended.charged_cost
         self.budget.settle(cost)
-        entry = evolve(entry, state="finished", run=ended, inputs=None, cost=cost, price=self.budget.price)
-        try:
-            await self.journal.write(row, entry)
-        except FloraError as error:
-            error.run = ended
-            raise
-        return entry
+        progress.entry = evolve(
+            progress.entry, state="finished", run=ended, inputs=None, cost=cost, price=self.budget.price
+        )
+        await self.journal.write(progress.row, progress.entry)
+
+    async def _not_started(self, progress: _Progress, error: Exception) -> None:
+        if isinstance(error, SubmissionUnknownError):
+            self.budget.settle(None)
+            return
+        self.budget.release()
+        if not isinstance(error, JournalError):
+            await self.journal.write(progress.row, evolve(progress.entry, state="planned", since=None, inputs=None))
+
+    async def _follow(self, progress: _Progress, run: Run) -> Run:
+        """Record a started run and wait for its end."""
+        self.tally.in_flight[run.run_id] = None
+        if progress.entry.run is None:
+            progress.entry = evolve(progress.entry, state="running", run=run, inputs=None)
+            try:
+                await self.journal.write(progress.row, progress.entry)
+            except Exception as error:  # noqa: BLE001 - the run is paid for, and its end is still to be recorded
+                logger.warning("run %s could not be recorded as running: %s", printable(run.run_id), error)
+        ended = await self.watcher.finish(run, progress.row.technique_id)
+        self.tally.in_flight.pop(run.run_id, None)
+        return ended
 
     async def _start(self, row: Planned, entry: Entry) -> Run:
         key = row.idempotency_key(self.journal.name, entry.attempt)
@@ -163,14 +203,10 @@ class RowRunner:
             return await self.preparer.take(
                 row.technique_id, row.drafts, check=self.check, workspace_id=self.workspace_id
             )
-        except (ValueError, OSError) as error:
-            if isinstance(error, FloraError):
+        except (NotFoundError, ValueError, OSError) as error:
+            if isinstance(error, FloraError) and not isinstance(error, NotFoundError):
                 raise
             raise UploadError(f"A file could not be uploaded: {error}") from error
-
-
-def _next_attempt(entry: Entry) -> Entry:
-    return Entry("planned", entry.attempt + 1, None)
 
 
 def result_of(row: Planned, entry: Entry, *, resumed: bool) -> BatchResult:
@@ -178,6 +214,26 @@ def result_of(row: Planned, entry: Entry, *, resumed: bool) -> BatchResult:
     run = entry.run
     error = RunFailedError(run) if run is not None and run.failure is not None else None
     return _result(row, entry, resumed=resumed, run=run, error=error)
+
+
+def _failed(progress: _Progress, error: Exception) -> BatchResult:
+    """The result of a row that an exception has ended, with its run."""
+    row, run = progress.row, progress.run
+    if isinstance(error, FloraError):
+        run = error.run = error.run or run
+    if not isinstance(error, EXPECTED):
+        logger.error(
+            "row %.40r failed unexpectedly (run %s)",
+            row.key,
+            printable(run.run_id) if run else "not started",
+            exc_info=error,
+        )
+    return _result(row, progress.entry, resumed=progress.resumed, run=run, error=error)
+
+
+def _hint(entry: Entry) -> FailureHint | None:
+    failure = entry.run.failure if entry.run is not None else None
+    return None if failure is None else failure.hint
 
 
 def _result(row: Planned, entry: Entry, *, resumed: bool, run: Run | None, error: Exception | None) -> BatchResult:

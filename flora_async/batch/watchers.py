@@ -7,12 +7,17 @@ request does the work of a hundred polls.
 import asyncio
 import math
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from types import EllipsisType
 from typing import Any, Final, Literal, Protocol
 
-from attrs import define, field, fields
+from attrs import define, evolve, field, fields, frozen
 
+from flora_async._cache import KeyedLocks, RecentItems
 from flora_async._http.responses import is_transient
-from flora_async.errors import APIStatusError, FloraError
+from flora_async._http.retry import logger
+from flora_async._text import printable
+from flora_async.errors import APIStatusError, FloraError, NotFoundError, UntrustedURLError
 from flora_async.models import Run, Technique
 from flora_async.polling import Poller, wait
 from flora_async.resources import RunHistory, TechniqueCache
@@ -28,10 +33,12 @@ _INTERVAL: Final = (
 )
 _MAX_MISSES: Final = 2
 _MAX_FAILURES: Final = 3
+_MAX_PAGES: Final = 20  # for one poll; runs that are further down are followed by their own poll URLs
+_MAX_FAILED_LOOKUPS: Final = 256
 
 
 class TechniqueLookup:
-    """Finds techniques for prices and checks; one that cannot be read is not asked for again.
+    """Finds techniques for prices and checks; one that could not be read is not asked for again.
 
     Args:
         cache: Reads techniques.
@@ -39,18 +46,27 @@ class TechniqueLookup:
 
     def __init__(self, cache: TechniqueCache) -> None:
         self._cache = cache
-        self._unreadable: set[str] = set()
-        self._lock = asyncio.Lock()
+        self._failures: RecentItems[str, FloraError] = RecentItems(_MAX_FAILED_LOOKUPS)
+        self._locks = KeyedLocks()
 
     async def find(self, technique_id: str, *, since: float | None = None) -> Technique | None:
-        """The technique under a slug or id; None when it cannot be read."""
-        async with self._lock:
-            if technique_id not in self._unreadable:
+        """The technique under a slug or id; None when it cannot be read.
+
+        Raises:
+            NotFoundError: FLORA says that there is no such technique.
+        """
+        async with self._locks.hold(technique_id):
+            failure = self._failures.get(technique_id)
+            if failure is None:
                 try:
                     return await self._cache.find(technique_id, since=since)
-                except FloraError:
-                    # Runs can be started and followed without it; a real problem shows at the first start.
-                    self._unreadable.add(technique_id)
+                except FloraError as error:
+                    failure = error
+                    self._failures[technique_id] = error
+            # FLORA gives its own answers a request id; a proxy's 404 says nothing about the technique.
+            if isinstance(failure, NotFoundError) and failure.request_id:
+                raise failure.with_traceback(None)
+            # Runs can be started and followed without it; a real problem shows at the first start.
             return None
 
 
@@ -78,7 +94,7 @@ class EachWatcher:
 
     async def finish(self, run: Run, technique_id: str) -> Run:  # noqa: ARG002 - a protocol's method
         """Wait for the end of a run."""
-        return await wait(self._poller, run)
+        return await _wait(self._poller, run)
 
 
 class HistoryWatcher:
@@ -106,7 +122,7 @@ class HistoryWatcher:
         self._active += 1
         try:
             if self._active < self._min_together:
-                return await wait(self._poller, run)
+                return await _wait(self._poller, run)
             return await self._together(run, technique_id)
         finally:
             self._active -= 1
@@ -121,9 +137,26 @@ class HistoryWatcher:
         ended = await history.find(run, deadline, self._spawn)
         if ended is not None:
             return ended
-        # A poll URL is polled at once, unlike a new run. The time spent on the history counts.
+        # A run of unknown age is polled at once. The time spent on the history counts.
         remaining = None if limit is None else max(deadline - clock.monotonic(), 0.0)
-        return await wait(self._poller, run.poll_url or run.run_id, timeout=remaining)
+        return await _wait(self._poller, _Unseen(run.run_id, run.poll_url), timeout=remaining)
+
+
+@frozen
+class _Unseen:
+    """Names a run of unknown age, which is polled at once."""
+
+    run_id: str
+    poll_url: str | None
+
+
+async def _wait(poller: Poller, run: Run | _Unseen, *, timeout: float | EllipsisType | None = ...) -> Run:  # noqa: ASYNC109 - as polling.wait
+    """Wait for the end of a run, by its id where its poll URL may not be followed."""
+    try:
+        return await wait(poller, run, timeout=timeout)
+    except UntrustedURLError as error:
+        logger.warning("run %s is polled by its id: %s", printable(run.run_id), error)
+        return await wait(poller, evolve(run, poll_url=None), timeout=timeout)
 
 
 def watcher_of(watch: Watch, poller: Poller, techniques: TechniqueLookup, spawn: Spawn) -> Watcher:
@@ -161,7 +194,7 @@ class _History:
 
     async def find(self, run: Run, deadline: float, spawn: Spawn) -> Run | None:
         """Wait until the history shows that the run has ended; None when its own poll URL has to be polled instead."""
-        if self._is_unusable:
+        if self._is_unusable or run.run_id in self._waiters:
             return None
         waiter = self._waiters[run.run_id] = _Waiter(run, deadline)
         if not self._is_watched:
@@ -176,11 +209,12 @@ class _History:
         clock, policy = self._poller.clock, self._poller.policy
         interval = _INTERVAL if policy.maximum is None else min(policy.maximum, _INTERVAL)
         failures, pause = 0, min(policy.initial, interval)
-        technique = await self._techniques.find(self._slug)
-        if technique is None:
-            self._is_unusable = True
-        else:
-            self._technique_id = technique.technique_id
+        try:
+            technique = await self._techniques.find(self._slug)
+        except NotFoundError:
+            technique = None
+        self._is_unusable = technique is None
+        self._technique_id = technique.technique_id if technique else None
         while self._waiters and not self._is_unusable:
             await clock.sleep(pause)
             began, retry_after = clock.monotonic(), 0.0
@@ -195,9 +229,7 @@ class _History:
             if failures >= _MAX_FAILURES or len(self._waiters) < self._min_together:
                 break
             now = clock.monotonic()
-            for waiter in self._waiters.values():
-                if now >= waiter.deadline:
-                    waiter.resolve(None)
+            self._give_up(now)
             # Measured from poll to poll, so that many pages do not delay results; a slow FLORA gets a rest.
             pause = max(began + interval - now, interval / 4, retry_after)
         self._is_watched = False
@@ -205,22 +237,33 @@ class _History:
         for waiter in self._waiters.values():
             waiter.resolve(None)
 
+    def _give_up(self, now: float) -> None:
+        """Leave the runs whose deadline has come to a last poll of their own."""
+        for waiter in self._waiters.values():
+            if now >= waiter.deadline:
+                waiter.resolve(None)
+
     async def _poll(self) -> None:
         """Read as many pages as it takes to see every run that is waited for."""
         unseen = dict(self._waiters)
         created = [waiter.run.created_at for waiter in unseen.values()]
         oldest = min((moment for moment in created if moment is not None), default=None)
-        pages_left = 2 + 2 * len(unseen) // _PAGE_SIZE  # for runs without a time of creation
-        async for page in self._runs.list(technique_id=self._technique_id, limit=_PAGE_SIZE).pages():
-            pages_left -= 1
-            for run in page.items:
-                waiter = unseen.pop(run.run_id, None)
-                if waiter is not None:
-                    waiter.misses = 0
-                    _resolve_if_ended(waiter, run)
-            last = page.items[-1].created_at if page.items else None
-            if not unseen or (pages_left <= 0 if oldest is None or last is None else last < oldest):
-                break
+        max_pages = _MAX_PAGES if oldest is not None else 2 + 2 * len(unseen) // _PAGE_SIZE
+        max_pages += len(unseen) // _PAGE_SIZE
+        pages = self._runs.list(technique_id=self._technique_id, limit=_PAGE_SIZE).pages()
+        async with aclosing(pages):
+            async for page in pages:
+                max_pages -= 1
+                for run in page.items:
+                    waiter = unseen.pop(run.run_id, None)
+                    if waiter is not None:
+                        waiter.misses = 0
+                        _resolve_if_ended(waiter, run)
+                self._give_up(self._poller.clock.monotonic())
+                last = page.items[-1].created_at if page.items else None
+                is_older = oldest is not None and last is not None and last < oldest
+                if is_older or max_pages <= 0 or all(waiter.ended.done() for waiter in unseen.values()):
+                    break
         for waiter in unseen.values():
             waiter.misses += 1
             if waiter.misses >= _MAX_MISSES:

@@ -27,6 +27,7 @@ FloraError                          anything below; `.run` is the last seen run 
 ├── WebhookVerificationError        a webhook could not be verified as FLORA's; `.reason` says why
 ├── SkippedError                    a batch did not start this row; nothing was spent on it
 │   └── BudgetExceededError         … because it could have cost more than `max_cost` leaves
+├── BatchInterruptedError           the rows' source or `on_progress` raised in `run_all`; `.results` has the rest
 └── JournalError                    the journal is in use, damaged, or belongs to another batch
 ```
 
@@ -55,6 +56,7 @@ from flora_async.errors.requests import (
     UntrustedURLError,
 )
 from flora_async.errors.runs import (
+    BatchInterruptedError,
     BudgetExceededError,
     DownloadError,
     InputError,
@@ -73,6 +75,7 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "BatchInterruptedError",
     "BudgetExceededError",
     "ConflictError",
     "DecodeError",

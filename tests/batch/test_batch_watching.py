@@ -94,7 +94,7 @@ async def test_a_history_that_fails_costs_no_run(fake: FakeFlora, flora: FloraSe
 async def test_a_technique_that_cannot_be_looked_up_has_its_runs_followed_each(
     fake: FakeFlora, flora: FloraSession
 ) -> None:
-    fake.inject(Status(404), on="technique", times=None)
+    fake.inject(Status(403), on="technique", times=None)
     assert all(result.ok for result in await flora.run_all("caption", prompts(8), watch="list"))
     assert count(fake, "history") == 0
 

@@ -112,7 +112,8 @@ def test_nothing_has_a_vague_name() -> None:
 def test_the_public_names_are_these() -> None:
     assert flora_async.__all__ == [
         *["APIConnectionError", "APIStatusError", "APITimeoutError", "AuthenticationError", "BadRequestError", "Batch"],
-        *["BatchResult", "BatchSummary", "BudgetExceededError", "ConflictError", "DecodeError", "DownloadError"],
+        *["BatchInterruptedError", "BatchResult", "BatchSummary", "BudgetExceededError", "ConflictError"],
+        *["DecodeError", "DownloadError"],
         *["Failure", "FailureHint", "FieldError", "FloraError", "FloraSession", "IdempotencyError", "InputError"],
         *["InputValue", "Inputs"],
         "InsufficientCreditsError",

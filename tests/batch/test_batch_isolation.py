@@ -1,0 +1,221 @@
+"""One row's failure is that row's, and whatever ends a batch, the results that are there are handed over."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from conftest import OpenSession
+
+from flora_async import (
+    BatchInterruptedError,
+    BatchResult,
+    BatchSummary,
+    FloraSession,
+    NotFoundError,
+    PollPolicy,
+    RunRequest,
+    SkippedError,
+    WaitTimeoutError,
+)
+from flora_async.batch import Row
+from flora_async.testing import FakeFlora, FakeTechnique, Replace, Status
+
+NEVER = float("inf")
+
+
+def prompts(count: int) -> list[Row]:
+    return [{"prompt": f"row {number}"} for number in range(count)]
+
+
+@attrs.frozen
+class Altered:
+    """An answer of the server in which some fields are others."""
+
+    fields: dict[str, Any]
+
+    async def serve(self, exchange: Any) -> Any:
+        answer = exchange.act()
+        body = json.dumps(json.loads(answer.body) | self.fields).encode()
+        return exchange.send(attrs.evolve(answer, body=body))
+
+
+class BrokenFile(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise EOFError(f"{size} bytes of a damaged archive")
+
+
+class BrokenRequest(dict[str, str]):
+    def items(self) -> Any:
+        raise ArithmeticError("an exception that nobody foresaw")
+
+
+@pytest.mark.parametrize("inputs", [{"prompt": BrokenFile(b"x")}, BrokenRequest(prompt="x")], ids=["file", "mapping"])
+async def test_an_unforeseen_exception_of_a_row_is_its_result_and_is_logged(
+    flora: FloraSession, caplog: pytest.LogCaptureFixture, inputs: Any
+) -> None:
+    rows: list[Row] = [{"prompt": "a"}, RunRequest(inputs, key="odd"), {"prompt": "b"}]
+    first, odd, last = await flora.run_all("caption", rows)
+    assert (first.ok, odd.ok, last.ok) == (True, False, True)
+    assert isinstance(odd.error, EOFError | ArithmeticError)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "'odd'" in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[1] is odd.error
+
+
+@pytest.mark.parametrize("watch", ["each", "list"])
+async def test_two_starts_that_flora_gives_the_same_run_are_two_results(
+    fake: FakeFlora, flora: FloraSession, watch: Any
+) -> None:
+    fake.add_technique(FakeTechnique("endless", running=NEVER))
+    job = asyncio.create_task(flora.run_all("endless", prompts(6), watch=watch, concurrency=6))
+    while not fake.runs:
+        await asyncio.sleep(0.001)
+    twin = fake.runs[0]
+    fake.inject(Replace({"run_id": twin.run_id, "status": "pending"}), on="start", times=None)
+    while not any(request.operation == "poll" for request in fake.requests) or len(fake.requests) < 12:
+        await asyncio.sleep(0.001)
+    for run in fake.runs:
+        fake.finish(run.run_id)
+    results = await job
+    assert [result.error for result in results] == [None] * 6
+
+
+async def test_half_characters_in_keys_and_inputs_cost_no_row(
+    fake: FakeFlora, flora: FloraSession, tmp_path: Path
+) -> None:
+    half = "caf\udce9"  # a file name as os.listdir gives it
+    results = await flora.run_all("caption", [RunRequest({"prompt": "x"}, key=half), *prompts(1)], save_to=tmp_path)
+    assert [result.ok for result in results] == [True, True]
+    assert len({path for result in results for path in result.files}) == 2
+    assert len(fake.runs) == 2
+
+
+async def test_a_run_whose_poll_url_may_not_be_followed_is_followed_by_its_id(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    fake.inject(Altered({"poll_url": "https://elsewhere.example/run"}), on="start", times=None)
+    for watch in ("each", "auto"):
+        results = await flora.run_all("caption", prompts(3), watch=watch)
+        assert all(result.ok for result in results)
+
+
+def broken_source() -> Iterator[Row]:
+    yield from prompts(3)
+    raise LookupError("the source's own")
+
+
+async def test_run_all_raises_a_broken_source_with_the_results_so_far(fake: FakeFlora, flora: FloraSession) -> None:
+    with pytest.raises(BatchInterruptedError, match=r"LookupError: the source's own.*3 results") as caught:
+        await flora.run_all("caption", broken_source())
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert [(result.index, result.ok) for result in caught.value.results] == [(0, True), (1, True), (2, True)]
+    assert len(fake.runs) == 3
+
+
+async def test_run_all_raises_a_broken_listener_with_the_results_so_far(flora: FloraSession) -> None:
+    def listen(summary: BatchSummary) -> None:
+        if summary.completed >= 2:
+            raise LookupError("the listener's own")
+
+    with pytest.raises(BatchInterruptedError) as caught:
+        await flora.run_all("caption", prompts(10), concurrency=2, on_progress=listen)
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert len(caught.value.results) >= 2
+    assert all(result.ok for result in caught.value.results)
+
+
+async def test_a_cancelled_listener_does_not_take_the_result_with_it(flora: FloraSession) -> None:
+    async def listen(_: BatchSummary) -> None:
+        await asyncio.Event().wait()
+
+    async with flora.batch("caption", prompts(1), on_progress=listen) as batch:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await anext(batch)
+        assert (await anext(batch)).ok
+
+
+@pytest.mark.parametrize("check", [True, False])
+async def test_a_misspelt_technique_stops_the_batch_before_anything_is_spent(
+    fake: FakeFlora, flora: FloraSession, check: bool
+) -> None:
+    results: list[BatchResult] = []
+    with pytest.raises(NotFoundError):
+        async with flora.batch("captoin", prompts(20), concurrency=2, check=check) as batch:
+            results += [result async for result in batch]
+    assert len(results) == 20
+    assert sum(isinstance(result.error, NotFoundError) for result in results) <= 2
+    assert all(isinstance(result.error, NotFoundError | SkippedError) for result in results)
+    assert not fake.runs
+
+
+@pytest.mark.parametrize("check", [True, False])
+async def test_a_misspelt_technique_of_one_row_is_that_rows_error(
+    fake: FakeFlora, flora: FloraSession, check: bool
+) -> None:
+    rows: list[Row] = [RunRequest({"prompt": "x"}, technique_id="captoin"), *prompts(3)]
+    bad, *good = await flora.run_all("caption", rows, check=check)
+    assert isinstance(bad.error, NotFoundError)
+    assert all(result.ok for result in good)
+    assert len(fake.runs) == 3
+
+
+async def test_a_file_that_meets_a_404_does_not_stop_the_batch(
+    fake: FakeFlora, flora: FloraSession, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    fake.inject(Status(404), on="asset", times=None)
+    bad, good = await flora.run_all("cctv-cam", [{"input_image": photo}, {"input_image": "https://example.com/a.png"}])
+    assert not bad.ok
+    assert good.ok
+
+
+async def test_pages_without_end_do_not_outlast_the_deadline_of_a_run(fake: FakeFlora, session_on: OpenSession) -> None:
+    fake.add_technique(FakeTechnique("endless", running=NEVER))
+    flora = session_on(fake, poll=PollPolicy(initial=0.01, maximum=0.05, timeout=0.5))
+    job = asyncio.create_task(flora.run_all("endless", prompts(6), watch="list"))
+    while len(fake.runs) < 6:
+        await asyncio.sleep(0.001)
+    for number in range(5_000):  # more than could be read in the time: others' runs, newer than ours, on and on
+        page = {"technique_runs": [], "meta": {"next_cursor": f"c{number}"}}
+        fake.inject(Replace(page), on="history", times=1)
+    results = await job
+    assert all(isinstance(result.error, WaitTimeoutError) and result.run for result in results)
+    assert sum(request.operation == "history" for request in fake.requests) < 500
+
+
+async def test_leaving_early_logs_the_ids_of_runs_that_continue(
+    fake: FakeFlora, flora: FloraSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "flora_async")
+    fake.add_technique(FakeTechnique("endless", running=NEVER))
+    async with flora.batch("endless", prompts(3)) as batch:
+        reading = asyncio.ensure_future(anext(batch))
+        while len(batch.summary.in_flight) < 3:
+            await asyncio.sleep(0.001)
+        reading.cancel()
+        await asyncio.wait([reading])
+    (line,) = [record.getMessage() for record in caplog.records if "still running" in record.getMessage()]
+    assert all(run.run_id in line for run in fake.runs)
+
+
+async def test_a_source_that_fails_to_close_leaves_no_task_behind(flora: FloraSession) -> None:
+    async def source() -> AsyncIterator[Row]:
+        try:
+            while True:
+                yield {"prompt": "x"}
+        finally:
+            raise LookupError("on closing")
+
+    with pytest.raises(LookupError, match="closing"):
+        async with flora.batch("caption", source()) as batch:
+            await anext(batch)
+    assert not [task for task in asyncio.all_tasks() if "flora_async/batch" in repr(task)]
