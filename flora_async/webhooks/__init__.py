@@ -1,4 +1,4 @@
-"""Webhooks of FLORA's: proven to be its own, received once each, and a wait ended by them.
+"""Verify FLORA's webhooks, receive each event once, and end waits with them.
 
 Example:
     >>> from flora_async.webhooks import sign, unwrap

@@ -1,4 +1,4 @@
-"""The `Flora-Signature` header: found in whatever a framework calls headers, and taken apart."""
+"""Find the `Flora-Signature` header in any framework's headers, and parse it."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,21 +7,21 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from flora_async.errors import WebhookVerificationError
 
 Headers: TypeAlias = Mapping[Any, Any] | Iterable[tuple[Any, Any]] | str | bytes
-"""A mapping of any framework, (name, value) pairs as ASGI has them, or the header's value itself."""
+"""Any framework's mapping, (name, value) pairs as in ASGI, or the header's value itself."""
 
-# As it is sent, and as WSGI's environ and Django's `request.META` have it.
+# As it is sent, and as in WSGI's environ and Django's `request.META`.
 _NAMES: Final = {"flora-signature", "http_flora_signature"}
-_LONGEST_HEADER: Final = 4096
-# `int` reads the digits of every script; 15 of these are a number that a float holds exactly.
+_MAX_HEADER: Final = 4096
+# `int` would read the digits of every script. A float holds 15 digits exactly.
 _SECONDS: Final = re.compile("[0-9]{1,15}")
 
 
 class Signature(NamedTuple):
-    """What the header says.
+    """A parsed header.
 
     Attributes:
-        timestamp: When it was signed, in Unix seconds, digit by digit as it was signed.
-        candidates: The hexadecimal signatures of scheme `v1`, of which any may be the right one.
+        timestamp: When it was signed, in Unix seconds, with the very digits that were signed.
+        candidates: The hexadecimal signatures of scheme `v1`, any of which may match.
     """
 
     timestamp: str
@@ -29,22 +29,22 @@ class Signature(NamedTuple):
 
 
 def find_signature(headers: Headers) -> Signature:
-    """Find the header and take it apart.
+    """Find the header and parse it.
 
     Raises:
-        WebhookVerificationError: It is missing, there twice, or not as FLORA writes it.
-        TypeError: `headers` are no headers.
+        WebhookVerificationError: It is missing, repeated or malformed.
+        TypeError: `headers` has the wrong type.
     """
     values = list(_values(headers))
     if not values or not values[0].strip():
         raise WebhookVerificationError(
-            "There is no Flora-Signature header: pass all headers of the request; if it has none, it is not FLORA's",
+            "There is no Flora-Signature header: pass all headers of the request; without one, it is not from FLORA",
             "no_header",
         )
     if len(values) > 1:
-        raise _malformed("is there more than once")
-    if len(values[0]) > _LONGEST_HEADER:
-        raise _malformed(f"is longer than {_LONGEST_HEADER} characters")
+        raise _malformed("is repeated")
+    if len(values[0]) > _MAX_HEADER:
+        raise _malformed(f"is longer than {_MAX_HEADER} characters")
     return _parse(values[0])
 
 
@@ -57,18 +57,18 @@ def _parse(header: str) -> Signature:
     if len(timestamps) > 1:
         raise _malformed("has more than one timestamp (t=…)")
     if not _SECONDS.fullmatch(timestamps[0]):
-        raise _malformed(f"has a timestamp that is no Unix time in seconds: t={timestamps[0][:20]!r}")
+        raise _malformed(f"has a timestamp that is not in Unix seconds: t={timestamps[0][:20]!r}")
     if not candidates:
         raise WebhookVerificationError("The Flora-Signature header has no signature (v1=…)", "no_signature")
     return Signature(timestamps[0], candidates)
 
 
-def _malformed(flaw: str) -> WebhookVerificationError:
-    return WebhookVerificationError(f"The Flora-Signature header {flaw}: it is not as FLORA writes it", "malformed")
+def _malformed(problem: str) -> WebhookVerificationError:
+    return WebhookVerificationError(f"The Flora-Signature header {problem}: FLORA does not write it so", "malformed")
 
 
 def _values(headers: Headers) -> Iterator[str]:
-    """Every value of the header, since a second one is a flaw."""
+    """All values of the header."""
     if isinstance(headers, str | bytes):
         yield _text(headers)
         return
@@ -86,7 +86,7 @@ def _values(headers: Headers) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    """A name or value as text; of anything else, nothing."""
+    """A name or value as text; "" for anything else."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     return value if isinstance(value, str) else ""

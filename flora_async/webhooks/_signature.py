@@ -1,6 +1,6 @@
-"""Signing and verifying, as FLORA's page "Webhooks" has it: HMAC-SHA256 (RFC 2104) over `"{t}."` and the raw body.
+"""Sign and verify, as on FLORA's page "Webhooks": HMAC-SHA256 (RFC 2104) over `"{t}."` and the raw body.
 
-The message is made from the very bytes that arrived, the timestamp's digits too: nothing is read before it is proven.
+The signed message consists of the very bytes that arrived, so nothing is parsed before it is verified.
 """
 
 import hashlib
@@ -19,26 +19,26 @@ Body: TypeAlias = str | bytes | bytearray | memoryview
 """A body as it arrived, not yet parsed."""
 
 Key: TypeAlias = hmac.HMAC | TypeError | ValueError
-"""A secret as a keyed hash, from which it cannot be read back; of an impossible secret, what is wrong with it."""
+"""A secret as a keyed hash, from which it cannot be recovered; for an unusable secret, the error to raise."""
 
 TOLERANCE: Final = 300.0
 _PRINTABLE: Final = re.compile("[!-~]+")
-_FIRST_NO_SECONDS: Final = 10**15
+_MAX_TIMESTAMP: Final = 10**15
 
 
 def sign(body: Body, secret: str, *, timestamp: float | None = None) -> str:
-    """Sign a body as FLORA does, to test what receives webhooks.
+    """Sign a body as FLORA does, to test code that receives webhooks.
 
     Args:
         body: The body as it will be sent; text is sent as UTF-8.
-        secret: The workspace's signing secret (`whsec_…`), the prefix included.
-        timestamp: When it is signed, in Unix seconds; a fraction is cut off. None = now.
+        secret: The workspace's signing secret (`whsec_…`), with its prefix.
+        timestamp: The time of signing in Unix seconds; a fraction is dropped. None = now.
 
     Returns:
         The value of the header `Flora-Signature`: `t=<seconds>,v1=<hex>`.
 
     Raises:
-        ValueError: `secret` cannot be a secret, or `timestamp` no time.
+        ValueError: `secret` is empty or malformed, or `timestamp` is out of range.
         TypeError: An argument has the wrong type.
 
     Example:
@@ -50,7 +50,7 @@ def sign(body: Body, secret: str, *, timestamp: float | None = None) -> str:
     hashing = usable(key)
     seconds = time.time() if timestamp is None else timestamp
     check_number("timestamp", seconds)
-    if seconds >= _FIRST_NO_SECONDS:
+    if seconds >= _MAX_TIMESTAMP:
         raise ValueError(f"timestamp must be in Unix seconds, not {seconds!r:.60}")
     return f"t={int(seconds)},v1={_digest(str(int(seconds)), raw(body), hashing)}"
 
@@ -63,30 +63,30 @@ def verify(
     tolerance: float | None = TOLERANCE,
     now: float | None = None,
 ) -> None:
-    """Return when a webhook is FLORA's, whole and fresh; raise when it is not.
+    """Return if a webhook is from FLORA, unchanged and recent; raise otherwise.
 
-    The signature is checked first, in constant time, so that nobody without the secret learns anything from the rest.
+    The signature is checked first, in constant time, so that a caller without the secret learns nothing from the rest.
 
     Args:
         body: The raw body, exactly as it arrived; JSON that was parsed and written again has another signature.
         headers: The request's headers: any mapping (names in any case, text or bytes, WSGI's `HTTP_FLORA_SIGNATURE`
             too), a sequence of (name, value) pairs, or the value of `Flora-Signature` itself.
-        secret: The workspace's signing secret (`whsec_…`), the prefix included.
-        tolerance: How many seconds the signature may be old, or ahead of this machine's clock; None or 0 = any number,
-            which lets recorded webhooks be played again. Default 300.
-        now: The time in Unix seconds; None = the machine's.
+        secret: The workspace's signing secret (`whsec_…`), with its prefix.
+        tolerance: Seconds by which the signature may be older than this machine's clock, or ahead of it; None or 0 =
+            any age, which accepts recorded webhooks that are replayed. Default 300.
+        now: The time in Unix seconds; None = this machine's.
 
     Raises:
-        WebhookVerificationError: It is not proven to be FLORA's; `reason` is `no_header`, `no_timestamp`,
+        WebhookVerificationError: It cannot be verified; `reason` is `no_header`, `no_timestamp`,
             `no_signature`, `malformed`, `mismatch`, `stale` or `future`.
-        ValueError: `secret`, `tolerance` or `now` cannot be right.
+        ValueError: `secret` is empty or malformed, or `tolerance` or `now` is out of range.
         TypeError: An argument has the wrong type.
 
     Example:
         >>> headers = {"flora-signature": "t=1780000000,v1=00"}
         >>> verify(b"{}", headers, "whsec_test", now=1_780_000_010)
         Traceback (most recent call last):
-        flora_async.errors.WebhookVerificationError: No signature fits: ...
+        flora_async.errors.WebhookVerificationError: No signature matches: ...
     """
     key = conceal(secret)
     del secret
@@ -101,7 +101,7 @@ def unwrap(
     tolerance: float | None = TOLERANCE,
     now: float | None = None,
 ) -> WebhookEvent:
-    """Verify a webhook and read its event. Each may be delivered more than once: act once on each `event.id`.
+    """Verify a webhook and read its event. It may be delivered more than once: act once on each `event.id`.
 
     Args:
         body: As in `verify`.
@@ -114,9 +114,9 @@ def unwrap(
         The event.
 
     Raises:
-        WebhookVerificationError: As in `verify`; or the body is no JSON object (`reason` is `not_json`), or lacks what
-            FLORA promises (`malformed`).
-        ValueError: `secret`, `tolerance` or `now` cannot be right.
+        WebhookVerificationError: As in `verify`; or the body is not a JSON object (`reason` is `not_json`), or lacks
+            essential fields (`malformed`).
+        ValueError: `secret` is empty or malformed, or `tolerance` or `now` is out of range.
         TypeError: An argument has the wrong type.
 
     Example:
@@ -136,9 +136,9 @@ def read(body: bytes, headers: Headers, key: Key, *, tolerance: float | None, no
     try:
         return decode(body, WebhookEvent)
     except DecodeError as error:
-        flaw = f"is no event at {error.path}" if error.path else "is no JSON object"
+        problem = f"is not an event at {error.path}" if error.path else "is not a JSON object"
         raise WebhookVerificationError(
-            f"The webhook is signed, but its body {flaw}: {error.reason}", "malformed" if error.path else "not_json"
+            f"The webhook is signed, but its body {problem}: {error.reason}", "malformed" if error.path else "not_json"
         ) from error
 
 
@@ -149,17 +149,17 @@ def check(body: bytes, headers: Headers, key: Key, *, tolerance: float | None, n
     seconds = time.time() if now is None else now
     check_number("now", seconds)
     signature = find_signature(headers)
-    if not _fits(signature.candidates, signature.timestamp, body, hashing):
+    if not _matches(signature.candidates, signature.timestamp, body, hashing):
         raise WebhookVerificationError(
-            "No signature fits: pass the body exactly as it arrived, and the secret of the run's workspace; "
-            "if both are right, it is not FLORA's",
+            "No signature matches: pass the body exactly as it arrived, and the secret of the run's workspace; "
+            "if both are right, it is not from FLORA",
             "mismatch",
         )
     age = seconds - int(signature.timestamp)
     if tolerance and abs(age) > tolerance:
         when, clock = ("ago", "ahead") if age > 0 else ("from now", "behind")
         raise WebhookVerificationError(
-            f"Signed {abs(age):.0f} s {when}, beyond the tolerance of {tolerance:g} s: it is played again, "
+            f"Signed {abs(age):.0f} s {when}, beyond the tolerance of {tolerance:g} s: it is replayed, "
             f"or this machine's clock is {clock}",
             "stale" if age > 0 else "future",
         )
@@ -168,23 +168,23 @@ def check(body: bytes, headers: Headers, key: Key, *, tolerance: float | None, n
 def conceal(secret: object) -> Key:
     """The secret as a key.
 
-    It refuses nothing, so that no error ever has a frame that holds the secret as it came.
+    It raises nothing, so that no traceback has a frame with the secret in it.
     """
     if not isinstance(secret, str):
         return TypeError(f"secret must be text, not {type(secret).__name__}")
     if not secret:
         return ValueError("secret is empty: it is the workspace's signing secret (whsec_…), shown with a new API key")
     if not _PRINTABLE.fullmatch(secret):
-        return ValueError("secret holds white space, a line break or a non-ASCII character: copy it again")
+        return ValueError("secret contains white space, a line break or a non-ASCII character: copy it again")
     return hmac.new(secret.encode(), digestmod=hashlib.sha256)
 
 
 def usable(key: Key) -> hmac.HMAC:
-    """The keyed hash, or else what is wrong with the secret, raised.
+    """The keyed hash of a usable secret.
 
     Raises:
-        TypeError: It is no text.
-        ValueError: It is empty, or holds what no secret holds.
+        TypeError: It is not text.
+        ValueError: It is empty, or contains characters that no secret has.
     """
     if isinstance(key, Exception):
         raise key
@@ -192,11 +192,11 @@ def usable(key: Key) -> hmac.HMAC:
 
 
 def check_tolerance(tolerance: float | None) -> None:
-    """Refuse what is no number of seconds.
+    """Refuse a tolerance that is not a number of seconds.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is negative or no finite number.
+        TypeError: It is not a number.
+        ValueError: It is negative or not finite.
     """
     if tolerance is not None:
         check_number("tolerance", tolerance)
@@ -206,10 +206,10 @@ def raw(body: Body) -> bytes:
     """The bytes that were signed.
 
     Raises:
-        TypeError: It is no body, such as JSON already parsed.
+        TypeError: It is not a raw body, such as JSON that was parsed.
     """
     if isinstance(body, str):
-        return body.encode("utf-8", "surrogatepass")  # text that no bytes can have been gets a signature of nothing
+        return body.encode("utf-8", "surrogatepass")  # text that was never bytes matches no signature
     if not isinstance(body, bytes | bytearray | memoryview):
         raise TypeError(f"body must be the raw body, as bytes or text, not {type(body).__name__}")
     return bytes(body)
@@ -222,7 +222,7 @@ def _digest(timestamp: str, body: bytes, hashing: hmac.HMAC) -> str:
     return message.hexdigest()
 
 
-def _fits(candidates: tuple[str, ...], timestamp: str, body: bytes, hashing: hmac.HMAC) -> bool:
-    """Whether one of them is the signature, which is known in this frame only."""
+def _matches(candidates: tuple[str, ...], timestamp: str, body: bytes, hashing: hmac.HMAC) -> bool:
+    """Whether a candidate is the signature, which no other frame knows."""
     expected = _digest(timestamp, body, hashing).encode()
     return any(hmac.compare_digest(candidate.encode("utf-8", "surrogatepass"), expected) for candidate in candidates)
