@@ -15,6 +15,9 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
+from flora_async._http.addresses import MayConnect
+from flora_async._http.resolver import GuardedResolver
+
 logger = logging.getLogger("flora_async")
 
 # A queue this long, in seconds, means that a session asks more than its connections can carry.
@@ -35,10 +38,25 @@ class Pool:
         loop: The event loop that it belongs to.
         connected_at: When a request last got a connection, in seconds of the loop's clock.
         queue_time: How long that request had waited for it, in seconds.
+
+    Args:
+        session: The session.
+        trust_env: Whether to use the environment's proxies.
+        proxies: Gets the host and port of each proxy that is used.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, *, trust_env: bool) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        trust_env: bool,
+        proxies: set[tuple[str | None, int | None]] | None = None,
+    ) -> None:
         self.session = session
+        default = getattr(session, "_default_proxy", None)
+        self._proxies = set() if proxies is None else proxies
+        if default is not None:
+            self._proxies.add((URL(default).host, URL(default).port))
         self.loop = asyncio.get_running_loop()
         self.connected_at = self.loop.time()
         self.queue_time = 0.0
@@ -48,7 +66,10 @@ class Pool:
 
     def proxy(self, url: URL) -> URL | None:
         """The proxy that the environment names for a URL, where the lent session trusts the environment."""
-        return _environment_proxy(url.scheme, url.host or "") if self._trust_env else None
+        proxy = _environment_proxy(url.scheme, url.host or "") if self._trust_env else None
+        if proxy is not None:
+            self._proxies.add((proxy.host, proxy.port))
+        return proxy
 
     def connected(self, began: float) -> float:
         """Note that a request which began at `began` got a connection, and return the time."""
@@ -212,19 +233,28 @@ def open_pool(
     return Pool(session, trust_env=lent is not None and lent.trust_env)
 
 
-def open_transfer_pool(lent: aiohttp.ClientSession | None, *, max_connections: int) -> Pool:
+def open_transfer_pool(lent: aiohttp.ClientSession | None, *, max_connections: int, may_connect: MayConnect) -> Pool:
     """Open the pool for files: it has its own connections, and of a lent session the TLS and DNS settings.
 
     Args:
         lent: The session whose settings and proxies to use.
         max_connections: How many connections it opens at most.
+        may_connect: Judges each address before it is connected to. A proxy looks up names itself.
     """
     settings: dict[str, Any] = {}
+    resolver = None
     connector = None if lent is None else lent.connector
     if isinstance(connector, aiohttp.TCPConnector):
-        settings = {"ssl": connector._ssl, "resolver": connector._resolver, "family": connector.family}  # noqa: SLF001 - aiohttp shows them nowhere else
-    session = _session(lent, aiohttp.TCPConnector(limit=max_connections, **settings), auto_decompress=True)
-    return Pool(session, trust_env=lent is not None and lent.trust_env)
+        settings = {"ssl": connector._ssl, "family": connector.family}  # noqa: SLF001 - aiohttp shows them nowhere else
+        resolver = connector._resolver  # noqa: SLF001 - likewise
+    proxies: set[tuple[str | None, int | None]] = set()
+    guarded = GuardedResolver(
+        lambda host, port, address: (host, port) in proxies or may_connect(host, port, address), resolver
+    )
+    session = _session(
+        lent, aiohttp.TCPConnector(limit=max_connections, resolver=guarded, **settings), auto_decompress=True
+    )
+    return Pool(session, trust_env=lent is not None and lent.trust_env, proxies=proxies)
 
 
 def _session(

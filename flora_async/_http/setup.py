@@ -82,6 +82,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         http_session=http_session,
         max_connections=max_connections,
         trace_configs=trace_configs,
+        may_connect=endpoints.may_connect,
         timeout=timeout,
         resend=retry.attempts != 1,
     )
@@ -98,8 +99,14 @@ async def standalone_storage(*, allow_local: bool) -> AsyncGenerator[StorageClie
     Args:
         allow_local: Whether hosts on this machine may be named, as a local FLORA does.
     """
-    transport = Transport(Secret("Bearer none"), http_session=None, max_connections=1, trace_configs=())
     endpoints = Endpoints("http://localhost" if allow_local else BASE_URL)
+    transport = Transport(
+        Secret("Bearer none"),
+        http_session=None,
+        max_connections=1,
+        trace_configs=(),
+        may_connect=endpoints.may_connect,
+    )
     try:
         yield StorageClient(transport, endpoints, policy=RetryPolicy(), idle=60.0, clock=SYSTEM_CLOCK)
     finally:

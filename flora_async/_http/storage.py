@@ -1,15 +1,17 @@
-"""The client to hosts that are not FLORA's own: where files are fetched from, and where large ones are stored.
+"""Send requests to hosts that FLORA names: those that files are fetched from, and those that store large ones.
 
-FLORA names these hosts in its answers, so each URL is checked before anything goes there; the key never does.
+Each URL is checked before anything goes there, and each address before it is connected to. The key never goes there.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import urljoin
 
 from flora_async._clock import Clock
+from flora_async._http.addresses import AddressRefusedError
 from flora_async._http.bodies import File, Form
 from flora_async._http.responses import Response, is_transient, raise_for_status
 from flora_async._http.retry import Retrier
@@ -20,18 +22,18 @@ from flora_async.errors import FloraError, RateLimitError, UntrustedURLError
 
 ResultT = TypeVar("ResultT")
 
-_MOST_REDIRECTS: Final = 5
+_MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_MOST_OF_AN_ERROR: Final = 64 * 1024
+_MAX_ERROR_BODY: Final = 64 * 1024
 
 
 class StorageClient:
     """Sends requests without the key to hosts that FLORA names.
 
     Args:
-        transport: What carries them.
-        endpoints: Which hosts may be named.
-        policy: How they are tried again.
+        transport: Sends them.
+        endpoints: Decides which hosts may be named.
+        policy: Decides how they are retried.
         idle: Seconds without a byte after which a transfer counts as lost; None = no limit.
         clock: Time, sleep and randomness.
     """
@@ -46,12 +48,12 @@ class StorageClient:
         self._retrier = Retrier(policy, clock)
 
     async def retry(self, attempt: Callable[[], Awaitable[ResultT]], name: str) -> ResultT:
-        """The first success of `attempt`, tried again while it fails for reasons that may pass.
+        """Call `attempt` until it succeeds or fails for a reason that will not pass.
 
         Raises:
             FloraError: The error of the last attempt.
         """
-        return await self._retrier.call(attempt, retry_if=is_transient, min_pause=_asked_pause, name=name)
+        return await self._retrier.call(attempt, retry_if=is_transient, min_pause=_requested_pause, name=name)
 
     async def store(self, method: str, url: str, body: Form | File) -> None:
         """Send a file to a storage host, as a part of a form or as the whole body.
@@ -64,7 +66,8 @@ class StorageClient:
         request = self._transport.media_request(method, self._endpoints.media(url), body=body)
 
         async def attempt() -> None:
-            response = await self._transport.send(request, timeout=self._idle)
+            with _naming(url):
+                response = await self._transport.send(request, timeout=self._idle)
             if response.status in _REDIRECTS:
                 raise UntrustedURLError(response.headers.get("location", ""), "a storage host must not redirect a file")
             raise_for_status(response, self._clock.time())
@@ -73,26 +76,27 @@ class StorageClient:
 
     @asynccontextmanager
     async def fetch(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[Incoming, None]:
-        """Ask once for a file and hand out the answer, a success or 416, while it is on its way.
+        """Request a file once and yield the response, a success or 416, before its body has arrived.
 
         Raises:
             UntrustedURLError: The URL, or one that it redirects to, may not be followed.
             APIStatusError: The host refused.
-            APIConnectionError: No answer began.
+            APIConnectionError: No response began.
         """
-        for _ in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             request = self._transport.media_request("GET", self._endpoints.media(url), headers=headers)
-            async with self._transport.stream(request, idle=self._idle) as incoming:
-                location = incoming.headers.get("location") if incoming.status in _REDIRECTS else None
-                if location is None:
-                    await self._check(incoming)
-                    yield incoming
-                    return
+            with _naming(url):
+                async with self._transport.stream(request, idle=self._idle) as incoming:
+                    location = incoming.headers.get("location") if incoming.status in _REDIRECTS else None
+                    if location is None:
+                        await self._check(incoming)
+                        yield incoming
+                        return
             try:
                 url = urljoin(url, location)
             except ValueError as error:
                 raise UntrustedURLError(location, str(error)) from None
-        raise UntrustedURLError(url, f"more than {_MOST_REDIRECTS} redirects led here")
+        raise UntrustedURLError(url, f"more than {_MAX_REDIRECTS} redirects led here")
 
     async def _check(self, incoming: Incoming) -> None:
         if (
@@ -101,14 +105,24 @@ class StorageClient:
         ):
             return
         body = b""
-        async with aclosing(incoming.chunks()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > _MOST_OF_AN_ERROR:
-                    break
+        with suppress(TimeoutError):  # the status says enough
+            async with asyncio.timeout(self._idle), aclosing(incoming.chunks()) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > _MAX_ERROR_BODY:
+                        break
         raise_for_status(Response(incoming.status, incoming.headers, body), self._clock.time())
 
 
-def _asked_pause(error: FloraError) -> float:
-    """What a host asks for with 429: FLORA's gate is not closed for it."""
+@contextmanager
+def _naming(url: str) -> Generator[None, None, None]:
+    """Name the URL whose host has no address that may be connected to."""
+    try:
+        yield
+    except AddressRefusedError as error:
+        raise UntrustedURLError(url, str(error)) from None
+
+
+def _requested_pause(error: FloraError) -> float:
+    """What a host asks for with 429, which does not pause requests to FLORA."""
     return (error.retry_after or 0.0) if isinstance(error, RateLimitError) else 0.0

@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
+from flora_async._http.addresses import MayConnect
 from flora_async._http.bodies import File, FileBody, Form, FormBody, JsonBody
 from flora_async._http.connections import Limit, Pool, StaleConnectionError, open_pool, open_transfer_pool
 from flora_async._http.inflate import Inflater
@@ -127,6 +128,7 @@ class Transport:
         http_session: A session whose connections to use; it is never closed here. None = own ones.
         max_connections: How many connections of its own it opens at most, to FLORA and for files alike.
         trace_configs: aiohttp's tracing hooks for own connections.
+        may_connect: Judges the addresses of hosts for files.
         timeout: Seconds that one request may take, for connecting.
         resend: Whether a read may be repeated at once when a kept-alive connection turns out to be closed.
     """
@@ -138,6 +140,7 @@ class Transport:
         http_session: ClientSession | None,
         max_connections: int,
         trace_configs: Sequence[TraceConfig],
+        may_connect: MayConnect,
         timeout: float | None = None,
         resend: bool = True,
     ) -> None:
@@ -154,6 +157,7 @@ class Transport:
         self._transfers: Pool | None = None
         self._max_connections = max_connections
         self._trace_configs = trace_configs
+        self._may_connect = may_connect
         self._resend = resend
         self._timeouts = aiohttp.ClientTimeout(
             total=None, sock_connect=_CONNECT_TIMEOUT if timeout is None else min(_CONNECT_TIMEOUT, timeout)
@@ -330,7 +334,9 @@ class Transport:
         # The loop of an earlier `asyncio.run` is gone, and with it the connections of a session that was not closed.
         gone = self._transfers if for_transfers else self._pool
         if for_transfers:
-            pool = self._transfers = open_transfer_pool(self._lent, max_connections=self._max_connections)
+            pool = self._transfers = open_transfer_pool(
+                self._lent, max_connections=self._max_connections, may_connect=self._may_connect
+            )
         else:
             pool = self._pool = open_pool(
                 self._lent,

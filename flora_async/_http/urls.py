@@ -11,6 +11,7 @@ from socket import inet_aton, inet_ntoa
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
+from flora_async._http.addresses import is_public
 from flora_async.errors import UntrustedURLError
 
 _PORTS: Final = {"https": 443, "http": 80}
@@ -92,12 +93,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _is_public(host: str) -> bool:
+def _is_private_name(host: str) -> bool:
+    """Whether a host is a literal address that is not public, or a name that never has a public one."""
     try:
         address = host if ":" in host else inet_ntoa(inet_aton(host))  # which also reads 127.1, 0x7f.1 and 2130706433
-        return ip_address(address).is_global
+        return not is_public(address)
     except (OSError, ValueError):
-        return host != "localhost" and not host.endswith((".localhost", ".local", ".internal"))
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
 
 
 def _encoded(text: str) -> str:
@@ -212,7 +214,7 @@ class Endpoints:
     def media(self, url: object) -> str:
         """A URL of a file or a storage host that FLORA named, encoded: https to a public host.
 
-        A FLORA on this machine may name others on this machine.
+        A FLORA on this machine may name hosts on this machine. What a name resolves to is judged by `may_connect`.
 
         Raises:
             UntrustedURLError: It is anything else.
@@ -227,10 +229,18 @@ class Endpoints:
                 pass
             elif origin.scheme != "https":
                 raise UntrustedURLError(str(url), "it is not https")
-            elif not _is_public(origin.host):
-                raise UntrustedURLError(str(url), "its host is not a public one")
+            elif _is_private_name(origin.host):
+                raise UntrustedURLError(str(url), "its host is not public")
         query = f"?{parts.query}" if parts.query else ""
         return f"{origin}{parts.path}{query}"
+
+    def may_connect(self, host: str, port: int, address: str) -> bool:
+        """Whether a transfer to a host and port may connect to an address that the host resolves to."""
+        if any((host, port) == (origin.host, origin.port) for origin in (self._origin, *self._trusted)):
+            return True
+        if self._is_local and is_loopback(host):
+            return is_loopback(address)
+        return is_public(address)
 
 
 def is_video_url(url: str) -> bool:

@@ -1,0 +1,50 @@
+"""Judge the addresses that hosts named by a server resolve to; pure functions."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+MayConnect = Callable[[str, int, str], bool]
+"""Whether a connection to a host and port may go to an address."""
+
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+_6TO4: Final = IPv6Network("2002::/16")
+
+
+class AddressRefusedError(Exception):
+    """A host has no address that may be connected to.
+
+    Attributes:
+        addresses: What it resolves to.
+    """
+
+    def __init__(self, host: str, addresses: list[str]) -> None:
+        super().__init__(f"{host[:80]!r} resolves to {', '.join(addresses[:3])[:100]}, which is not public")
+        self.addresses = addresses
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is a public one of a single host.
+
+    Loopback, private, link-local, shared (CGNAT), multicast, unspecified and reserved addresses are not, also where
+    they are written as an IPv6 address that leads to an IPv4 one.
+
+    Raises:
+        ValueError: It is not an IP address.
+    """
+    parsed = ip_address(address.partition("%")[0])
+    if isinstance(parsed, IPv6Address):
+        embedded = _embedded(parsed)
+        if embedded is None:
+            return parsed in _GLOBAL_UNICAST and parsed.is_global and not parsed.is_multicast
+        parsed = embedded
+    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to; None if it does not."""
+    if address in _MAPPED or address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return IPv4Address((int(address) >> 80) & 0xFFFFFFFF) if address in _6TO4 else None
