@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 from plain_client import TEXT, Client
+from sweep import Sweep
 
 from flora_async.testing import FakeFlora, VirtualClock
 from flora_async.testing._wire.operations import OPERATIONS
@@ -209,10 +210,12 @@ async def test_an_operation_answers_with_every_documented_field(send: Send, fake
     assert name in fake.requests[-1].route.targets
 
 
-@every_operation
-async def test_an_operation_requires_the_key(send: Send, name: str) -> None:
-    response, error = await send(name, headers={"Authorization": "Bearer wrong"})
-    assert (response.status, error["error"]["code"]) == (401, "unauthorized")
+async def test_an_operation_requires_the_key(send: Send) -> None:
+    with Sweep() as sweep:
+        for name in CASES:
+            with sweep.row(name):
+                response, error = await send(name, headers={"Authorization": "Bearer wrong"})
+                assert (response.status, error["error"]["code"]) == (401, "unauthorized")
 
 
 MISSING = {
@@ -222,12 +225,14 @@ MISSING = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "{" in operation.path])
-async def test_a_missing_object_is_a_404(client: Client, name: str) -> None:
-    operation = OPERATIONS[name]
-    path = operation.path.format_map(MISSING)
-    response, error = await client.send(operation.method, path, json=CASES[name].body or {})
-    assert (response.status, error["error"]["code"]) == (404, "not_found")
+async def test_a_missing_object_is_a_404(client: Client) -> None:
+    with Sweep() as sweep:
+        for name in [name for name, operation in OPERATIONS.items() if "{" in operation.path]:
+            with sweep.row(name):
+                operation = OPERATIONS[name]
+                path = operation.path.format_map(MISSING)
+                response, error = await client.send(operation.method, path, json=CASES[name].body or {})
+                assert (response.status, error["error"]["code"]) == (404, "not_found")
 
 
 @every_mutation
@@ -256,17 +261,19 @@ async def test_conflict_refuses_a_repeated_mutation(http: aiohttp.ClientSession)
         assert len(fake.runs) == 1
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, case in MUTATIONS.items() if case.body is not None and name not in LENIENT]
-)
-async def test_an_unknown_field_is_a_400_that_names_it(send: Send, name: str) -> None:
-    response, error = await send(name, body={**MUTATIONS[name].body, "surprise": 1})
-    assert (response.status, error["error"]["code"]) == (400, "input_validation_error")
-    assert [field["field"] for field in error["error"]["fields"]] == ["surprise"]
+async def test_an_unknown_field_is_a_400_that_names_it(send: Send) -> None:
+    with Sweep() as sweep:
+        for name in [name for name, case in MUTATIONS.items() if case.body is not None and name not in LENIENT]:
+            with sweep.row(name):
+                response, error = await send(name, body={**MUTATIONS[name].body, "surprise": 1})
+                assert (response.status, error["error"]["code"]) == (400, "input_validation_error")
+                assert [field["field"] for field in error["error"]["fields"]] == ["surprise"]
 
 
-@pytest.mark.parametrize("name", [name for name, case in MUTATIONS.items() if case.body is not None])
-@pytest.mark.parametrize("data", [b"[]", b"{", b"null"])
-async def test_a_body_that_is_not_an_object_is_a_400(send: Send, name: str, data: bytes) -> None:
-    response, error = await send(name, data=data)
-    assert (response.status, error["error"]["code"]) == (400, "invalid_json")
+async def test_a_body_that_is_not_an_object_is_a_400(send: Send) -> None:
+    with Sweep() as sweep:
+        for name in [name for name, case in MUTATIONS.items() if case.body is not None]:
+            for data in [b"[]", b"{", b"null"]:
+                with sweep.row(name, data):
+                    response, error = await send(name, data=data)
+                    assert (response.status, error["error"]["code"]) == (400, "invalid_json")
