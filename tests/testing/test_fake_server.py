@@ -3,9 +3,6 @@
 import asyncio
 import json
 import re
-import runpy
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -15,7 +12,7 @@ import aiohttp
 import pytest
 from plain_client import Client, Watched, start_body
 
-from flora_async import pytest_plugin, testing
+from flora_async import testing
 from flora_async.testing import FakeFlora, Garbage, Slow, VirtualClock
 
 FOREVER = 3600.0
@@ -154,25 +151,3 @@ def test_of_the_client_the_package_imports_only_its_table_of_routes() -> None:
         "flora_async._lazy",
         "flora_async.webhooks",
     }
-
-
-def test_loading_the_plugin_does_not_load_the_server() -> None:
-    code = "import sys, flora_async.pytest_plugin; sys.exit('aiohttp.web' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)  # noqa: S603 - our own interpreter
-
-
-def test_the_plugin_loads_without_pytest_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pytest_asyncio", None)
-    names = runpy.run_path(pytest_plugin.__file__)
-    assert names["fixture"] is pytest.fixture
-
-
-async def test_the_fake_flora_fixture_is_a_started_server(fake_flora: FakeFlora, http: aiohttp.ClientSession) -> None:
-    response, _ = await Client(fake_flora, http).start()
-    assert response.status == 201
-
-
-async def test_the_flora_session_fixture_runs_a_technique_on_it(flora_session: Any, fake_flora: FakeFlora) -> None:
-    run = await flora_session.run("caption", {"prompt": "a cat"})
-    assert (run.is_completed, run.outputs[0].text) == (True, "Caption: a cat")
-    assert [run.run_id] == [run.run_id for run in fake_flora.runs]
