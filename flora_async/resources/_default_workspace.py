@@ -1,5 +1,6 @@
 """Choose the workspace of a call that does not name one."""
 
+from contextlib import aclosing
 from typing import Final
 
 from flora_async._cache import KeyedLocks
@@ -44,15 +45,17 @@ class DefaultWorkspace:
 
     async def _only_one(self) -> str:
         found: list[str] = []
-        async for workspace in paginate(self._client, "workspaces.list", Workspace, items_key="workspaces"):
-            found.append(workspace.workspace_id)
-            if len(found) > _MAX_SHOWN:
-                break
-        if len(found) != 1:
-            number = f"more than {_MAX_SHOWN}" if len(found) > _MAX_SHOWN else str(len(found))
-            names = ", ".join(found[:_MAX_SHOWN]) or "none"
-            raise ValueError(
-                f"this key reaches {number} workspaces ({names}): say which one to use, by workspace_id=…, "
-                "FloraSession(workspace_id=…) or the environment variable FLORA_WORKSPACE_ID"
-            )
-        return found[0]
+        pager = paginate(self._client, "workspaces.list", Workspace, items_key="workspaces")
+        async with aclosing(pager.pages()) as pages:
+            async for page in pages:
+                found += [workspace.workspace_id for workspace in page.items]
+                found += ["?"] * len(page.problems)  # a workspace all the same, although it cannot be read
+                if len(found) > 1:
+                    break
+        if len(found) == 1 and found[0] != "?":
+            return found[0]
+        shown = ", ".join(found[:_MAX_SHOWN]) + (", …" if len(found) > _MAX_SHOWN else "")
+        raise ValueError(
+            f"this key reaches {len(found)} workspaces ({shown or 'none'}): say which one to use, by workspace_id=…, "
+            "FloraSession(workspace_id=…) or the environment variable FLORA_WORKSPACE_ID"
+        )

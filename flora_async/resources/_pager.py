@@ -20,7 +20,7 @@ class Pager(Generic[ItemT]):
     Each use starts again at the beginning.
 
     Iteration always ends: after 100,000 pages, after 100 empty pages in a row, or when a cursor comes back, it raises a
-    `DecodeError`. An item that cannot be read is left out and does not hide the others.
+    `DecodeError`. An item that cannot be read is left out, and does not hide the others: `page.problems` names it.
 
     Raises:
         APIStatusError: FLORA refused a page.
@@ -56,7 +56,7 @@ class Pager(Generic[ItemT]):
             if hash(cursor) in seen:
                 raise _endless(f"{cursor[:40]!r} was given before: the pages form a cycle")
             seen.add(hash(cursor))
-            empty = 0 if page.items else empty + 1
+            empty = 0 if page.items or page.problems else empty + 1
             if empty >= _MAX_EMPTY_PAGES:
                 raise _endless(f"{empty} pages in a row were empty, and each named another one")
         raise _endless(f"there are more than {_MAX_PAGES:,} pages: pass a filter, or a larger limit")

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 from conftest import OpenSession
 
-from flora_async import FloraSession, PermissionDeniedError, RetryPolicy, UntrustedURLError, UploadError
+from flora_async import (
+    DecodeError,
+    FloraSession,
+    PermissionDeniedError,
+    RetryPolicy,
+    Run,
+    UntrustedURLError,
+    UploadError,
+)
 from flora_async.media.content import CONTENT_TYPES
 from flora_async.models import Asset
 from flora_async.testing import Drop, FakeFlora, Garbage, Redirect, Replace, Slow, Status, Truncate
@@ -405,6 +413,32 @@ async def test_equal_files_at_once_are_uploaded_once(fake: FakeFlora, flora: Flo
     assert len(fake.runs) == 21
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_equal_files_are_uploaded_once_even_where_the_first_upload_is_cancelled(
+    session_on: OpenSession, turns: int
+) -> None:
+    async with FakeFlora() as fake:
+        flora = session_on(fake)
+        fake.inject(Slow(30.0), on="assets.create")
+
+        def start() -> asyncio.Task[Run]:
+            return asyncio.create_task(flora.run("cctv-cam", {"input_image": SMALL}))
+
+        first = start()
+        while not any(request.path.endswith("/assets") for request in fake.requests):
+            await asyncio.sleep(0.001)
+        waiting = [start() for _ in range(3)]
+        while not any(lock.users == 4 for lock in flora._uploads._locks._locks.values()):
+            await asyncio.sleep(0.001)
+        first.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        late = [start() for _ in range(3)]
+        waiting[0].cancel()
+        await asyncio.gather(first, *waiting, *late, return_exceptions=True)
+        assert sum(request.path.endswith("/assets") for request in fake.requests) == 2
+
+
 async def test_who_waits_for_an_upload_that_is_cancelled_uploads_it(session_on: OpenSession) -> None:
     async with FakeFlora() as fake:
         flora = session_on(fake)
@@ -488,6 +522,19 @@ async def test_no_workspace_is_guessed(session_on: OpenSession, workspaces: tupl
         assert isinstance(result.error, UploadError)
         assert fake.assets == ()
         assert fake.runs == ()
+
+
+async def test_workspaces_without_end_are_not_listed_without_end(fake: FakeFlora, flora: FloraSession) -> None:
+    for number in range(101):
+        fake.inject(Replace({"workspaces": [], "meta": {"next_cursor": f"c{number}"}}), on="workspaces.list")
+    with pytest.raises(DecodeError, match="100 pages in a row were empty"):
+        await flora.assets.upload(SMALL)
+    assert len(fake.requests) == 100
+
+
+async def test_the_workspace_is_looked_up_once_by_many_at_once(fake: FakeFlora, flora: FloraSession) -> None:
+    await asyncio.gather(*(flora.assets.upload(SMALL + bytes([number])) for number in range(10)))
+    assert sum(request.path.endswith("/workspaces") for request in fake.requests) == 1
 
 
 def test_a_session_with_a_workspace_that_is_none_is_refused() -> None:
