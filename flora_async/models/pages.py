@@ -9,10 +9,10 @@ ItemT = TypeVar("ItemT")
 
 @frozen
 class ItemProblem:
-    """An item of a list that could not be read and is missing from `Page.items`.
+    """A part of a page that could not be read; an item of that kind is missing from `Page.items`.
 
     Attributes:
-        index: The position of the item in FLORA's page, from 0.
+        index: The position of the item in FLORA's page, from 0; None for the page itself.
         path: The position of the problem in the item, for example `run_id`; empty for the item as a whole.
         reason: What is wrong there.
 
@@ -21,7 +21,7 @@ class ItemProblem:
         'run_id'
     """
 
-    index: int
+    index: int | None
     path: str
     reason: str
 
@@ -34,7 +34,8 @@ class Page(Generic[ItemT]):
         items: The items of the page, in FLORA's order.
         next_cursor: The opaque cursor of the next page; None on the last one.
         total_estimate: FLORA's estimate of the number of items on all pages; None when it gives none.
-        problems: The items that could not be read; they are also logged. Each costs only itself.
+        problems: What could not be read, which is also logged. An unreadable item does not affect the others; after an
+            unreadable cursor, `async for` raises `DecodeError` rather than end early.
 
     Example:
         >>> Page(items=("a", "b"), next_cursor=None).items

@@ -69,8 +69,8 @@ class RunOutput:
     """
 
     output_id: str = ""
-    type: OutputType | str = ""
-    url: str = ""
+    type: OutputType | str = field(default="", metadata={"required": True})
+    url: str = field(default="", metadata={"required": True})
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
 
     @property

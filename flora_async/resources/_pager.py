@@ -50,6 +50,9 @@ class Pager(Generic[ItemT]):
         for _ in range(_MAX_PAGES):
             page = await self._fetch(cursor)
             yield page
+            for problem in page.problems:
+                if problem.index is None:
+                    raise DecodeError(problem.path, problem.reason)
             cursor = page.next_cursor
             if cursor is None:
                 return

@@ -1,8 +1,7 @@
-"""The codec: any spelling in, typed models out, and `DecodeError` with a path for everything else."""
+"""The codec: any spelling in, typed models out, and back again."""
 
 import json
 import re
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
@@ -46,30 +45,6 @@ ITEM: dict[str, Any] = json.loads("""{
 HISTORY = {"technique_runs": [ITEM], "meta": {"next_cursor": "c2", "total_estimate": 7}}
 MINIMAL: dict[str, Any] = {"run_id": "run_1", "status": "running"}
 UNKNOWN = {"formFields": {"x_Amz_date": None, "X-Amz": [{"run_id": "no", "outputId": 1}]}, "extra": 1, "new_key": None}
-# By the path at which each value is refused.
-WRONG: dict[str, list[Any]] = {
-    **{name: [5] for name in ("run_id", "status", "error_code", "error_message", "poll_url", "project_id")},
-    "completed_at": ["yesterday", "", "12:00", "1780000000", True, {}, 1e300, -99_999_999_999, "9999-12-31T23-23:00"],
-    "progress": ["50", True, [], 10**400],
-    "charged_cost": ["0.05", False, {}],
-    "outputs": [{}, "x", 0, False, {"0": {}}],
-    "outputs[1]": [[{}, None], [{}, []], [{}, "x"], [{}, 0]],
-    "outputs[0].url": [[{"url": 5}]],
-    "outputs[1].output_id": [[{}, {"outputId": 5}]],
-    "outputs[1].type": [[{"type": None}, {"type": ["text"]}]],
-    "technique": ["tech_1", []],
-    "technique.technique_id": [{"techniqueId": 1}],
-}
-WRONG_PAGES: dict[str, list[Any]] = {
-    "meta": [{"technique_runs": [], "meta": meta} for meta in (5, "c2", [1], True, 0, [])],
-    "meta.next_cursor": [{"technique_runs": [], "meta": {"nextCursor": 5}}],
-    "meta.total_estimate": [{"technique_runs": [], "meta": {"total_estimate": "7"}}],
-    "technique_runs": [{}, {"technique_runs": {}}, {"technique_runs": None}, {"technique_runs": 0}],
-    "technique_runs[0]": [{"technique_runs": [5]}],
-}
-NO_JSON = [b"", b" \n", b"<html>502</html>", b"{", b'{"a":1}{', b"{'a':1}", b"NaN", b'{"progress": Infinity}', b"\x00"]
-LONG_NO_JSON = [b'"\xed\xa0\x80"', b"\xff" * 300, b"1" * 5000, b"[" * 100_000, b'{"a":' * 100_000, b"<" * 100_000]
-
 untimed = settings(deadline=None)
 
 
@@ -160,7 +135,7 @@ def test_a_run_without_id_or_status_is_refused(name: str, nothing: dict[str, Any
 
 
 def test_unknown_fields_are_kept_under_their_own_keys_at_any_depth() -> None:
-    run = item_from({**MINIMAL, **UNKNOWN, "outputs": [UNKNOWN], "technique": UNKNOWN})
+    run = item_from({**MINIMAL, **UNKNOWN, "outputs": [{"type": "text", "url": "", **UNKNOWN}], "technique": UNKNOWN})
     assert run.technique is not None
     assert run.extra == run.outputs[0].extra == run.technique.extra == UNKNOWN
 
@@ -197,62 +172,13 @@ def test_times_are_read_as_seconds_milliseconds_or_iso_8601_and_are_utc(value: o
     assert to_dict(run_from(createdAt=value))["created_at"] == expected
 
 
-@pytest.mark.parametrize(("path", "value"), [(path, value) for path, values in WRONG.items() for value in values])
-def test_a_wrong_type_is_refused_with_its_path_and_the_request_id(path: str, value: object) -> None:
-    item = {**MINIMAL, re.split(r"\W", path)[0]: value}
-    with pytest.raises(DecodeError) as one:
-        item_from(item, "req_1")
-    with pytest.raises(DecodeError) as listed:
-        history_from({"techniqueRuns": [MINIMAL, MINIMAL, item]}, "req_1")
-    assert (one.value.path, one.value.request_id, one.value.transient) == (path, "req_1", False)
-    assert (listed.value.path, listed.value.request_id) == (f"technique_runs[2].{path}", "req_1")
-
-
-@pytest.mark.parametrize("body", NO_JSON + LONG_NO_JSON, ids=lambda body: repr(body[:12]))
-def test_a_body_that_is_no_json_is_refused_as_a_whole_and_may_pass(body: bytes) -> None:
-    with pytest.raises(DecodeError) as caught:
-        decode(body, Run, request_id="r")
-    assert (caught.value.path, caught.value.request_id, caught.value.transient) == ("", "r", True)
-    assert len(str(caught.value)) <= 200
-
-
-@pytest.mark.parametrize("body", [[], None, 5, "run_1", True, [{}]])
-def test_json_that_is_no_object_is_refused_as_a_whole(body: object) -> None:
-    for read in (item_from, history_from):
-        with pytest.raises(DecodeError, match="top level: an object was expected"):
-            read(body)
-
-
-@pytest.mark.parametrize("around", ["%s", '{"run_id":%s}', '{"technique_runs":%s}', '{"technique_runs":[],"meta":%s}'])
-def test_nesting_of_any_depth_is_refused_with_an_error_of_ours(around: str) -> None:
-    for depth in range(sys.getrecursionlimit() - 300, sys.getrecursionlimit()):
-        body = (around % ("[" * depth + "]" * depth)).encode()
-        with pytest.raises(DecodeError):
-            decode(body, Run)
-        with pytest.raises(DecodeError):
-            decode_page(body, Run, "technique_runs")
-
-
-def test_a_lone_surrogate_is_text_and_survives_the_way_back() -> None:
-    run = run_from(error_message="\ud800")
-    assert run.error_message == "\ud800"
-    assert run_from(**to_dict(run)) == run
-
-
 @pytest.mark.parametrize("meta", [None, {}, {"next_cursor": None}, {"nextCursor": ""}])
 def test_no_cursor_means_the_last_page(meta: object) -> None:
     assert history_from({"techniqueRuns": [], "meta": meta}) == Page(items=())
 
 
-@pytest.mark.parametrize(("path", "body"), [(path, body) for path, bodies in WRONG_PAGES.items() for body in bodies])
-def test_a_page_of_another_shape_is_refused_with_its_path(path: str, body: object) -> None:
-    with pytest.raises(DecodeError) as caught:
-        history_from(body, "req_1")
-    assert (caught.value.path, caught.value.request_id) == (path, "req_1")
-
-
 KINDS: list[type[AttrsInstance]] = [
-    kind for name in models.__all__ if has(kind := getattr(models, name)) and kind is not Page
+    kind for name in models.__all__ if has(kind := getattr(models, name)) and kind not in {Page, models.ItemProblem}
 ]
 TEXT, NUMBERS = st.text(), st.floats(allow_nan=False, allow_infinity=False)
 LEAVES = st.none() | st.booleans() | st.integers() | NUMBERS | TEXT
@@ -295,6 +221,8 @@ def instances(kind: type[AttrsInstance]) -> st.SearchStrategy[Any]:
     known = spellings(kind) | {alias for a in fields(kind) for alias in a.metadata.get("aliases", ())}
     given = {a.name: values(a.type) for a in fields(kind) if a.name != "extra"}
     for attribute in fields(kind):
+        if attribute.name.endswith("_cost"):
+            given[attribute.name] = st.none() | st.floats(0, 1e6)
         if attribute.default is NOTHING:
             given[attribute.name] = given[attribute.name].filter(lambda value: value != "")
         if attribute.name == "extra":
@@ -364,31 +292,6 @@ def test_an_asset_says_where_it_stands(status: str, kind: type, is_ready: bool, 
     asset = decode(json.dumps({"status": status}).encode(), models.Asset)
     assert (type(asset.status), asset.status) == (kind, status)
     assert (asset.is_ready, asset.is_failed) == (is_ready, is_failed)
-
-
-# Where a map or a choice goes wrong, by the path at which that is refused.
-WRONG_PARTS: list[tuple[type[AttrsInstance], dict[str, Any], str]] = [
-    (models.Asset, {"upload": {"url": "u", "formFields": {"a_b": 5}}}, "upload.form_fields[a_b]"),
-    (models.Asset, {"upload": {"url": "u", "form_fields": [["a", "b"]]}}, "upload.form_fields"),
-    (models.Asset, {"upload": {"form_fields": {}}}, "upload.url"),
-    (models.GraphNode, {"id": "n", "params": [5]}, "params"),
-    (models.GraphNode, {"id": "n", "action": {"params": "x"}}, "action.params"),
-    (models.AppliedChangeset, {"project_id": "p", "created": {"a_b": {"id": 5}}}, "created[a_b].id"),
-    (models.AppliedChangeset, {"project_id": "p", "created": {"a_b": None}}, "created[a_b]"),
-    (models.CanvasDefinition, {"nodeInputs": {"a_b": "x"}}, "node_inputs[a_b]"),
-    (models.ActionSlot, {"name": "s", "multiple": 1}, "multiple"),
-    (models.ActionSlot, {"name": "s", "multiple": {"min": "x"}}, "multiple.min"),
-    (models.NodeRuns, {"project_id": "p"}, "runs"),
-]
-
-
-@pytest.mark.parametrize(("kind", "body", "path"), WRONG_PARTS, ids=lambda value: str(value)[:40])
-def test_a_part_of_the_wrong_type_is_refused_with_its_path(
-    kind: type[AttrsInstance], body: dict[str, Any], path: str
-) -> None:
-    with pytest.raises(DecodeError) as caught:
-        decode(json.dumps(body).encode(), kind)
-    assert caught.value.path == path
 
 
 def test_a_body_leaves_out_what_is_none_except_where_null_is_asked_for_and_in_data_of_others() -> None:

@@ -155,11 +155,31 @@ async def test_every_way_to_say_the_end_is_understood(
 
 
 async def test_a_page_of_another_shape_names_the_path(fake: FakeFlora, flora: FloraSession) -> None:
-    fake.inject(Replace({"technique_runs": [{"run_id": "r", "status": "failed", "progress": "x"}]}), on="history")
+    fake.inject(Replace({"technique_runs": {}}), on="history")
     with pytest.raises(DecodeError) as caught:
         await flora.techniques.runs.list()
-    assert caught.value.path == "technique_runs[0].progress"
+    assert caught.value.path == "technique_runs"
     assert caught.value.request_id == fake.requests[0].request_id
+
+
+async def test_an_unreadable_run_of_the_history_hides_no_other(fake: FakeFlora, flora: FloraSession) -> None:
+    runs = [{"run_id": "run_1", "status": "failed", "progress": "x"}, {"status": "failed"}, None]
+    fake.inject(Replace({"technique_runs": runs}), on="history")
+    page = await flora.techniques.runs.list()
+    assert [run.run_id for run in page.items] == ["run_1"]
+    assert [(problem.index, problem.path) for problem in page.problems] == [(1, "run_id"), (2, "")]
+
+
+async def test_a_list_whose_cursor_cannot_be_read_does_not_end_as_if_it_were_whole(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    answer = {"technique_runs": [{"run_id": "run_1", "status": "failed"}], "meta": {"next_cursor": 5}}
+    fake.inject(Replace(answer), on="history")
+    seen = []
+    with pytest.raises(DecodeError, match=r"meta\.next_cursor"):
+        async for run in flora.techniques.runs.list():
+            seen.append(run.run_id)  # noqa: PERF401 - a comprehension would lose what came before the error
+    assert seen == ["run_1"]
 
 
 async def test_request_reaches_any_path_and_returns_its_json_as_it_came(fake: FakeFlora, flora: FloraSession) -> None:

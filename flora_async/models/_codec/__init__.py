@@ -1,120 +1,124 @@
-"""Bytes to models and models to dictionaries; the only room that imports cattrs.
+"""Bytes to models and models to dictionaries; nothing else imports cattrs.
 
-FLORA spells keys in camelCase, in snake_case, or both in one payload, and adds fields and enum values as it grows.
-So keys are matched in either spelling (snake_case wins), `null` counts as missing, what is unknown is kept under
-`extra`, and what has the wrong type is refused with the path to it.
+FLORA spells keys in camelCase, in snake_case, or both in one payload, and adds fields and enum values as it grows. So
+keys are matched in either spelling (snake_case wins) and `null` counts as missing. What is unknown is kept in `extra`,
+and so is a value of the wrong type, whose field then has its default. Only what identifies a model is required.
 """
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, TypeVar, cast, get_args
 
-from attrs import AttrsInstance, frozen, has
+from attrs import AttrsInstance, has
 from cattrs import Converter
-from cattrs.errors import ClassValidationError, IterableValidationError
 
 from flora_async.errors import DecodeError
-from flora_async.models import Page
+from flora_async.models import ItemProblem, Page
+from flora_async.models._codec.fields import MAX_ITEMS, Hook, camel
 from flora_async.models._codec.hooks import Case as Case
-from flora_async.models._codec.hooks import build_converter, camel
-from flora_async.models._codec.scalars import quote
+from flora_async.models._codec.hooks import build_converter
+from flora_async.models._codec.lenient import LenientReader, UnreadableError, path_of
+from flora_async.models._codec.parsing import parse_json as parse_json
+from flora_async.models._codec.scalars import expected, integer, text
 
 ModelT = TypeVar("ModelT")
 
 _CASES: Final = get_args(Case)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-_parse_text = json.JSONDecoder(parse_constant=_refuse_constant).decode
-
-
-def parse_json(body: bytes, *, request_id: str | None = None) -> Any:  # noqa: ANN401 - any JSON value
-    """Read a body as JSON (RFC 8259, so without NaN).
-
-    Raises:
-        DecodeError: The body is no JSON; `transient`, since it is likely no answer of FLORA's.
-    """
-    try:
-        return _parse_text(body.decode())
-    except (ValueError, RecursionError) as error:
-        reason = f"no JSON but {quote(body)}" if body.strip() else "an empty body"
-        raise DecodeError("", reason, request_id=request_id, transient=True) from error
+_ODD: Final = (ValueError, KeyError)
+"""What strict reading raises for a value of the wrong type, and for a required one that is missing."""
 
 
 def decode(body: bytes, kind: type[ModelT], *, request_id: str | None = None) -> ModelT:
-    """Read one model from a body.
+    """Read one model from a body; what could not be read of it is logged.
+
+    Args:
+        body: The JSON text.
+        kind: The model.
+        request_id: FLORA's id of the request, for errors and the log.
 
     Raises:
-        DecodeError: The body is no JSON, a required field is missing, or a value has the wrong type.
+        DecodeError: The body is not JSON, or a required field is missing or has the wrong type.
     """
-    return from_dict(parse_json(body, request_id=request_id), kind, request_id=request_id)
+    return from_dict(parse_json(body, request_id=request_id), kind, request_id=request_id, warn=True)
 
 
-def from_dict(data: object, kind: type[ModelT], *, request_id: str | None = None) -> ModelT:
-    """Read one model from what `json.loads` gives.
+def from_dict(data: object, kind: type[ModelT], *, request_id: str | None = None, warn: bool = False) -> ModelT:
+    """Read one model from what `json.loads` gives; a journal's answers have been logged before.
 
     Raises:
-        DecodeError: A required field is missing, or a value has the wrong type.
+        DecodeError: A required field is missing or has the wrong type.
     """
+    converter = _converter()
     try:
-        return _converter().structure(data, kind)
-    except _FLAWS as error:
-        raise _decode_error(error, "", request_id) from None
+        return converter.structure(data, kind)
+    except _ODD:
+        pass
+    reader = LenientReader(converter.structure)
+    try:
+        model: ModelT = reader.item(cast("type[AttrsInstance]", kind), data)
+    except UnreadableError as error:
+        path = path_of(error.steps)
+        raise DecodeError(path, error.reason, request_id=request_id, transient=not path) from None
+    if warn:
+        reader.log(request_id)
+    return model
 
 
 def decode_page(body: bytes, kind: type[ModelT], items_key: str, *, request_id: str | None = None) -> Page[ModelT]:
     """Read one page of a list: the items under `items_key` and the cursor under `meta`.
 
+    Items that cannot be read are reported in `Page.problems`.
+
     Raises:
-        DecodeError: As `decode`.
+        DecodeError: The body is not JSON, or has no list of at most 10,000 items under `items_key`.
     """
     data = parse_json(body, request_id=request_id)
-    if not isinstance(data, dict):
-        raise DecodeError("", f"an object was expected, not {quote(data)}", request_id=request_id, transient=True)
-    items = _first(data, items_key)
-    meta = _first(data, "meta")
-    if items is None:
-        raise DecodeError(items_key, "is missing", request_id=request_id)
-    path = items_key
-    try:
-        converter = _converter()
-        many: Any = tuple[kind, ...]  # type: ignore[valid-type]  # a type built at run time
-        decoded = converter.structure(items, many)
-        path = "meta"
-        end = converter.structure({} if meta is None else meta, _Meta)
-    except _FLAWS as error:
-        raise _decode_error(error, path, request_id) from None
-    return Page(decoded, end.next_cursor or None, end.total_estimate)
-
-
-@frozen
-class _Meta:
-    """What a page says about the pages after it."""
-
-    next_cursor: str | None = None
-    total_estimate: int | None = None
+    if type(data) is not dict:
+        raise DecodeError("", str(expected("an object", data)), request_id=request_id, transient=True)
+    values = _first(data, items_key)
+    if type(values) is not list or len(values) > MAX_ITEMS:
+        reason = "is missing" if values is None else f"a list of at most {MAX_ITEMS} items was expected"
+        raise DecodeError(items_key, reason, request_id=request_id)
+    converter = _converter()
+    hook, reader = converter.get_structure_hook(kind), LenientReader(converter.structure)
+    items: list[ModelT] = []
+    problems: list[ItemProblem] = []
+    for index, value in enumerate(values):
+        try:
+            items.append(hook(value, kind))
+        except _ODD:
+            try:
+                items.append(reader.item(cast("type[AttrsInstance]", kind), value, items_key, index))
+            except UnreadableError as error:
+                reader.note(error.steps, error.reason)
+                problems.append(ItemProblem(index, path_of(error.steps[2:]), error.reason))
+    meta: Any = _first(data, "meta")
+    cursor = _part(meta, "next_cursor", text, reader)
+    if isinstance(cursor, ValueError):
+        # Nothing may take what was read so far for the whole list.
+        problems.append(ItemProblem(None, "meta.next_cursor", str(cursor)))
+        cursor = None
+    total = _part(meta, "total_estimate", integer, reader)
+    reader.log(request_id)
+    return Page(tuple(items), cursor or None, None if isinstance(total, ValueError) else total, tuple(problems))
 
 
 def to_dict(model: AttrsInstance, case: Case = "snake") -> dict[str, Any]:
     """Turn a model into plain data that `json.dumps` takes and FLORA's own names spell.
 
-    Times become ISO 8601 strings in UTC, enum values their text, and `extra` goes back to where it came from. Nothing
-    is lost: FLORA could have sent the result, and reading it would give an equal model.
+    Times become ISO 8601 strings in UTC, enum values their text, and `extra` is merged back. Nothing is lost: reading
+    the result gives an equal model.
 
     Args:
         model: A `Run`, `TechniqueRun`, `RunOutput` or any other model of this package.
-        case: How to spell the keys: `snake` (`run_id`, the default) or `camel` (`runId`).
+        case: The spelling of the keys: `snake` (`run_id`, the default) or `camel` (`runId`).
 
     Returns:
         A new dictionary with every field of the model.
 
     Raises:
         ValueError: `case` is neither.
-        TypeError: `model` is no model of this package.
+        TypeError: `model` is not a model of this package.
 
     Example:
         >>> to_dict(RunOutput(output_id="o", type=OutputType.IMAGE, url="https://media.flora.ai/o.png"), case="camel")
@@ -128,13 +132,13 @@ def to_dict(model: AttrsInstance, case: Case = "snake") -> dict[str, Any]:
 
 
 def to_body(model: AttrsInstance) -> dict[str, Any]:
-    """What a request says of a model: as `to_dict`, without the fields that are None."""
+    """Turn a model into a part of a request: as `to_dict`, without the fields that are None."""
     return cast("dict[str, Any]", _converter("snake", sparse=True).unstructure(model))
 
 
 @cache
 def _converter(case: Case = "snake", *, sparse: bool = False) -> Converter:
-    """Build a converter on first use, not on import: that takes longer than importing this package."""
+    """Build a converter on first use: that takes longer than importing this package."""
     return build_converter(case, sparse=sparse)
 
 
@@ -144,14 +148,13 @@ def _first(data: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSO
     return data.get(camel(name)) if value is None else value
 
 
-_FLAWS: Final = (ClassValidationError, IterableValidationError, ValueError)
-
-
-def _decode_error(error: BaseException, path: str, request_id: str | None) -> DecodeError:
-    """Follow cattrs' notes down to the first value that is wrong."""
-    while isinstance(error, ClassValidationError | IterableValidationError):
-        error, note = error.group_exceptions()[0][0]
-        step = getattr(note, "name", None)
-        path = f"{path}[{note.index}]" if step is None else f"{path}.{step}".lstrip(".")
-    reason = "is missing" if isinstance(error, KeyError) else str(error)
-    return DecodeError(path, reason, request_id=request_id, transient=not path)
+def _part(meta: Any, name: str, hook: Hook, reader: LenientReader) -> Any:  # noqa: ANN401 - any JSON value
+    """A value of a page's `meta`, or the error that it cannot be read, which is noted."""
+    try:
+        if meta is not None and type(meta) is not dict:
+            raise expected("an object", meta)
+        value = None if meta is None else _first(meta, name)
+        return None if value is None else hook(value, None)
+    except ValueError as error:
+        reader.note(("meta", name), str(error))
+        return error

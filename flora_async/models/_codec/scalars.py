@@ -1,42 +1,44 @@
-"""Single values as JSON has them, checked: what has the wrong type is refused, and nothing is made to fit."""
+"""Single values, checked: a value of another type is refused, never converted."""
 
 import math
 from datetime import UTC, datetime
 from typing import Any, Final
 
-# FLORA does not write the unit of its times: below this a number can only be seconds, above it only milliseconds.
+# FLORA does not say the unit of its times: below this a number can only be seconds, above it only milliseconds.
 _FIRST_MILLISECONDS: Final = 1e11
-_LONGEST_QUOTE: Final = 40
+_MAX_COST: Final = 1e6
 
 
-def as_it_is(value: Any, _: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Anything at all: free-form maps keep what they hold."""
+def unchanged(value: Any, _: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Accept anything: a free-form value."""
     return value
 
 
 def text(value: Any, _: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Text."""
+    """Read text."""
     if type(value) is not str:
         raise expected("text", value)
     return value
 
 
 def truth(value: Any, _: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """True or false."""
+    """Read true or false."""
     if type(value) is not bool:
         raise expected("true or false", value)
     return value
 
 
 def integer(value: Any, _: Any) -> int:  # noqa: ANN401 - any JSON value
-    """A whole number."""
+    """Read a whole number."""
+    if type(value) is float and value.is_integer():  # JSON does not tell 2.0 from 2
+        return int(value)
     if type(value) is not int:
         raise expected("a whole number", value)
     return value
 
 
 def number(value: Any, _: Any) -> float:  # noqa: ANN401 - any JSON value
-    """A finite number, as a float."""
+    """Read a finite number as a float."""
     if type(value) is not float and type(value) is not int:
         raise expected("a number", value)
     try:
@@ -44,12 +46,20 @@ def number(value: Any, _: Any) -> float:  # noqa: ANN401 - any JSON value
     except OverflowError:
         finite = math.inf
     if not math.isfinite(finite):
-        raise expected("a finite number", value)
+        raise ValueError("the number is too large")
     return finite
 
 
+def cost(value: Any, _: Any) -> float:  # noqa: ANN401 - any JSON value
+    """Read an amount in USD: neither negative nor more than any run costs."""
+    amount = number(value, float)
+    if not 0 <= amount <= _MAX_COST:
+        raise ValueError("the amount cannot be a cost")
+    return amount
+
+
 def moment(value: Any, _: Any) -> datetime:  # noqa: ANN401 - any JSON value
-    """A time, aware and in UTC."""
+    """Read a time, aware and in UTC."""
     try:
         if type(value) is str:
             read = datetime.fromisoformat(value)
@@ -61,13 +71,21 @@ def moment(value: Any, _: Any) -> datetime:  # noqa: ANN401 - any JSON value
 
 
 def expected(what: str, value: object) -> ValueError:
-    """The error for a value of the wrong type."""
-    return ValueError(f"{what} was expected, not {quote(value)}")
+    """Build the error for a value of the wrong type. It names the type alone: the value can be long, or a secret."""
+    return ValueError(f"{what} was expected, not {describe(value)}")
 
 
-def quote(value: object) -> str:
-    """What was there instead, short; containers are named only, as they can be deeper than `repr` can go."""
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
-    shown = repr(value[:_LONGEST_QUOTE]) if isinstance(value, str | bytes) else repr(value)
-    return shown if len(shown) <= _LONGEST_QUOTE else shown[:_LONGEST_QUOTE] + "…"
+def describe(value: object) -> str:
+    """Name the JSON type of a value."""
+    return _TYPES.get(type(value), type(value).__name__)
+
+
+_TYPES: Final[dict[type, str]] = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}

@@ -1,0 +1,94 @@
+"""Bytes to JSON values: what is accepted, and how much of it."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from flora_async.errors import DecodeError
+
+# Real answers nest about ten levels deep. Interpreters give up at different depths; this one is the same on all.
+MAX_DEPTH: Final = 200
+# Each model comes from an object, and each value ends at a comma or a bracket, so these bound what is built of a body.
+_MAX_CONTAINERS: Final = 100_000
+_MAX_COMMAS: Final = 500_000
+
+
+def parse_json(body: bytes, *, request_id: str | None = None) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a body as JSON, however oddly it is encoded.
+
+    A byte order mark is skipped, and bytes that are not UTF-8 become U+FFFD. Numbers that JSON does not have (NaN,
+    Infinity, 1e999) and those that are too long to be read stay text. So every value that is read can be written as
+    JSON and read back equal.
+
+    Raises:
+        DecodeError: The body is not JSON, or larger or deeper than any real answer; `transient`, because it is
+            probably not from FLORA.
+    """
+    containers = body.count(b"{") + body.count(b"[")
+    if containers > _MAX_CONTAINERS or body.count(b",") > _MAX_COMMAS:
+        raise DecodeError("", "it holds too many values", request_id=request_id, transient=True)
+    text = body.decode(errors="replace").removeprefix("\ufeff")
+    try:
+        data = _parse(text)
+        deep = containers > MAX_DEPTH and _is_deep(data)
+    except RecursionError:
+        deep = True
+    except ValueError:
+        raise DecodeError("", _describe_text(text), request_id=request_id, transient=True) from None
+    if deep:
+        reason = f"it is nested more than {MAX_DEPTH} levels deep"
+        raise DecodeError("", reason, request_id=request_id, transient=True)
+    return data
+
+
+def _parse(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return _decode(text)
+    except ValueError:
+        # Perhaps only an integer of more digits than Python converts.
+        return _decode_long_integers(text)
+
+
+def _is_deep(data: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Go through the levels rather than recurse."""
+    level, depth = [data], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            return True
+        level = [
+            value
+            for container in level
+            if type(container) in _CONTAINERS
+            for value in (container.values() if type(container) is dict else container)
+            if type(value) in _CONTAINERS
+        ]
+    return False
+
+
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+def _finite(digits: str) -> float | str:
+    number = float(digits)
+    return number if math.isfinite(number) else digits
+
+
+def _integer(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
+_decode: Callable[[str], Any] = json.JSONDecoder(parse_constant=str, parse_float=_finite).decode
+_decode_long_integers: Callable[[str], Any] = json.JSONDecoder(
+    parse_constant=str, parse_float=_finite, parse_int=_integer
+).decode
+
+
+def _describe_text(text: str) -> str:
+    """Name no more than the first character: a proxy's page can quote the request, key included."""
+    start = text.lstrip()[:1]
+    return f"it is not JSON, as it begins with {start!r}" if start else "it is empty"
