@@ -180,10 +180,15 @@ async def events_of(client: Client, technique: str = "caption") -> AsyncIterator
 
 
 @pytest.mark.parametrize("case", ["camel", "snake", "both"])
-async def test_an_event_stream_ends_with_the_ended_run(http: aiohttp.ClientSession, case: Any) -> None:
-    async with FakeFlora(case=case, run_seconds=0.05) as fake:
+async def test_an_event_stream_ends_with_the_ended_run(
+    http: aiohttp.ClientSession, clock: VirtualClock, case: Any
+) -> None:
+    async with FakeFlora(case=case, run_seconds=10.0, clock=clock) as fake:
         fake.inject(EventStream(), on="start")
-        events = [event async for event in events_of(Client(fake, http))]
+        events = []
+        async for event in events_of(Client(fake, http)):
+            events.append(event)
+            clock.advance(5.0)
         assert [event["status"] for event in events] == ["pending", "running", "completed"]
         assert events[-1]["outputs"][0]["url"] == "Caption: a cat"
         assert len(fake.runs) == 1
@@ -200,14 +205,14 @@ async def test_an_event_stream_follows_a_run_that_the_test_ends(client: Client, 
     assert statuses == ["running", "failed"]
 
 
-async def test_an_event_stream_can_be_cut_before_the_ended_run(http: aiohttp.ClientSession) -> None:
-    async with FakeFlora(run_seconds=0.05) as fake:
-        fake.inject(EventStream(cut=True), on="start")
-        statuses = []
-        with pytest.raises(aiohttp.ClientPayloadError):
-            async for event in events_of(Client(fake, http)):
-                statuses.append(event["status"])  # noqa: PERF401 - the loop ends with an error
-        assert statuses == ["pending", "running"]
+async def test_an_event_stream_can_be_cut_before_the_ended_run(client: Client, clock: VirtualClock) -> None:
+    client.fake.inject(EventStream(cut=True), on="start")
+    statuses = []
+    with pytest.raises(aiohttp.ClientPayloadError):
+        async for event in events_of(client):
+            statuses.append(event["status"])
+            clock.advance(5.0)
+    assert statuses == ["pending", "running"]
 
 
 async def test_a_refused_start_is_not_streamed(client: Client) -> None:
