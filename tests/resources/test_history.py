@@ -154,6 +154,27 @@ async def test_every_way_to_say_the_end_is_understood(
     assert [run.run_id async for run in flora.techniques.runs.list()] == ["run_1"]
 
 
+async def test_an_item_that_cannot_be_read_is_left_out_reported_and_logged(
+    fake: FakeFlora, flora: FloraSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = [{"run_id": "run_3", "status": "completed"}, {"status": "failed"}, {"run_id": "run_1", "status": "failed"}]
+    fake.inject(Replace({"technique_runs": items}), on="history", times=2)
+    assert [run.run_id async for run in flora.techniques.runs.list()] == ["run_3", "run_1"]
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "run_id" in warning.getMessage()
+    (page,) = [page async for page in flora.techniques.runs.list().pages()]
+    (problem,) = page.problems
+    assert (problem.index, problem.path) == (1, "run_id")
+
+
+async def test_pages_of_items_that_cannot_be_read_are_not_empty(fake: FakeFlora, flora: FloraSession) -> None:
+    for number in range(120):
+        fake.inject(Replace({**empty_page(f"c{number}"), "technique_runs": [{"status": "failed"}]}), on="history")
+    fake.inject(Replace({"technique_runs": []}), on="history")
+    assert [run async for run in flora.techniques.runs.list()] == []
+    assert len(fake.requests) == 121
+
+
 async def test_a_page_of_another_shape_names_the_path(fake: FakeFlora, flora: FloraSession) -> None:
     fake.inject(Replace({"technique_runs": {}}), on="history")
     with pytest.raises(DecodeError) as caught:

@@ -532,6 +532,13 @@ async def test_workspaces_without_end_are_not_listed_without_end(fake: FakeFlora
     assert len(fake.requests) == 100
 
 
+async def test_a_workspace_that_cannot_be_read_still_counts(fake: FakeFlora, flora: FloraSession) -> None:
+    fake.inject(Replace({"workspaces": [{"workspace_id": HOME}, {"name": "Studio"}]}), on="workspaces.list")
+    with pytest.raises(ValueError, match=r"reaches 2 workspaces \(ws_local, \?\)"):
+        await flora.assets.upload(SMALL)
+    assert fake.assets == ()
+
+
 async def test_the_workspace_is_looked_up_once_by_many_at_once(fake: FakeFlora, flora: FloraSession) -> None:
     await asyncio.gather(*(flora.assets.upload(SMALL + bytes([number])) for number in range(10)))
     assert sum(request.path.endswith("/workspaces") for request in fake.requests) == 1
