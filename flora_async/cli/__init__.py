@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ _DONE, _FAILED, _USAGE, _UNKNOWN, _INTERRUPTED = 0, 1, 2, 3, 130
 
 _EXIT_CODES = """\
 exit status: 0 the run completed · 1 it failed, or an error ended the wait · 2 the arguments or the key are wrong ·
-3 a start has no known outcome (start it again only with the idempotency key that is shown) · 130 interrupted
+3 the outcome of a start is unknown (start it again only with the idempotency key that is shown) · 130 interrupted
 """
 
 
@@ -35,9 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "run" and len(dict(options.input)) < len(options.input):
         parser.error("argument --input: an input is given twice; FLORA takes one value for each")
-    job = Job(technique_id="cctv-cam" if options.command == "demo" else options.technique)
+    # The commands say themselves what the log warns of; without a handler it would be printed too.
+    logging.getLogger("flora_async").addHandler(logging.NullHandler())
+    is_demo = options.command == "demo"
+    job = Job("cctv-cam" if is_demo else options.technique, is_demo=is_demo)
     try:
-        if options.command == "demo":
+        if is_demo:
             finished = asyncio.run(demo(job, options.output_dir))
         else:
             finished = asyncio.run(
@@ -50,16 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
             )
     except SubmissionUnknownError as error:
-        _complain(f"{error}\nCause: {error.__cause__}\nIdempotency key: {error.idempotency_key}")
+        _complain(str(error), f"Cause: {error.__cause__}", f"Idempotency key: {error.idempotency_key}")
         return _UNKNOWN
     except (FloraError, OSError) as error:
-        _complain(f"{error}{job.remains()}")
+        _complain(str(error), job.hint())
         return _FAILED
     except (ValueError, TypeError) as error:
-        _complain(f"{error}{job.remains()}")
-        return _USAGE if job.seen is None else _FAILED
+        _complain(str(error), job.hint())
+        return _USAGE if job.run is None else _FAILED
     except KeyboardInterrupt:
-        _complain(f"interrupted{job.remains()}")
+        _complain(f"interrupted: {job.hint_after_interrupt()}")
         return _INTERRUPTED
     return _DONE if finished.is_completed and job.is_saved else _FAILED
 
@@ -69,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
-        ("demo", "run a technique against a FLORA on this machine: no key, no network, no cost"),
-        ("run", "start a technique run at FLORA, follow it and save its outputs; needs FLORA_API_KEY and costs money"),
+        ("demo", "run a technique against a local FLORA: no key, no network, no cost"),
+        ("run", "start a run of a technique, follow it and save its outputs; needs FLORA_API_KEY and costs money"),
     ):
         command = commands.add_parser(
             name, help=text, description=text, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -80,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
             type=Path,
             default=Path(),
             metavar="DIR",
-            help="where outputs are saved (default: the current folder)",
+            help="where outputs are saved (default: the current directory)",
         )
     command.add_argument("technique", metavar="TECHNIQUE", help="the technique's slug or id")
     command.add_argument(
@@ -107,5 +111,9 @@ def _input(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _complain(text: str) -> None:
-    say(f"flora-async: {text}", sys.stderr)
+def _complain(*lines: str) -> None:
+    """Print an error, and what more is known of it, to stderr."""
+    first, *more = filter(None, lines)
+    say(f"flora-async: {first}", sys.stderr)
+    for line in more:
+        say(line, sys.stderr)

@@ -1,6 +1,5 @@
-"""What the commands do: start a run, show each change, save the outputs."""
+"""The commands: start a run, show each change, save the outputs."""
 
-import os
 import sys
 import time
 import uuid
@@ -10,37 +9,65 @@ from typing import TextIO
 from attrs import define, field
 
 from flora_async import FloraError, FloraSession, PollPolicy, Run
+from flora_async._text import printable
+from flora_async.media.disk import check_writable
 
 _DEMO_POLL = PollPolicy(initial=0.1, maximum=0.25)
+_MAX_LINE = 2000
 
 
 @define
 class Job:
-    """What is known of the one run of a command, so that it can be named however the command ends."""
+    """The one run of a command, and what is known of it whenever the command ends.
+
+    Attributes:
+        technique_id: The technique.
+        is_demo: Whether it runs on the demo's local FLORA, which ends with the command.
+        began: When the command began, in seconds of a clock.
+        key: The idempotency key, once the start may have been sent.
+        run: The run as last seen; None = not known.
+        is_saved: Whether its outputs are saved.
+    """
 
     technique_id: str
+    is_demo: bool = False
     began: float = field(factory=time.monotonic)
-    seen: Run | None = None
-    is_saved: bool = True
+    key: str | None = None
+    run: Run | None = None
+    is_saved: bool = False
 
     def show(self, run: Run) -> None:
         """Print a change."""
-        self.seen = run
-        say(f"{time.monotonic() - self.began:6.1f} s  {run.status:<10}{run.progress:4.0f} %  {run.run_id}")
+        self.run = run
+        say(f"{time.monotonic() - self.began:6.1f} s  {run.status:<10.40}{run.progress:4.0f} %  {run.run_id:.80}")
 
-    def remains(self) -> str:
-        """What to say about the run when a command ends before it does."""
-        if self.seen is None or self.seen.is_terminal:
+    def hint(self) -> str:
+        """How to go on after the command has ended before the run; "" if there is nothing to go on with."""
+        if self.run is None or self.is_demo or (self.run.is_terminal and (self.is_saved or self.run.is_failed)):
             return ""
-        return f"\nThe run {self.seen.run_id} goes on at FLORA and is charged; it can be found in the run history."
+        run_id = f"{self.run.run_id:.80}"
+        if self.run.is_terminal:
+            return f"run {run_id} has completed: save its outputs with flora.save_outputs"
+        return f"run {run_id} is still running on FLORA and will be charged: go on with flora.wait_for_run({run_id!r})"
+
+    def hint_after_interrupt(self) -> str:
+        """As `hint`, where the start itself may have been interrupted."""
+        if self.is_demo:
+            return "the demo's FLORA has ended too, and nothing was charged"
+        if self.key is None:
+            return "nothing was started"
+        if self.run is None:
+            return f"a run may have been started: start it again only with --idempotency-key {self.key}"
+        return self.hint() or f"run {self.run.run_id:.80} has ended"
 
 
 async def demo(job: Job, directory: Path) -> Run:
     """Run a technique against a local FLORA, through the same code as against the real one."""
     from flora_async.testing import FakeFlora  # noqa: PLC0415 - a web server, for this command alone
 
+    _check_directory(directory)
     async with FakeFlora(run_seconds=2.0) as fake:
-        say("A FLORA on this machine, for this demo: nothing leaves the machine, and its prices are not real.")
+        say("This is a local FLORA for the demo: nothing leaves the machine, and no prices are real.")
         async with FloraSession(fake.api_key, base_url=fake.base_url, poll=_DEMO_POLL) as flora:
             inputs = {"input_image": "https://example.com/photo.png"}
             return await _follow(flora, job, inputs, directory)
@@ -69,37 +96,41 @@ async def _follow(  # noqa: PLR0913 - the parts of one run
     idempotency_key: str | None = None,
     timeout: float = 60.0,  # noqa: ASYNC109 - of the wait, handed on
 ) -> Run:
-    # Said before it is sent: whatever ends this process, the start can be repeated without a second charge.
-    key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
-    say(f"Starting {job.technique_id!r} with {flora!r}, idempotency key {key}")
-    finished = await flora.run(job.technique_id, inputs, idempotency_key=key, timeout=timeout, on_update=job.show)
-    if finished.charged_cost is not None:
-        say(f"Charged {finished.charged_cost:.4g} USD.")
-    if finished.is_failed:
-        say(f"The run failed with {finished.error_code}: {finished.error_message}")
-        return finished
+    # Printed before it is sent: whatever ends this process, the start can be repeated without a second charge.
+    job.key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
+    say(f"Starting {job.technique_id!r} with {flora!r}, idempotency key {job.key}")
+    job.run = await flora.run(job.technique_id, inputs, idempotency_key=job.key, timeout=timeout, on_update=job.show)
+    if job.run.charged_cost is not None:
+        say(f"Charged {job.run.charged_cost:.4g} USD{', as the demo calls it' if job.is_demo else ''}.")
+    if job.run.is_failed:
+        code, message = printable(job.run.error_code or "no code"), printable(job.run.error_message or "no message")
+        say(f"The run failed with {code}: {message}")
+        return job.run
     try:
-        paths = await flora.save_outputs(finished, directory, sidecar=False)
+        paths = await flora.save_outputs(job.run, directory, sidecar=False)
     except (FloraError, OSError) as error:
-        job.is_saved = False
         for note in error.__notes__:
             say(note)
     else:
+        job.is_saved = True
         for path in paths:
             say(f"Saved {path} ({path.stat().st_size:,} bytes)")
-    return finished
+    return job.run
 
 
 def _check_directory(directory: Path) -> None:
-    """Find out before money is spent that there is no place for the outputs."""
-    if not directory.is_dir() or not os.access(directory, os.W_OK):
-        raise ValueError(f"--output-dir {str(directory)!r} is no folder that can be written to: create it first")
+    """Find out before money is spent that the outputs cannot be saved."""
+    if not directory.is_dir():
+        raise ValueError(f"--output-dir {str(directory)!r} is not a directory: create it first")
+    try:
+        check_writable(directory)
+    except OSError as error:
+        raise ValueError(f"--output-dir {error.strerror}") from None
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print at once, also into a pipe; what a terminal would obey or cannot show is shown as its code."""
+    """Print one line at once, also into a pipe, whatever the text holds."""
     target: TextIO = stream or sys.stdout
-    shown = "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)
     encoding = target.encoding or "utf-8"
-    target.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    target.write(printable(text, _MAX_LINE).encode(encoding, "backslashreplace").decode(encoding) + "\n")
     target.flush()

@@ -1,4 +1,4 @@
-"""The command line, run as people run it: in a process of its own."""
+"""The command line, as users run it: in a process of its own."""
 
 import asyncio
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flora_async import __version__
-from flora_async.testing import Drop, FakeFlora, FakeTechnique, Fault, ForeignPollUrl, Replace, Status, Truncate
+from flora_async import FloraSession, __version__
+from flora_async.testing import Drop, FakeFlora, FakeTechnique, Fault, ForeignPollUrl, Replace, Slow, Status, Truncate
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -113,6 +113,7 @@ async def test_wrong_usage_exits_2_and_says_what_to_do(tmp_path: Path, arguments
     "arguments",
     [
         ["--output-dir", "nowhere"],
+        ["--output-dir", "/proc"],
         ["--timeout", "nan"],
         ["--timeout", "-1"],
         ["--idempotency-key", "a b"],
@@ -135,17 +136,61 @@ async def test_an_error_while_waiting_names_the_run_that_goes_on(fake: FakeFlora
     assert fake.runs[0].run_id in err
 
 
-async def test_interrupting_a_wait_names_the_run_that_goes_on(fake: FakeFlora, tmp_path: Path) -> None:
-    fake.add_technique(FakeTechnique("endless", running=float("inf")))
-    process = await start("run", "endless", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+async def interrupted(process: asyncio.subprocess.Process, line: bytes) -> str:
+    """The stderr of a command that is interrupted after it has printed a line."""
     assert process.stdout is not None
-    while b"pending" not in await process.stdout.readline():
+    while line not in await process.stdout.readline():
         pass
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
     assert process.returncode == 130
-    assert fake.runs[0].run_id in err.decode()
-    assert "Traceback" not in err.decode()
+    return err.decode()
+
+
+async def test_interrupting_a_wait_leaves_one_line_that_says_how_to_go_on(
+    fake: FakeFlora, flora: FloraSession, tmp_path: Path
+) -> None:
+    fake.add_technique(FakeTechnique("endless", running=float("inf")))
+    process = await start("run", "endless", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    err = await interrupted(process, b"pending")
+    run_id = fake.runs[0].run_id
+    assert err == (
+        f"flora-async: interrupted: run {run_id} is still running on FLORA and will be charged: "
+        f"go on with flora.wait_for_run('{run_id}')\n"
+    )
+    fake.finish(run_id)
+    assert (await flora.wait_for_run(run_id)).is_completed
+
+
+async def test_interrupting_a_start_leaves_one_line_with_its_key(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.inject(Slow(30.0), on="start")
+    process = await start("run", "caption", "--input", "prompt=x", "--idempotency-key", "k1", fake=fake, cwd=tmp_path)
+    assert process.stdout is not None
+    assert b"Starting 'caption'" in await process.stdout.readline()
+    while not any(request.operation == "start" for request in fake.requests):
+        await asyncio.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert err.decode() == (
+        "flora-async: interrupted: a run may have been started: start it again only with --idempotency-key k1\n"
+    )
+
+
+async def test_interrupting_the_demo_does_not_speak_of_charges_to_come(tmp_path: Path) -> None:
+    err = await interrupted(await start("demo", cwd=tmp_path), b"pending")
+    assert err == "flora-async: interrupted: the demo's FLORA has ended too, and nothing was charged\n"
+    assert not list(tmp_path.iterdir())
+
+
+async def test_interrupting_a_download_says_that_the_run_has_completed(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.inject(Slow(30.0), on="media")
+    process = await start("run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path)
+    err = await interrupted(process, b"Charged")
+    assert err == (
+        f"flora-async: interrupted: run {fake.runs[0].run_id} has completed: save its outputs with flora.save_outputs\n"
+    )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("output_id", ["../../escape", "x\x00y"])
@@ -227,11 +272,17 @@ async def test_outputs_of_one_name_do_not_overwrite_each_other_and_one_lost_does
     assert out.count("\nSaved run_1-o") == 2
 
 
-async def test_what_a_terminal_would_obey_is_shown_as_its_code(fake: FakeFlora, tmp_path: Path) -> None:
-    fake.add_technique(FakeTechnique("rude", error_code="x", error_message="\x1b[2Jgone"))
-    _, out, _ = await call("run", "rude", "--input", "prompt=x", fake=fake, cwd=tmp_path)
-    assert "\x1b" not in out
-    assert "\\x1b[2Jgone" in out
+async def test_text_from_the_server_can_neither_control_the_terminal_nor_forge_a_line(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    message = "\x1b[2Jgone\nSaved /etc/passwd\r\u202egnp.exe" + "x" * 5000
+    fake.add_technique(FakeTechnique("rude", error_code="x\ny", error_message=message))
+    _, out, err = await call("run", "rude", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    assert err == ""
+    assert not any(line.startswith(("Saved", "y")) for line in out.splitlines())
+    assert all(char.isprintable() for char in out.replace("\n", ""))
+    assert "The run failed with x y: \ufffd[2Jgone Saved /etc/passwd \ufffdgnp.exexxx" in out
+    assert max(map(len, out.splitlines())) < 300
 
 
 async def test_an_input_given_twice_is_refused(fake: FakeFlora, tmp_path: Path) -> None:
