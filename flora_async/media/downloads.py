@@ -157,10 +157,10 @@ def _file_of(source: object) -> _File:
             raise ValueError(
                 f"asset {source.asset_id!r:.60} is not ready: its status is {str(source.status)!r:.40}, without a URL"
             )
-        name = safe_name(source.asset_id, "asset")
+        name = safe_name(source.asset_id or "", "asset")
         if source.name:
-            name = f"{safe_name(without_extension(source.name), 'asset')}-{mark_of(source.asset_id)}"
-        return _File(source.url, name, f"asset {source.asset_id}")
+            name = f"{safe_name(without_extension(source.name), 'asset')}-{mark_of(source.asset_id or source.url)}"
+        return _File(source.url, name, f"asset {source.asset_id or source.url}")
     if isinstance(source, str):
         name = f"{safe_name(name_in_url(source), 'download')}-{mark_of(source)}"
         return _File(source, name, _without_query(source))

@@ -49,7 +49,7 @@ class Asset:
     bytes belong.
 
     Attributes:
-        asset_id: FLORA's id (`asset_…`); empty for an item of a list that has none.
+        asset_id: FLORA's id (`asset_…`); None for an item of a list that has none.
         status: Where the asset stands; an unknown status stays a plain `str`.
         url: Where the file is served once it is ready.
         workspace_id: The workspace it belongs to (`ws_…`).
@@ -77,7 +77,7 @@ class Asset:
         (True, False)
     """
 
-    asset_id: str = ""
+    asset_id: str | None = None
     status: AssetStatus | str = ""
     url: str | None = None
     workspace_id: str | None = None

@@ -11,7 +11,7 @@ class ModelReference:
     """The model that a run belongs to.
 
     Attributes:
-        model_id: FLORA's endpoint id; empty when FLORA does not say.
+        model_id: FLORA's endpoint id, or None.
         extra: Fields that this version does not know, under FLORA's names.
 
     Example:
@@ -19,7 +19,7 @@ class ModelReference:
         'flux-pro'
     """
 
-    model_id: str = ""
+    model_id: str | None = None
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
 
 

@@ -60,7 +60,7 @@ class GraphAction:
     """
 
     action_id: str | None = None
-    params: Mapping[str, Any] = field(factory=dict, hash=False)
+    params: Mapping[str, Any] | None = field(default=None, hash=False)
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
 
 
@@ -100,7 +100,7 @@ class GraphNode:
     prompt: str | None = None
     model: str | None = None
     model_id: str | None = None
-    params: Mapping[str, Any] = field(factory=dict, hash=False)
+    params: Mapping[str, Any] | None = field(default=None, hash=False)
     action: GraphAction | None = None
     position: Position | None = None
     status: str | None = None

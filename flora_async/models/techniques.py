@@ -66,8 +66,13 @@ class TechniqueOutput:
         id: The `output_id` of a run's output.
         name: What people call it.
         type: What it is; an unknown kind stays as it is.
+        optional: Whether a run may lack it.
+        accepts_element: Whether it is an element.
+        allow_multiple: Whether a run may give several.
         description: What it is for.
-        extra: Fields that this version does not know, under FLORA's names.
+        specified_aspect_ratio: The aspect ratio that it has.
+        specified_duration: The duration in seconds that it has.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> TechniqueOutput(id="image", type="imageUrl").name
@@ -77,7 +82,12 @@ class TechniqueOutput:
     id: str
     name: str = ""
     type: str = ""
+    optional: bool = False
+    accepts_element: bool = False
+    allow_multiple: bool = False
     description: str | None = None
+    specified_aspect_ratio: str | None = None
+    specified_duration: float | None = None
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
 
 

@@ -152,11 +152,11 @@ class Uploads:
             await self._storage.store("PUT", asset.upload_url, file)
         else:
             raise UploadError(f"FLORA named no place to upload {asset.asset_id!r:.60} to", asset)
-        return await self._ready(await self._completed(asset.asset_id), timeout)
+        return await self._ready(await self._completed(asset.asset_id or ""), timeout)
 
     async def _renewed(self, asset: Asset, reserve: Callable[[], Awaitable[Asset]]) -> Asset:
         """Another reservation: of the same asset, or of a new one while FLORA does not know that the first failed."""
-        ids = {"asset_id": asset.asset_id}
+        ids = {"asset_id": asset.asset_id or ""}
         try:
             return await _repeated(partial(mutate, self._client, "assets.retry", Asset, ids, idempotency_key=None))
         except APIStatusError as error:
@@ -196,7 +196,7 @@ class Uploads:
             pause = schedule.next()
             await clock.sleep(pause if timeout is None else min(pause, began + timeout - now))
             now = clock.monotonic()
-            asset = await self._retrieve(asset.asset_id)
+            asset = await self._retrieve(asset.asset_id or "")
         if asset.is_failed:
             why = asset.failure_message or "FLORA does not say why"
             raise UploadError(f"Asset {asset.asset_id!r:.60} failed: {why}", asset)

@@ -592,7 +592,7 @@ OPERATIONS = [
         page("assets", {**STORED, "asset_id": None, "created_at": NOON_MS, "node_id": "n1", "project_id": "prj_1"}),
         [
             m.Asset(
-                **{**STORED, "status": m.AssetStatus.READY, "created_at": NOON, "asset_id": ""},
+                **{**STORED, "status": m.AssetStatus.READY, "created_at": NOON, "asset_id": None},
                 node_id="n1",
                 project_id="prj_1",
             )

@@ -552,5 +552,6 @@ def test_a_session_with_a_workspace_that_is_none_is_refused() -> None:
 async def test_an_upload_says_what_it_made(flora: FloraSession) -> None:
     asset = await flora.assets.upload(SMALL)
     assert isinstance(asset, Asset)
+    assert asset.asset_id
     again = await flora.assets.retrieve(asset.asset_id)
     assert (again.url, again.size_bytes) == (asset.url, len(SMALL))
