@@ -1,6 +1,7 @@
 """`flora.generations`: runs of a model; and `flora.runs`, starts of runs below FLORA's `/runs`."""
 
 import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from flora_async import models
 from flora_async._checks import check_workspace_id, free_form, non_blank, optional
 from flora_async._http.client import Client
 from flora_async._http.responses import Response
+from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
 from flora_async._http.urls import check_https
 from flora_async.errors import BadRequestError, FieldError, InputError, NotFoundError
@@ -252,7 +254,8 @@ class Runs:
 
         Returns:
             The ticket. `for run in ticket.runs or (ticket,)` covers every run that FLORA's answer names; pass each to
-            `wait_for_run`.
+            `wait_for_run`. Where it names fewer than were started, a warning is logged, and `techniques.runs.list` has
+            the others. `charged_cost` is what FLORA quotes for all of them.
 
         Raises:
             SubmissionUnknownError: A run may exist and be charged, but no answer says so.
@@ -284,7 +287,7 @@ class Runs:
             "workspace_id": workspace,
         }
         try:
-            return await mutate(
+            ticket = await mutate(
                 self._client,
                 "runs.start_technique",
                 models.TechniqueTicket,
@@ -295,6 +298,15 @@ class Runs:
         except NotFoundError as error:
             await explain_technique(self._client, error, technique_id)
             raise
+        values = math.prod(len(value) for value in given.values() if isinstance(value, list))
+        if values > max(len(ticket.runs), 1):
+            logger.warning(
+                "Several runs of %.60s were started, and FLORA's answer names %d (%.60s): see techniques.runs.list",
+                technique_id,
+                len(ticket.runs) or 1,
+                ticket.run_id,
+            )
+        return ticket
 
     async def _checked(self, technique_id: str, given: dict[str, Any]) -> dict[str, Any]:
         """The inputs that the technique takes, without optional texts that are empty."""

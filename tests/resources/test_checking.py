@@ -333,6 +333,20 @@ async def test_a_list_starts_several_runs_each_of_which_can_be_waited_for(fake: 
     assert sent["workspace_id"] == "ws_local"
 
 
+async def test_runs_that_floras_answer_does_not_name_are_warned_about(
+    fake: FakeFlora, flora: FloraSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.add_technique(FakeTechnique("many", allow_multiple=["prompt"], run_cost=0.01))
+    for prompts, warnings in ((["a"], 0), (["a", "b", "c"], 1)):
+        ticket = await flora.runs.start_technique(technique_id="tech_many", inputs={"prompt": prompts}, check=True)
+        assert (await flora.wait_for_run(ticket)).is_completed
+        assert len([record for record in caplog.records if "techniques.runs.list" in record.message]) == warnings
+    assert ticket.charged_cost == pytest.approx(0.03)
+    listed = [run.run_id async for run in flora.techniques.runs.list(technique_id="tech_many")]
+    assert len(listed) == 4
+    assert ticket.run_id in listed
+
+
 async def test_a_list_where_a_technique_takes_one_value_is_refused_before_anything_is_spent(
     fake: FakeFlora, flora: FloraSession
 ) -> None:
