@@ -1,7 +1,7 @@
 """`Batch`: many rows through one technique, at the pace that FLORA allows and the consumer keeps."""
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from operator import attrgetter
 from pathlib import Path
@@ -16,7 +16,8 @@ from flora_async._http.urls import segment
 from flora_async._text import printable
 from flora_async.batch.budget import Budget
 from flora_async.batch.concurrency import Limiter, TrafficCounter
-from flora_async.batch.journal import Journal, Memory
+from flora_async.batch.costs import LateCosts
+from flora_async.batch.journal import Journal, Memory, Unsettled
 from flora_async.batch.options import BatchOptions
 from flora_async.batch.pump import Pump
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
@@ -106,32 +107,34 @@ class Batch:
                 folder = Path(self._options.save_to)
                 await asyncio.to_thread(check_writable, folder)
                 save = saver(self._storage, folder)
-            await self._open_journal()
+            unsettled = await self._open_journal()
             await self._group.__aenter__()
         except BaseException:
             self._state, self._left_at = _State.CLOSED, self._clock.monotonic()
             await self._close()
             raise
-        self._pump = self._build_pump(save)
+        self._pump = self._build_pump(save, unsettled)
         return self
 
-    async def _open_journal(self) -> None:
-        """Open the journal, and count what earlier processes have spent or may still spend."""
+    async def _open_journal(self) -> Sequence[Unsettled]:
+        """Open the journal, count what earlier processes have spent, and return the runs whose cost is not known."""
         if self._options.journal is None:
-            return
+            return ()
         from flora_async.batch.sqlite import SqliteJournal  # noqa: PLC0415 - SQLite is loaded when it is used
 
         self._journal = await SqliteJournal.open(self._options.journal, self._options.name)
-        unsettled = [run.price for run in await self._journal.unsettled()]
-        for number, cost in enumerate([*await self._journal.costs(), *unsettled], 1):
+        for number, cost in enumerate(await self._journal.costs(), 1):
             self._budget.book(cost)
             if number % _BOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
         for _ in range(await self._journal.open_rows()):
             self._budget.reserve()  # their runs may be charged, whenever their rows come
+        return await self._journal.unsettled()
 
-    def _build_pump(self, save: Save | None) -> Pump:
+    def _build_pump(self, save: Save | None, unsettled: Sequence[Unsettled]) -> Pump:
         options = self._options
+        late_costs = LateCosts(self._poller, self._techniques, self._journal, self._budget)
+        late_costs.resume(unsettled)
         runner = RowRunner(
             client=self._client,
             preparer=self._preparer,
@@ -141,6 +144,7 @@ class Batch:
             watcher=watcher_of(options.watch, self._poller, self._techniques, self._spawn),
             journal=self._journal,
             budget=self._budget,
+            late_costs=late_costs,
             tally=self._tally,
             clock=self._clock,
             settle=self._client.policy.settle,
@@ -153,6 +157,7 @@ class Batch:
             techniques=self._techniques,
             journal=self._journal,
             budget=self._budget,
+            late_costs=late_costs,
             tally=self._tally,
             limiter=self._limiter,
             max_unread=options.concurrency,

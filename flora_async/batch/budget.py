@@ -10,6 +10,15 @@ _EXACT: Final = Context(prec=60)
 _NOTHING: Final = Decimal(0)
 
 
+# No run costs this much; a server that says so does not know.
+_MAX_COST: Final = 1_000_000.0
+
+
+def believable(usd: float | None) -> float | None:
+    """A cost or price that the server named; None = it named none, or one that cannot be."""
+    return usd if usd is not None and 0 <= usd <= _MAX_COST else None
+
+
 def _exactly(usd: float) -> Decimal:
     return Decimal(repr(usd))
 
@@ -30,19 +39,25 @@ class Budget:
     price: float | None = None
     _spent: Decimal = field(default=_NOTHING, init=False)
     _reserved: int = field(default=0, init=False)
+    _owed: int = field(default=0, init=False)
 
     @property
     def spent(self) -> float:
-        """The cost of the runs that have ended, in USD."""
-        return float(self._spent)
+        """The cost of the runs that have ended, in USD; those whose cost is not known count at the price."""
+        return float(_EXACT.add(self._spent, self._at_price(self._owed)))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the cost of every run is known."""
+        return self._reserved == self._owed == 0
 
     def allows_start(self) -> bool:
         """Whether another run can be started now without any risk of passing the limit."""
         if self.max_cost is None:
             return True
         if self.price is None:  # the first run goes alone, to find out the price
-            return self._reserved == 0 and self._spent < _exactly(self.max_cost)
-        at_risk = _EXACT.multiply(_exactly(self.price), self._reserved + 1)
+            return self._reserved == self._owed == 0 and self._spent < _exactly(self.max_cost)
+        at_risk = self._at_price(self._reserved + self._owed + 1)
         return _EXACT.add(self._spent, at_risk) <= _exactly(self.max_cost)
 
     def expect(self, price: float | None) -> None:
@@ -54,17 +69,33 @@ class Budget:
         """Set the price of one run aside."""
         self._reserved += 1
 
-    def settle(self, cost: float | None) -> None:
-        """Replace a reservation by the cost of its run; None = unknown, so the price."""
+    def settle(self, cost: float) -> None:
+        """Replace a reservation by the cost of its run."""
         self._reserved -= 1
-        self.book(self.price if cost is None else cost)
+        self.book(cost)
 
     def release(self) -> None:
-        """Cancel the reservation of a run that was not started."""
+        """Cancel the reservation of a run that is not charged."""
         self._reserved -= 1
 
-    def book(self, cost: float | None) -> None:
+    def defer(self) -> None:
+        """Replace a reservation by the price, until the cost of its run is known."""
+        self._reserved -= 1
+        self.owe()
+
+    def owe(self) -> None:
+        """Count a run at the price, until its cost is known."""
+        self._owed += 1
+
+    def pay(self, cost: float) -> None:
+        """Replace the price of a run by its cost."""
+        self._owed -= 1
+        self.book(cost)
+
+    def book(self, cost: float) -> None:
         """Add a cost, and learn the price from it."""
-        if cost is not None:
-            self._spent = _EXACT.add(self._spent, _exactly(cost))
-            self.expect(cost)
+        self._spent = _EXACT.add(self._spent, _exactly(cost))
+        self.expect(cost)
+
+    def _at_price(self, count: int) -> Decimal:
+        return _NOTHING if self.price is None else _EXACT.multiply(_exactly(self.price), count)

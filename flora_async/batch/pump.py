@@ -6,14 +6,16 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Final
 
 from flora_async._http.retry import logger
-from flora_async.batch.budget import Budget
+from flora_async.batch.budget import Budget, believable
 from flora_async.batch.concurrency import Limiter
+from flora_async.batch.costs import LateCosts
 from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
 from flora_async.batch.row_runner import EXPECTED, RowRunner, result_of
 from flora_async.batch.rows import Planned, Row, RunRequest, key_of, plan, request_of
 from flora_async.batch.watchers import TechniqueLookup
 from flora_async.errors import (
+    APIConnectionError,
     AuthenticationError,
     BudgetExceededError,
     FloraError,
@@ -21,6 +23,7 @@ from flora_async.errors import (
     JournalError,
     NotFoundError,
     PermissionDeniedError,
+    SessionClosedError,
     SkippedError,
     SubmissionUnknownError,
 )
@@ -29,7 +32,13 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Starts a task that ends with the batch at the latest."""
 
 # After one of these no other run can be started either.
-_FATAL: Final = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError, JournalError)
+_FATAL: Final = (
+    AuthenticationError,
+    InsufficientCreditsError,
+    PermissionDeniedError,
+    JournalError,
+    SessionClosedError,
+)
 
 # An earlier process has started these rows, or may have: their price is reserved, and they are never skipped.
 _UNDER_WAY: Final = frozenset({"submitting", "running"})
@@ -45,6 +54,7 @@ class Pump:
         techniques: Finds the prices of techniques.
         journal: What earlier processes have done.
         budget: What may be spent.
+        late_costs: Reads the costs that are not known when a run ends.
         tally: Counts rows and results.
         limiter: How many runs may be under way at once.
         max_unread: The most results that wait to be read before no more rows are taken.
@@ -64,6 +74,7 @@ class Pump:
         techniques: TechniqueLookup,
         journal: Journal,
         budget: Budget,
+        late_costs: LateCosts,
         tally: Tally,
         limiter: Limiter,
         max_unread: int,
@@ -77,6 +88,7 @@ class Pump:
         self._techniques = techniques
         self._journal = journal
         self._budget = budget
+        self._late_costs = late_costs
         self._tally = tally
         self._limiter = limiter
         self._max_unread = max_unread
@@ -133,6 +145,7 @@ class Pump:
             await self._admit(index, row)
             index += 1
         await self._wait_until(lambda: not self._active)
+        await self._late_costs.settle()
         self._ended = True
         self._result_or_end.set()
 
@@ -162,6 +175,9 @@ class Pump:
             return
         await self._wait_until(lambda: self._may_start(entry))
         refusal = self._refusal(entry)
+        while isinstance(refusal, BudgetExceededError) and self._late_costs.are_awaited:
+            await self._late_costs.read_later()  # they may be lower than the prices that are counted for them
+            refusal = self._refusal(entry)
         if refusal is not None:
             self._deliver(BatchResult(index=index, key=key, request=request, error=refusal))
             return
@@ -185,7 +201,7 @@ class Pump:
         """
         if self._runner.check or self._budget.max_cost is not None:
             technique = await self._techniques.find(planned.technique_id)
-            self._budget.expect(technique.run_cost if technique else None)
+            self._budget.expect(believable(technique.run_cost) if technique else None)
 
     def _follow(self, planned: Planned, entry: Entry) -> None:
         self._active.add((planned.key, planned.digest))
@@ -230,9 +246,11 @@ class Pump:
     def _stop_if_fatal(self, error: Exception, request: RunRequest | None) -> None:
         """Start nothing more after an error that every other row would meet, too."""
         cause = error.__cause__ if isinstance(error, SubmissionUnknownError) else error
-        is_fatal = isinstance(cause, _FATAL) or (
-            isinstance(cause, NotFoundError) and cause.run is None and request is not None and not request.technique_id
-        )
+        is_fatal = isinstance(cause, _FATAL)
+        if isinstance(cause, NotFoundError):  # the technique of the batch, if no row's own
+            is_fatal = cause.run is None and request is not None and request.technique_id is None
+        elif isinstance(cause, APIConnectionError):  # a start that never left, after all that the policy allows
+            is_fatal = cause.run is None and not cause.sent
         if is_fatal and isinstance(cause, FloraError) and self.fatal is None:
             self.fatal = cause
             logger.warning("batch of %s starts nothing more: %s", self._technique_id, cause)

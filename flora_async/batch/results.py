@@ -69,7 +69,11 @@ class BatchSummary:
         skipped: Rows not started because the batch was stopped or its budget was used up.
         resumed: Rows whose run an earlier process had started.
         in_flight: Ids of runs that were started and not seen to end; after leaving early, they continue on FLORA.
-        cost: The cost of all runs in USD, including earlier processes with this journal.
+        cost: The cost of all runs in USD, including earlier processes with this journal. A run whose cost is not known
+            counts at its price.
+        cost_is_final: Whether FLORA has named the cost of every run. At the end of a batch it is False when a run is in
+            flight or in doubt, or has ended without a known cost: FLORA names it up to a minute later, and none for a
+            failed run that it refunds.
         wall_time: Seconds since the batch was entered.
         run_time_p50: Median duration of the runs in seconds, within 2 %; None before the first has ended.
         run_time_p95: The duration in seconds that 95 % of the runs did not exceed, within 2 %.
@@ -85,6 +89,7 @@ class BatchSummary:
     resumed: int
     in_flight: tuple[str, ...]
     cost: float
+    cost_is_final: bool
     wall_time: float
     run_time_p50: float | None
     run_time_p95: float | None
@@ -101,7 +106,8 @@ class BatchSummary:
         sent = ", ".join(f"{count} {kind}" for kind, count in sorted(self.requests.items()))
         return (
             f"{self.completed} completed, {self.failed} failed, {self.skipped} skipped of {self.planned} rows"
-            f" ({self.resumed} resumed, {len(self.in_flight)} in flight) for {self.cost:.4g} USD"
+            f" ({self.resumed} resumed, {len(self.in_flight)} in flight)"
+            f" for {self.cost:.4g} USD{'' if self.cost_is_final else ' (not final)'}"
             f" in {self.wall_time:.1f} s{times}; requests: {sent or 'none'}; {self.rate_limited} rate limited"
         )
 
@@ -170,6 +176,7 @@ class Tally:
             resumed=self.resumed,
             in_flight=tuple(self.in_flight),
             cost=budget.spent,
+            cost_is_final=budget.is_settled and not self.in_flight,
             wall_time=wall_time,
             run_time_p50=self._durations.quantile(0.5),
             run_time_p95=self._durations.quantile(0.95),

@@ -11,12 +11,14 @@ from flora_async._clock import Clock
 from flora_async._http.client import Client
 from flora_async._http.retry import logger
 from flora_async._text import printable
-from flora_async.batch.budget import Budget
+from flora_async.batch.budget import Budget, believable
+from flora_async.batch.costs import LateCosts
 from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
 from flora_async.batch.rows import Planned
 from flora_async.batch.watchers import Watcher
 from flora_async.errors import (
+    APIConnectionError,
     FloraError,
     JournalError,
     NotFoundError,
@@ -68,6 +70,7 @@ class RowRunner:
         watcher: Follows the runs.
         journal: Records each step.
         budget: What the runs may cost; the first run of a row is reserved before the row gets here.
+        late_costs: Reads the costs that are not known when a run ends.
         tally: Counts the runs.
         clock: Time, sleep and randomness.
         settle: Seconds to wait before a start of an earlier process is sent again; None = it is not sent again.
@@ -82,6 +85,7 @@ class RowRunner:
     watcher: Watcher
     journal: Journal
     budget: Budget
+    late_costs: LateCosts
     tally: Tally
     clock: Clock
     settle: float | None
@@ -135,26 +139,34 @@ class RowRunner:
         """Start a run unless there is one, follow it to its end, and book its cost."""
         if progress.run is None:
             try:
-                progress.run = await self._start(progress.row, progress.entry)
+                progress.run = await self._start_when_reachable(progress)
             except Exception as error:
                 await self._not_started(progress, error)
                 raise
         try:
-            ended = progress.run = await self._follow(progress, progress.run)
+            run = progress.run
+            ended = progress.run = await self._follow(progress, run)
         except Exception:
-            self.budget.settle(None)  # it may still be charged, so it counts at its price
+            self.budget.defer()  # the run may still be charged
             raise
-        # A failed run of which FLORA names no cost was not charged.
-        cost = 0.0 if ended.is_failed and ended.charged_cost is None else ended.charged_cost
-        self.budget.settle(cost)
-        progress.entry = evolve(
-            progress.entry, state="finished", run=ended, inputs=None, cost=cost, price=self.budget.price
-        )
+        self._book(progress, ended, quote=believable(run.charged_cost), is_answer_of_start=ended is run)
         await self.journal.write(progress.row, progress.entry)
+
+    def _book(self, progress: _Progress, ended: Run, *, quote: float | None, is_answer_of_start: bool) -> None:
+        # The cost in the answer to a start is a quote, also when that answer says that the run has ended.
+        cost = None if is_answer_of_start else believable(ended.charged_cost)
+        price = None
+        if cost is None:
+            self.budget.expect(quote)
+            self.late_costs.add(ended, progress.row.technique_id)
+            price = self.budget.price
+        else:
+            self.budget.settle(cost)
+        progress.entry = evolve(progress.entry, state="finished", run=ended, inputs=None, cost=cost, price=price)
 
     async def _not_started(self, progress: _Progress, error: Exception) -> None:
         if isinstance(error, SubmissionUnknownError):
-            self.budget.settle(None)
+            self.budget.defer()
             return
         self.budget.release()
         if not isinstance(error, JournalError):
@@ -172,6 +184,20 @@ class RowRunner:
         ended = await self.watcher.finish(run, progress.row.technique_id)
         self.tally.in_flight.pop(run.run_id, None)
         return ended
+
+    async def _start_when_reachable(self, progress: _Progress) -> Run:
+        """Start a run; while FLORA cannot be reached, wait for it as long as `RetryPolicy.outage` says."""
+        policy, began = self.client.policy, self.clock.monotonic()
+        while True:
+            await self.client.available()
+            if progress.entry.state != "submitting":
+                progress.entry = evolve(progress.entry, since=self.clock.time())
+            try:
+                return await self._start(progress.row, progress.entry)
+            except APIConnectionError as error:
+                waited = self.clock.monotonic() - began
+                if error.sent or policy.attempts == 1 or (policy.outage is not None and waited >= policy.outage):
+                    raise
 
     async def _start(self, row: Planned, entry: Entry) -> Run:
         key = row.idempotency_key(self.journal.name, entry.attempt)

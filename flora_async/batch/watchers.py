@@ -6,8 +6,9 @@ request does the work of a hundred polls.
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from types import EllipsisType
 from typing import Any, Final, Literal, Protocol
 
@@ -18,7 +19,7 @@ from flora_async._http.responses import is_transient
 from flora_async._http.retry import logger
 from flora_async._text import printable
 from flora_async.errors import APIStatusError, FloraError, NotFoundError, UntrustedURLError
-from flora_async.models import Run, Technique
+from flora_async.models import Page, Run, Technique, TechniqueRun
 from flora_async.polling import Poller, wait
 from flora_async.resources import RunHistory, TechniqueCache
 
@@ -26,7 +27,7 @@ Watch = Literal["auto", "list", "each"]
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
-_MIN_TOGETHER: Final = 5  # with fewer runs than this, polling each takes no more requests than reading the history
+MIN_TOGETHER: Final = 5  # with fewer runs than this, polling each takes no more requests than reading the history
 _PAGE_SIZE: Final = 100
 _INTERVAL: Final = (
     1.6  # seconds between polls: one request serves all runs, so it can come more often than one for each
@@ -163,7 +164,7 @@ def watcher_of(watch: Watch, poller: Poller, techniques: TechniqueLookup, spawn:
     """The watcher for the option `watch`."""
     if watch == "each":
         return EachWatcher(poller)
-    return HistoryWatcher(poller, techniques, spawn, _MIN_TOGETHER if watch == "auto" else 0)
+    return HistoryWatcher(poller, techniques, spawn, MIN_TOGETHER if watch == "auto" else 0)
 
 
 @define(eq=False)
@@ -246,28 +247,37 @@ class _History:
     async def _poll(self) -> None:
         """Read as many pages as it takes to see every run that is waited for."""
         unseen = dict(self._waiters)
-        created = [waiter.run.created_at for waiter in unseen.values()]
-        oldest = min((moment for moment in created if moment is not None), default=None)
-        max_pages = _MAX_PAGES if oldest is not None else 2 + 2 * len(unseen) // _PAGE_SIZE
-        max_pages += len(unseen) // _PAGE_SIZE
-        pages = self._runs.list(technique_id=self._technique_id, limit=_PAGE_SIZE).pages()
+        pages = history_pages(self._runs, self._technique_id, [waiter.run.created_at for waiter in unseen.values()])
         async with aclosing(pages):
             async for page in pages:
-                max_pages -= 1
                 for run in page.items:
                     waiter = unseen.pop(run.run_id, None)
                     if waiter is not None:
                         waiter.misses = 0
                         _resolve_if_ended(waiter, run)
                 self._give_up(self._poller.clock.monotonic())
-                last = page.items[-1].created_at if page.items else None
-                is_older = oldest is not None and last is not None and last < oldest
-                if is_older or max_pages <= 0 or all(waiter.ended.done() for waiter in unseen.values()):
+                if all(waiter.ended.done() for waiter in unseen.values()):
                     break
         for waiter in unseen.values():
             waiter.misses += 1
             if waiter.misses >= _MAX_MISSES:
                 waiter.resolve(None)
+
+
+async def history_pages(
+    runs: RunHistory, technique_id: str | None, created: Sequence[datetime | None]
+) -> AsyncGenerator[Page[TechniqueRun], None]:
+    """Yield the newest pages of a history, as far back as runs that were created at these times can be."""
+    oldest = min((moment for moment in created if moment is not None), default=None)
+    max_pages = len(created) // _PAGE_SIZE + (_MAX_PAGES if oldest is not None else 2 + len(created) // _PAGE_SIZE)
+    pages = runs.list(technique_id=technique_id, limit=_PAGE_SIZE).pages()
+    async with aclosing(pages):
+        async for page in pages:
+            yield page
+            max_pages -= 1
+            last = page.items[-1].created_at if page.items else None
+            if max_pages <= 0 or (oldest is not None and last is not None and last < oldest):
+                return
 
 
 def _resolve_if_ended(waiter: _Waiter, run: Run) -> None:

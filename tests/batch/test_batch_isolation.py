@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,23 @@ import pytest
 from conftest import OpenSession
 
 from flora_async import (
+    APIConnectionError,
     BatchInterruptedError,
     BatchResult,
     BatchSummary,
     FloraSession,
     NotFoundError,
     PollPolicy,
+    RetryPolicy,
+    RunFailedError,
     RunRequest,
+    SessionClosedError,
     SkippedError,
+    SubmissionUnknownError,
     WaitTimeoutError,
 )
 from flora_async.batch import Row
-from flora_async.testing import FakeFlora, FakeTechnique, Replace, Status
+from flora_async.testing import FakeFlora, FakeTechnique, Replace, Status, VirtualClock
 
 NEVER = float("inf")
 
@@ -79,7 +85,7 @@ async def test_two_starts_that_flora_gives_the_same_run_are_two_results(
         await asyncio.sleep(0.001)
     twin = fake.runs[0]
     fake.inject(Replace({"run_id": twin.run_id, "status": "pending"}), on="start", times=None)
-    while not any(request.operation == "poll" for request in fake.requests) or len(fake.requests) < 12:
+    while len(fake.runs) < 6 or not any(request.operation == "poll" for request in fake.requests):
         await asyncio.sleep(0.001)
     for run in fake.runs:
         fake.finish(run.run_id)
@@ -219,3 +225,83 @@ async def test_a_source_that_fails_to_close_leaves_no_task_behind(flora: FloraSe
         async with flora.batch("caption", source()) as batch:
             await anext(batch)
     assert not [task for task in asyncio.all_tasks() if "flora_async/batch" in repr(task)]
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+async def test_an_outage_pauses_a_batch_and_costs_no_row(closed_port: int, caplog: pytest.LogCaptureFixture) -> None:
+    fake = FakeFlora(port=closed_port)
+    retry = RetryPolicy(attempts=2, initial=0.001, maximum=0.01, outage=30)
+    async with FloraSession(fake.api_key, base_url=f"http://127.0.0.1:{closed_port}/api/v1", retry=retry) as flora:
+        job = asyncio.create_task(flora.run_all("caption", prompts(40), check=False))
+        while not any("cannot be reached" in record.getMessage() for record in caplog.records):
+            await asyncio.sleep(0.001)
+        async with fake:
+            assert [result.error for result in await job] == [None] * 40
+    assert len(fake.runs) == 40
+
+
+async def test_an_outage_that_lasts_too_long_stops_the_batch(closed_port: int) -> None:
+    retry = RetryPolicy(attempts=2, initial=0.001, maximum=0.01, outage=0.05)
+    flora = FloraSession("sk_test_1", base_url=f"http://127.0.0.1:{closed_port}/api/v1", retry=retry)
+    results: list[BatchResult] = []
+    with pytest.raises(APIConnectionError):
+        async with flora, flora.batch("caption", prompts(40), check=False, concurrency=4) as batch:
+            results += [result async for result in batch]
+    assert len(results) == 40
+    assert 1 <= sum(isinstance(result.error, APIConnectionError) for result in results) <= 4 + 1
+    assert all(result.skipped or isinstance(result.error, APIConnectionError) for result in results)
+
+
+async def test_a_session_closed_under_a_batch_ends_it_with_every_run_or_key_on_a_result(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    fake.add_technique(FakeTechnique("endless", running=NEVER))
+    rows: list[Row] = [*prompts(3), *[RunRequest({"prompt": "x"}, technique_id="endless")] * 4, *prompts(20)]
+    results: list[BatchResult] = []
+    batch = flora.batch("caption", rows, concurrency=7)
+    with pytest.raises(SessionClosedError):
+        async with batch:
+            async for result in batch:
+                results.append(result)
+                if len(results) == 3:
+                    while len(batch.summary.in_flight) < 4:
+                        await asyncio.sleep(0.001)
+                    await flora.close()
+    assert len(results) == 27
+    run_ids = {result.run.run_id for result in results if result.run}
+    keys = {result.error.idempotency_key for result in results if isinstance(result.error, SubmissionUnknownError)}
+    assert [run for run in fake.runs if run.run_id not in run_ids and run.idempotency_key not in keys] == []
+    errors = (SkippedError, SessionClosedError, SubmissionUnknownError)
+    assert all(result.ok or isinstance(result.error, errors) for result in results)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "runs"),
+    [
+        ("GENERATION_PROVIDER_TIMEOUT", "the provider did not answer", 3),
+        ("GENERATION_DOWNSTREAM_SERVICE_ERROR", "the provider is busy", 3),
+        ("GPU_PROVIDER_ERROR", "blocked by the safety system", 1),
+        ("GENERATION_INVALID_PARAMS", "no such size", 1),
+        ("GENERATION_NOT_PAID", "no credits", 1),
+        ("SOMETHING_NEW", "who knows", 1),
+    ],
+)
+async def test_a_failed_run_is_run_again_as_its_failure_advises(
+    session_on: OpenSession, clock: VirtualClock, code: str, message: str, runs: int
+) -> None:
+    async with FakeFlora(clock=clock) as fake:
+        fake.add_technique(FakeTechnique("failing", error_code=code, error_message=message))
+        flora = session_on(fake, clock=clock)
+        (result,) = await flora.run_all("failing", prompts(1), run_attempts=3)
+        assert isinstance(result.error, RunFailedError)
+        assert len(fake.runs) == result.attempts == runs
+        first, *_, last = fake.runs if runs > 1 else [*fake.runs, *fake.runs]
+        waited = last.created - first.created
+        assert waited >= 7.5 if code == "GENERATION_DOWNSTREAM_SERVICE_ERROR" else waited < 2
