@@ -147,11 +147,11 @@ class JournalError(FloraError):
 
 
 class InputError(FloraError, ValueError):
-    """The technique does not accept these inputs. Nothing was started, so nothing was spent.
+    """The technique, model or action does not accept these inputs. Nothing was started, so nothing was spent.
 
     Attributes:
-        technique_id: The technique, as the caller named it.
-        fields: Each input that is unknown, missing or of the wrong kind, and why.
+        technique_id: The technique, model or action, as the caller named it.
+        fields: Each input or parameter that is unknown, missing or of the wrong kind, and why.
     """
 
     def __init__(self, technique_id: str, fields: Sequence[FieldError]) -> None:

@@ -13,7 +13,7 @@ from flora_async._http.routes import ROUTES, Route
 from flora_async.models import OutputType, Run, RunInput, RunOutput, RunStatus, Technique, TechniqueReference
 
 NOON, NOON_MS = datetime(2026, 5, 28, 12, tzinfo=UTC), 1_779_969_600_000
-# Somebody's data: whatever the keys look like, they are nobody's to rename.
+# The caller's own data: whatever its keys look like, they are not renamed.
 ODD: dict[str, Any] = {"Some Key": [1], "snake_key": {"camelKey": None, "a_b": 1.5}, "camelKey": "x", "": True}
 ODD_TEXT = {"X-Amz-Date": "1", "x_amz_date": "2", "xAmzDate": "3"}
 PHOTO = "https://example.com/photo.png"

@@ -41,7 +41,7 @@ PNG = read_content(png("x"))
 PDF = read_content(b"%PDF-1.7\n" + bytes(50))
 
 
-def flaws(**values: Any) -> dict[str, str]:
+def problems(**values: Any) -> dict[str, str]:
     drafts = [Draft(name, None, value) for name, value in values.items()]
     return dict(problems_of(drafts, STUDIO))
 
@@ -74,7 +74,7 @@ def reads(fake: FakeFlora) -> int:
     ids=repr,
 )
 def test_what_the_technique_takes_is_taken(values: dict[str, Any]) -> None:
-    assert flaws(**{**NEEDED, **values}) == {}
+    assert problems(**{**NEEDED, **values}) == {}
 
 
 @pytest.mark.parametrize(
@@ -98,17 +98,17 @@ def test_what_the_technique_takes_is_taken(values: dict[str, Any]) -> None:
     ],
     ids=repr,
 )
-def test_each_flaw_is_named_with_its_remedy(values: dict[str, Any], name: str, words: str) -> None:
-    found = flaws(**{**NEEDED, **values})
+def test_each_problem_is_named_with_its_remedy(values: dict[str, Any], name: str, words: str) -> None:
+    found = problems(**{**NEEDED, **values})
     assert list(found) == [name]
     assert words in found[name]
 
 
 def test_what_is_missing_is_named() -> None:
-    assert flaws(person="element_1") == {"prompt": "is missing", "photo": "is missing"}
+    assert problems(person="element_1") == {"prompt": "is missing", "photo": "is missing"}
 
 
-def test_a_type_that_is_said_must_be_the_techniques() -> None:
+def test_a_given_type_must_be_the_techniques() -> None:
     drafts = [Draft("prompt", "imageUrl", "https://example.com/a.png"), Draft("photo", "imageUrl", "element_1")]
     assert dict(problems_of(drafts, STUDIO)) == {
         "prompt": "is of type text, not imageUrl",
@@ -132,14 +132,14 @@ async def test_wrong_inputs_are_refused_before_anything_is_spent(
             await call
         assert isinstance(caught.value, ValueError)
         assert caught.value.technique_id == "cctv-cam"
-        assert all(isinstance(flaw, FieldError) for flaw in caught.value.fields)
+        assert all(isinstance(problem, FieldError) for problem in caught.value.fields)
         assert "cctv-cam" in str(caught.value)
     (result,) = await flora.run_all("cctv-cam", [inputs])
     assert isinstance(result.error, InputError)
     assert (starts(fake), fake.runs) == (0, ())
 
 
-async def test_a_misspelt_input_is_told_the_nearest_one(flora: FloraSession) -> None:
+async def test_the_error_for_a_misspelled_input_names_the_nearest_one(flora: FloraSession) -> None:
     with pytest.raises(InputError, match=r"'imput_image' is unknown: did you mean 'input_image'\?; 'input_image' is"):
         await flora.run("cctv-cam", {"imput_image": "https://example.com/a.png"})
 
@@ -225,7 +225,7 @@ async def test_a_text_of_any_length_is_sent_without_a_warning(fake: FakeFlora, f
     assert [started.inputs["prompt"] for started in fake.runs if started.run_id == run.run_id] == [prompt]
 
 
-async def test_without_the_check_flora_is_the_judge(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_without_the_check_flora_decides(fake: FakeFlora, flora: FloraSession) -> None:
     for call in (
         flora.run("cctv-cam", {"x": "y"}, check=False),
         flora.techniques.runs.create("cctv-cam", inputs={"x": "y"}),
@@ -260,7 +260,7 @@ async def test_a_file_that_cannot_be_uploaded_is_refused_before_any_request(
     assert fake.requests == []
 
 
-async def test_a_said_type_is_kept_where_nothing_is_checked(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_a_given_type_is_kept_where_nothing_is_checked(fake: FakeFlora, flora: FloraSession) -> None:
     await flora.techniques.runs.create("caption", inputs=[RunInput("prompt", "text", "https://example.com/a.png")])
     (sent,) = [request.json["inputs"] for request in fake.requests if request.operation == "start"]
     assert sent == [{"id": "prompt", "type": "text", "value": "https://example.com/a.png"}]
@@ -299,7 +299,9 @@ async def test_an_element_is_sent_under_the_inputs_own_type(fake: FakeFlora, flo
     assert sent == [{"id": "photo", "type": "imageUrl", "value": "element_123"}]
 
 
-async def test_a_list_for_one_run_is_refused_and_told_the_way_to_several(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_a_list_for_one_run_is_refused_with_the_way_to_start_several(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
     several: Any = {"prompt": ["a red bicycle", "a blue boat"]}
     with pytest.raises(InputError, match=r"'caption': 'prompt' takes one value a run.*flora\.runs\.start_technique"):
         await flora.run("caption", several)
@@ -365,7 +367,7 @@ async def test_a_list_where_a_technique_takes_one_value_is_refused_before_anythi
 # --- what does not exist
 
 
-async def test_a_misspelled_technique_is_told_the_nearest_one(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_the_error_for_a_misspelled_technique_names_the_nearest_one(fake: FakeFlora, flora: FloraSession) -> None:
     for call in (
         flora.techniques.retrieve("captoin"),
         flora.run("captoin", {"prompt": "x"}),

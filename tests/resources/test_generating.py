@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from conftest import OpenSession
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flora_async import BadRequestError, FloraSession, InputError, NotFoundError, Run, RunFailedError
 from flora_async.models import (
@@ -226,7 +228,7 @@ async def test_the_catalogue_is_read_once_in_five_minutes_and_again_before_anyth
         assert catalogues(fake) == 3
 
 
-async def test_without_the_check_flora_is_the_judge_and_the_nearest_model_is_named(
+async def test_without_the_check_flora_decides_and_the_error_names_the_nearest_model(
     fake: FakeFlora, flora: FloraSession
 ) -> None:
     with pytest.raises(BadRequestError, match=r"no image model 'flux-porr'.*; did you mean 'flux-pro'\?") as caught:
@@ -254,6 +256,22 @@ async def test_files_among_the_parameters_are_uploaded_once_they_are_checked(
         await flora.generate("x", type="image", model="i2i-edit", params={"image_url": tmp_path / "none"}, **HERE)
     assert "params['image_url']" in "".join(caught.value.__notes__)
     assert fake.assets == (asset,)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = [*(param.name for param in STUDIO.params), "image_url", "other"]
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON_VALUES))
+def test_a_check_of_any_parameters_ends_with_a_verdict(params: dict[str, Any]) -> None:
+    found = generation_problems(CATALOG, "video", "i2v-studio", params)
+    assert {problem.field for problem in found} <= params.keys()
+    assert all(problem.message for problem in found)
+    assert "other" not in params or "other" in dict(found)
 
 
 # --- actions ---
@@ -337,7 +355,7 @@ async def test_a_file_for_an_action_is_uploaded_and_its_url_is_sent(fake: FakeFl
     assert request.json["inputs"] == [{"type": "image", "url": (await flora.assets.retrieve(asset.asset_id)).url}]
 
 
-async def test_a_misspelled_action_is_told_the_nearest_one(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_the_error_for_a_misspelled_action_names_the_nearest_one(fake: FakeFlora, flora: FloraSession) -> None:
     fake.add_action(FakeAction("reverse-video", inputs={"video": "video"}, outputs={"video": "video"}))
     for call in (
         flora.actions.retrieve("reverse-vidoe"),

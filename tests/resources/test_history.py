@@ -48,7 +48,7 @@ async def test_awaiting_gives_the_first_page_alone(fake: FakeFlora, flora: Flora
     assert [request.operation for request in fake.requests].count("history") == 1
 
 
-async def test_a_cursor_goes_on_where_an_earlier_page_ended(flora: FloraSession) -> None:
+async def test_a_cursor_continues_where_an_earlier_page_ended(flora: FloraSession) -> None:
     ids = await fill(flora, 5)
     page = await flora.techniques.runs.list(limit=2)
     rest = [run.run_id async for run in flora.techniques.runs.list(limit=2, cursor=page.next_cursor)]
@@ -70,9 +70,7 @@ async def test_an_empty_history_is_an_empty_iteration(flora: FloraSession) -> No
     assert [run async for run in flora.techniques.runs.list()] == []
 
 
-async def test_filters_are_sent_under_floras_names_and_what_is_none_is_not(
-    fake: FakeFlora, flora: FloraSession
-) -> None:
+async def test_filters_are_sent_under_floras_names_unless_they_are_none(fake: FakeFlora, flora: FloraSession) -> None:
     fake.inject(Replace({"technique_runs": []}), on="history", times=2)
     await flora.techniques.runs.list(
         workspace_id="ws_1 &?", project_id="prj_1", technique_id="tech_1", status=RunStatus.FAILED, limit=5
@@ -88,7 +86,7 @@ async def test_filters_are_sent_under_floras_names_and_what_is_none_is_not(
     assert dict(fake.requests[1].query) == {"status": "queued"}
 
 
-async def test_a_status_filter_is_heeded(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_a_status_filter_is_applied(fake: FakeFlora, flora: FloraSession) -> None:
     await flora.run("always-fails", {"prompt": "x"})
     await flora.run("cctv-cam", IMAGE)
     (failed,) = [run async for run in flora.techniques.runs.list(status="failed")]
@@ -240,7 +238,7 @@ async def test_with_a_key_of_the_caller_a_post_is_repeated_under_that_key(fake: 
     assert [request.headers["Idempotency-Key"] for request in fake.requests] == ["mine"] * 3
 
 
-async def test_a_conflict_at_once_is_no_doubt(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_an_immediate_conflict_leaves_nothing_in_doubt(fake: FakeFlora, flora: FloraSession) -> None:
     fake.inject(Status(409, code="idempotency_duplicate"), on="other")
     with pytest.raises(IdempotencyError):
         await flora.request("POST", "/generate", json={}, idempotency_key="mine")

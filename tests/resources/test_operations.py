@@ -52,7 +52,7 @@ class Arrival(NamedTuple):
 
 
 class Stub:
-    """A server that notes what arrives, and answers what it is told to."""
+    """A server that records the requests, and sends the given answers."""
 
     base_url = ""
 
@@ -78,7 +78,7 @@ class Stub:
 
 
 class Counts:
-    """Notes what the counts of traffic are told."""
+    """Records the labels that an observer of requests gets."""
 
     def __init__(self) -> None:
         self.kinds: list[str] = []
@@ -112,7 +112,7 @@ async def flora(stub: Stub) -> AsyncIterator[FloraSession]:
 
 
 def spelled(value: Any, case: str) -> Any:
-    """FLORA's answer, as it spells it; data of somebody else stays as it is."""
+    """FLORA's answer in one of its spellings; keys of the caller's data stay as they are."""
     if case == "snake" or not isinstance(value, dict | list):
         return value
     if isinstance(value, list):
@@ -305,7 +305,7 @@ async def test_an_id_is_one_segment_of_the_path_whatever_it_holds(stub: Stub, fl
                     assert stub.arrived[0].path == "/".join(parts)
 
 
-async def test_an_id_that_names_nothing_is_refused_before_anything_is_sent(stub: Stub, flora: FloraSession) -> None:
+async def test_an_id_that_cannot_be_one_is_refused_before_anything_is_sent(stub: Stub, flora: FloraSession) -> None:
     values: tuple[Any, ...] = ("", " \t", ".", "..", None, 5)
     with Sweep() as sweep:
         for value in values:
@@ -384,7 +384,7 @@ async def test_a_bad_argument_is_refused_before_anything_is_sent(stub: Stub, flo
     assert not stub.arrived
 
 
-async def test_a_text_that_says_nothing_is_refused_before_anything_is_sent(stub: Stub, flora: FloraSession) -> None:
+async def test_a_blank_text_is_refused_before_anything_is_sent(stub: Stub, flora: FloraSession) -> None:
     with Sweep() as sweep:
         for operation, name in TEXTS:
             for nothing, kind in ((" ", ValueError), ("", ValueError), (5, (TypeError, ValueError))):
@@ -409,7 +409,7 @@ async def test_a_limit_that_no_page_has_is_refused_before_anything_is_sent(stub:
     assert not stub.arrived
 
 
-async def test_a_list_goes_on_with_the_same_question_until_no_page_is_left(stub: Stub, flora: FloraSession) -> None:
+async def test_a_list_repeats_its_filters_until_no_page_is_left(stub: Stub, flora: FloraSession) -> None:
     with Sweep() as sweep:
         for operation in (operation for operation in LISTS if "cursor" in operation.optional):
             with sweep.row(operation.name):
@@ -481,7 +481,7 @@ async def test_a_run_that_was_not_asked_for_is_refused(stub: Stub, flora: FloraS
         await flora.generations.retrieve("run_1")
 
 
-async def test_a_run_is_told_where_it_can_be_asked_for_again(stub: Stub, flora: FloraSession) -> None:
+async def test_a_run_knows_where_it_can_be_polled_again(stub: Stub, flora: FloraSession) -> None:
     stub.answers.append(without(RUN, "poll_url"))
     assert (await flora.generations.retrieve("run_1")).poll_url == f"{stub.base_url}/runs/run_1"
 

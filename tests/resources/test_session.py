@@ -51,7 +51,7 @@ def test_it_can_be_entered_again_under_another_loop() -> None:
     assert asyncio.run(job()) == flora_port
 
 
-@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")  # what nobody closed is the test's point
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")  # the session is left open on purpose
 def test_it_serves_a_second_asyncio_run_even_if_it_was_never_closed() -> None:
     async def job(flora: FloraSession | None, port: int) -> tuple[FloraSession, int]:
         async with FakeFlora(port=port) as fake:
@@ -272,11 +272,11 @@ async def test_a_connection_that_fails_shows_no_key() -> None:
 def _everything_of(error: BaseException, hide: tuple[str, ...] = ()) -> str:
     """What a crash reporter sees: message, attributes, causes, and the locals of every frame but the tests' own."""
     parts: list[str] = []
-    met: BaseException | None = error
-    while met is not None:
-        parts += [str(met), repr(met), repr(vars(met)), repr(met.args)]
-        for frame, _ in traceback.walk_tb(met.__traceback__):
+    seen: BaseException | None = error
+    while seen is not None:
+        parts += [str(seen), repr(seen), repr(vars(seen)), repr(seen.args)]
+        for frame, _ in traceback.walk_tb(seen.__traceback__):
             if "/tests/" not in frame.f_code.co_filename and "_pytest" not in frame.f_code.co_filename:
                 parts += [f"{name}={value!r}" for name, value in frame.f_locals.items() if name not in hide]
-        met = met.__cause__ or met.__context__
+        seen = seen.__cause__ or seen.__context__
     return "\n".join(parts)

@@ -1,4 +1,4 @@
-"""Files on their way to FLORA: whole, once, without the key where it must not go, whatever the network does."""
+"""Uploads arrive complete and once, and never send the key to the storage host, whatever the network does."""
 
 import asyncio
 import gc
@@ -80,7 +80,7 @@ async def test_what_is_larger_than_four_megabytes_is_stored_at_the_storage_host(
     assert uploads(fake) == (size > 4 * 1024**2)
 
 
-async def test_create_takes_a_small_file_too_under_a_key_of_ones_own(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_create_takes_a_small_file_too_under_the_callers_own_key(fake: FakeFlora, flora: FloraSession) -> None:
     options: Any = {"workspace_id": HOME, "folder": "in", "idempotency_key": "photo-1"}
     asset = await flora.assets.create(file=SMALL, **options)
     assert await flora.assets.create(file=SMALL, **options) == asset
@@ -116,12 +116,12 @@ async def test_the_key_does_not_go_to_the_storage_host(fake: FakeFlora, flora: F
     assert [request.operation == "upload" for request in fake.requests] == [False, True, False]
 
 
-async def test_progress_is_told_in_bytes(flora: FloraSession, large: Path) -> None:
-    told: list[tuple[int, int]] = []
-    await flora.assets.upload(large, workspace_id=HOME, progress=lambda sent, size: told.append((sent, size)))
-    assert told == sorted(told)
-    assert told[-1] == (len(LARGE), len(LARGE))
-    assert len(told) > 1
+async def test_progress_is_reported_in_bytes(flora: FloraSession, large: Path) -> None:
+    reported: list[tuple[int, int]] = []
+    await flora.assets.upload(large, workspace_id=HOME, progress=lambda sent, size: reported.append((sent, size)))
+    assert reported == sorted(reported)
+    assert reported[-1] == (len(LARGE), len(LARGE))
+    assert len(reported) > 1
 
 
 async def test_a_progress_callback_that_raises_ends_the_upload(flora: FloraSession, large: Path) -> None:
@@ -130,11 +130,11 @@ async def test_a_progress_callback_that_raises_ends_the_upload(flora: FloraSessi
 
     with pytest.raises(LookupError, match=f"of {len(LARGE)}") as caught:
         await flora.assets.upload(large, workspace_id=HOME, progress=stop)
-    met: list[BaseException] = []
+    seen: list[BaseException] = []
     error: BaseException | None = caught.value
-    while error is not None:  # whoever looks for the reason of an error comes to an end
-        assert error not in met
-        met.append(error)
+    while error is not None:  # the chain of causes has no cycle
+        assert error not in seen
+        seen.append(error)
         error = error.__cause__ or error.__context__
 
 
@@ -208,7 +208,7 @@ async def test_a_refusal_that_flora_does_not_know_of_is_met_with_another_asset(
     assert [kept.status for kept in fake.assets] == ["pending_upload", "ready"]
 
 
-async def test_an_upload_whose_end_nobody_confirms_is_no_start_in_doubt(
+async def test_an_upload_that_is_never_confirmed_is_not_a_start_in_doubt(
     fake: FakeFlora, flora: FloraSession, large: Path
 ) -> None:
     fake.inject(Status(500), on="assets.complete", times=None)
@@ -234,7 +234,9 @@ async def test_a_cancelled_upload_leaves_no_file_open(flora: FloraSession, large
     gc.collect()  # an open file would be reported now, and every warning is an error
 
 
-async def test_a_storage_host_that_refuses_twice_is_believed(fake: FakeFlora, flora: FloraSession, large: Path) -> None:
+async def test_an_upload_ends_when_the_storage_host_refuses_twice(
+    fake: FakeFlora, flora: FloraSession, large: Path
+) -> None:
     fake.inject(Status(403), on="upload", times=None)
     with pytest.raises(UploadError, match="refused twice: 403 ") as caught:
         await flora.assets.upload(large, workspace_id=HOME)
@@ -439,7 +441,7 @@ async def test_equal_files_are_uploaded_once_even_where_the_first_upload_is_canc
         assert sum(request.path.endswith("/assets") for request in fake.requests) == 2
 
 
-async def test_who_waits_for_an_upload_that_is_cancelled_uploads_it(session_on: OpenSession) -> None:
+async def test_a_waiter_uploads_a_file_whose_upload_was_cancelled(session_on: OpenSession) -> None:
     async with FakeFlora() as fake:
         flora = session_on(fake)
         fake.inject(Slow(30.0), on="assets.create")
@@ -480,7 +482,7 @@ async def test_every_kind_of_file_is_kept_under_its_type(fake: FakeFlora, flora:
     assert kept.name == f"upload{CONTENT_TYPES[kind][1]}"
 
 
-# --- which workspace a file goes to
+# --- the workspace of a file
 
 
 async def test_the_workspace_of_the_call_comes_first_then_the_sessions_then_the_environments(
@@ -544,7 +546,7 @@ async def test_the_workspace_is_looked_up_once_by_many_at_once(fake: FakeFlora, 
     assert sum(request.path.endswith("/workspaces") for request in fake.requests) == 1
 
 
-def test_a_session_with_a_workspace_that_is_none_is_refused() -> None:
+def test_a_session_with_a_malformed_workspace_id_is_refused() -> None:
     with pytest.raises(ValueError, match="workspace_id must be an id"):
         FloraSession("sk_test_1", workspace_id="My Workspace")
 
