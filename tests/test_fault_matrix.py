@@ -22,7 +22,6 @@ from flora_async import (
     PollPolicy,
     RateLimitError,
     SubmissionUnknownError,
-    UntrustedURLError,
     WaitTimeoutError,
 )
 from flora_async.testing import (
@@ -156,11 +155,12 @@ async def test_a_refused_poll_ends_the_wait_at_once_with_the_run(
 ) -> None:
     flora = session_on(fake, **SETTINGS)
     run = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
-    fake.inject(case.fault, on="poll")
+    fake.inject(case.fault, on="poll", after=1)
     with pytest.raises(case.kind) as caught:
         await flora.wait_for_run(run)
-    assert caught.value.run == run
-    assert len(fake.requests) == 2
+    assert caught.value.run is not None
+    assert caught.value.run.run_id == run.run_id
+    assert len(fake.requests) == 3
 
 
 @once_and_always
@@ -198,10 +198,8 @@ async def test_what_is_no_failure_is_no_error(
     fake.inject(fault, on=operation, times=None)
     run = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
     finished, error = await _outcome(flora.wait_for_run(run))
-    if finished is None:
-        assert isinstance(error, UntrustedURLError)
-        assert (operation, error.run) == ("start", run)
-        finished = await flora.wait_for_run(run.run_id)
+    assert error is None
+    assert finished is not None
     assert finished.is_completed
     assert [item.run_id async for item in flora.techniques.runs.list()] == [run.run_id]
 

@@ -198,6 +198,7 @@ class Client:
         )
 
         async def attempt() -> ResultT:
+            await self.available()
             submission.begin()
             try:
                 return read(await self.attempt(request, on_sent=submission.sent))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import select
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -9,7 +10,6 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.request import getproxies, proxy_bypass
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -22,8 +22,8 @@ logger = logging.getLogger("flora_async")
 
 # A queue this long, in seconds, means that a session asks more than its connections can carry.
 _LONG_QUEUE: Final = 1.0
-# Polling a socket for input tells of an answer that nobody asked for, and of a connection that was closed meanwhile.
-_CAN_PEEK: Final = hasattr(select, "poll")
+# Marks the connections of aiohttp on which a request was sent before.
+_REUSED: Final = "flora_async_reused"
 
 
 class StaleConnectionError(aiohttp.ClientConnectionError):
@@ -36,6 +36,7 @@ class Pool:
     Attributes:
         session: The session.
         loop: The event loop that it belongs to.
+        trust_env: Whether the environment's proxies are used.
         connected_at: When a request last got a connection, in seconds of the loop's clock.
         queue_time: How long that request had waited for it, in seconds.
 
@@ -58,47 +59,28 @@ class Pool:
         if default is not None:
             self._proxies.add((URL(default).host, URL(default).port))
         self.loop = asyncio.get_running_loop()
+        self.trust_env = trust_env
         self.connected_at = self.loop.time()
         self.queue_time = 0.0
-        self._trust_env = trust_env
-        self._reused: WeakSet[Any] = WeakSet()
-        self._has_warned = False
+        self._has_warned = proxies is not None  # transfers may queue as they like: nothing else waits for them
 
     def proxy(self, url: URL) -> URL | None:
-        """The proxy that the environment names for a URL, where the lent session trusts the environment."""
-        proxy = _environment_proxy(url.scheme, url.host or "") if self._trust_env else None
+        """The proxy that the environment names for a URL."""
+        proxy = _environment_proxy(url)
         if proxy is not None:
             self._proxies.add((proxy.host, proxy.port))
         return proxy
 
-    def connected(self, began: float) -> float:
-        """Note that a request which began at `began` got a connection, and return the time."""
-        now = self.connected_at = self.loop.time()
-        self.queue_time = now - began
-        if self.queue_time > _LONG_QUEUE and not self._has_warned:
+    def warn_of_queue(self) -> None:
+        """Say once that the session asks more than its connections can carry."""
+        if not self._has_warned:
             self._has_warned = True
-            limit = self.session.connector.limit if self.session.connector else 0
             logger.warning(
                 "Requests wait %.1f s for one of %d connections to FLORA; runs are polled less often. Allow more: "
                 "FloraSession(max_connections=…)",
                 self.queue_time,
-                limit,
+                self.session.connector.limit if self.session.connector else 0,
             )
-        return now
-
-    def check(self, connection: Connection) -> None:
-        """Refuse a connection on which something arrived before the request.
-
-        Raises:
-            StaleConnectionError: Something did, or the connection has ended.
-        """
-        protocol = connection.protocol
-        if protocol is None or protocol.should_close:
-            raise StaleConnectionError("the connection held data before the request was sent")
-        if protocol not in self._reused:
-            self._reused.add(protocol)
-        elif _CAN_PEEK and _is_readable(protocol.transport):
-            raise StaleConnectionError("the connection was closed, or held data, before the request was sent")
 
 
 class Limit:
@@ -110,39 +92,44 @@ class Limit:
         pool: Where the connection comes from.
         seconds: The time with a connection; None = no limit.
         within: Seconds until the caller's deadline, waiting for a connection included; None = there is none.
+        has_body: Whether the request may change something, so that its connection has to be beyond doubt.
+
+    Attributes:
+        connected: Whether the attempt has a connection.
     """
 
     __slots__ = (
+        "_began",
         "_cancelling",
         "_deadline",
+        "_ends",
         "_expired",
         "_handle",
+        "_has_body",
         "_pool",
         "_seconds",
         "_task",
         "_token",
-        "began",
         "connected",
     )
 
-    def __init__(self, pool: Pool, seconds: float | None, within: float | None) -> None:
+    def __init__(self, pool: Pool, seconds: float | None, within: float | None, *, has_body: bool) -> None:
         self._pool = pool
-        self._seconds = seconds
-        self.began = pool.loop.time()
-        self._deadline = None if within is None else self.began + within
+        self._seconds = math.inf if seconds is None else seconds
+        self._has_body = has_body
+        self._began = now = pool.loop.time()
+        self._deadline = math.inf if within is None else now + within
+        self._ends = min(now + self._seconds, self._deadline)
         self._handle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._expired = False
-        self.connected = False
+        self._expired = self.connected = False
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("FLORA is called from tasks of the event loop only")
-        self._task = task
-        self._cancelling = task.cancelling()
+        task = self._task = asyncio.current_task()
+        self._cancelling = 0 if task is None else task.cancelling()
         self._token = _LIMIT.set(self)
-        self._start(self.began)
+        if self._ends < math.inf:
+            self._handle = self._pool.loop.call_at(self._ends, self._expire)
         return self
 
     def __exit__(
@@ -152,46 +139,43 @@ class Limit:
         task, self._task = self._task, None
         if self._handle is not None:
             self._handle.cancel()
-        was_cancelled_here = self._expired and task is not None and task.uncancel() <= self._cancelling
-        if was_cancelled_here and exc_type is asyncio.CancelledError:
-            raise TimeoutError
+        if self._expired and task is not None:
+            was_cancelled_here = task.uncancel() <= self._cancelling
+            if was_cancelled_here and exc_type is asyncio.CancelledError:
+                raise TimeoutError
 
     def connect(self, connection: Connection) -> None:
-        """Begin to count: the attempt has a connection.
+        """Begin to count: the attempt has a connection, on which nothing has arrived before the request.
 
         Raises:
-            StaleConnectionError: The connection cannot be used.
+            StaleConnectionError: Something has arrived, or the connection has ended.
         """
-        self._pool.check(connection)
+        pool = self._pool
+        protocol: Any = connection.protocol
+        if protocol is None or protocol.should_close:
+            raise StaleConnectionError("the connection held data before the request was sent")
+        # On a new connection there may be what belongs to TLS.
+        if self._has_body and getattr(protocol, _REUSED, False) and _is_readable(protocol.transport):
+            raise StaleConnectionError("the connection was closed, or held data, before the request was sent")
+        setattr(protocol, _REUSED, True)
         self.connected = True
-        self._restart(self._pool.connected(self.began))
+        now = pool.connected_at = pool.loop.time()
+        pool.queue_time = now - self._began
+        if pool.queue_time > _LONG_QUEUE:
+            pool.warn_of_queue()
+        self._ends = min(now + self._seconds, self._deadline)
 
     def renew(self) -> None:
         """Begin to count again: there was progress."""
-        self._restart(self._pool.loop.time())
-
-    def _restart(self, since: float) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._start(since)
-
-    def _start(self, since: float) -> None:
-        ends, deadline = None if self._seconds is None else since + self._seconds, self._deadline
-        if ends is None or (deadline is not None and deadline < ends):
-            ends = deadline
-        if ends is not None:
-            self._handle = self._pool.loop.call_at(ends, self._expire)
+        self._ends = min(self._pool.loop.time() + self._seconds, self._deadline)
 
     def _expire(self) -> None:
-        self._handle = None
-        now = self._pool.loop.time()
-        is_queue_moving = not self.connected and self._seconds is not None and self._pool.connected_at > self.began
-        if is_queue_moving and (self._deadline is None or now < self._deadline):
-            since = self._pool.connected_at
-            if now < since + (self._seconds or 0.0):
-                self._start(since)
-                return
-        if self._task is not None:
+        ends = self._ends
+        if not self.connected and self._pool.connected_at > self._began:  # the queue moves
+            ends = min(self._pool.connected_at + self._seconds, self._deadline)
+        if self._pool.loop.time() < ends:
+            self._handle = self._pool.loop.call_at(ends, self._expire)
+        elif self._task is not None:
             self._expired = True
             self._task.cancel()
 
@@ -279,12 +263,16 @@ def _session(
 
 
 @lru_cache(maxsize=64)
-def _environment_proxy(scheme: str, host: str) -> URL | None:
-    proxy = None if proxy_bypass(host) else getproxies().get(scheme)
+def _environment_proxy(url: URL) -> URL | None:
+    """The proxy that the environment names for a URL, as aiohttp reads it."""
+    proxy = None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
     return None if proxy is None or proxy.startswith("https") else URL(proxy)
 
 
 def _is_readable(transport: asyncio.Transport | None) -> bool:
+    """Whether there is input that no request asked for, or the end of the connection."""
+    if not hasattr(select, "poll"):  # as on Windows
+        return False
     socket = None if transport is None else transport.get_extra_info("socket")
     if socket is None:
         return True

@@ -3,6 +3,7 @@
 The table of statuses is FLORA's page "Get a technique run"; RFC 9110 has the rest.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -152,6 +153,19 @@ def _phrase(status: int) -> str:
         return f"{HTTPStatus(status).phrase}, without FLORA's error envelope"
     except ValueError:
         return "an unknown status, without FLORA's error envelope"
+
+
+def read_events(stream: bytes) -> list[bytes]:
+    """The data of each event in a stream of server-sent events, the last one also where its end is missing."""
+    events: list[bytes] = []
+    lines: list[bytes] = []
+    for line in (*re.split(rb"\r\n|\n|\r", stream), b""):
+        if line.startswith(b"data:"):
+            lines.append(line[5:].removeprefix(b" "))
+        elif not line and lines:
+            events.append(b"\n".join(lines))
+            lines = []
+    return events
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

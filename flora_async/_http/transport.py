@@ -225,7 +225,7 @@ class Transport:
             pool = self._transfers if request.is_transfer else self._pool
             if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
                 pool = await self._open(for_transfers=request.is_transfer)
-            limit = Limit(pool, timeout, within)
+            limit = Limit(pool, timeout, within, has_body=request.body is not None)
             body = _body_of(request.body, on_sent, limit.renew)
             request_id: str | None = None
             try:
@@ -238,14 +238,16 @@ class Transport:
                         allow_redirects=False,
                         raise_for_status=False,
                         timeout=self._timeouts,
-                        proxy=pool.proxy(request.url),
+                        proxy=pool.proxy(request.url) if pool.trust_env else None,
                     ) as response:
                         headers: Mapping[str, str] = response.headers
-                        if response.status >= _FIRST_ERROR or self._redactor.occurs_in(response.raw_headers):
+                        sent_id = headers.get("request-id")
+                        request_id = self._redactor.text(sent_id) if sent_id else None
+                        answer = self._redactor.body(await _read(response, request, request_id, limit))
+                        # Of a success, no header but the request id is ever shown.
+                        if response.status >= _FIRST_ERROR or request_id != sent_id or b'"error"' in answer:
                             headers = CIMultiDict(self._redactor.headers(headers))
-                        request_id = headers.get("request-id") or None
-                        answer = await _read(response, request, request_id, limit)
-                        return Response(response.status, headers, self._redactor.body(answer))
+                        return Response(response.status, headers, answer)
             except StaleConnectionError as error:
                 cause: BaseException = error
                 continue
@@ -283,7 +285,7 @@ class Transport:
             pool = self._transfers
             if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
                 pool = await self._open(for_transfers=True)
-            limit = Limit(pool, idle, None)
+            limit = Limit(pool, idle, None, has_body=False)
             try:
                 with limit:
                     response = await pool.session.request(
@@ -294,7 +296,7 @@ class Transport:
                         raise_for_status=False,
                         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle),
                         read_bufsize=_STREAM_BUFFER,
-                        proxy=pool.proxy(request.url),
+                        proxy=pool.proxy(request.url) if pool.trust_env else None,
                     )
             except StaleConnectionError as error:
                 cause: BaseException = error

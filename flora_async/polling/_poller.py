@@ -1,24 +1,28 @@
 """One poll of a run: where it is asked for, and what the answer says."""
 
+import json
+import logging
 import math
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from attrs import evolve, frozen
 
 from flora_async._clock import Clock
 from flora_async._http.client import Client
-from flora_async._http.responses import Response, retry_after
+from flora_async._http.responses import Response, read_events, retry_after
 from flora_async._http.routes import ROUTES
 from flora_async._http.transport import Request
+from flora_async._text import printable
 from flora_async.config import PollPolicy
-from flora_async.errors import DecodeError
+from flora_async.errors import DecodeError, UntrustedURLError
 from flora_async.models import Run
-from flora_async.models._codec import decode
+from flora_async.models._codec import decode, parse_json
 
-Poll = Callable[[float], Awaitable[tuple[Run, float | None]]]
-"""Polls a run once: given a deadline (monotonic seconds), the run and the pause that `Retry-After` asked for."""
+logger = logging.getLogger("flora_async")
+
+_EVENTS: Final = "text/event-stream"
+_IDS: Final = frozenset({"run_id", "runId", "id"})
+_MAX_ID: Final = 60
 
 
 class Followable(Protocol):
@@ -53,11 +57,13 @@ class Poller:
     policy: PollPolicy
     clock: Clock
 
-    def poll_of(self, run: RunReference) -> Poll:
+    def poll_of(self, run: RunReference) -> "RunPoll":
         """Prepare polling a run at its poll URL, or else by its id; nothing is sent yet.
 
+        A poll URL that may not be followed is left alone, with a warning, where the id of the run is known.
+
         Raises:
-            UntrustedURLError: The poll URL may not be followed.
+            UntrustedURLError: The poll URL may not be followed, and the id is not known.
             ValueError: `run` does not name a run.
             TypeError: `run` has the wrong type.
         """
@@ -65,22 +71,60 @@ class Poller:
             run_id, poll_url = (None, run) if "/" in run else (run, None)
         else:
             run_id, poll_url = getattr(run, "run_id", None), getattr(run, "poll_url", None)
-        if not (isinstance(poll_url, str) and poll_url):
-            if run_id is None:
-                raise TypeError(f"run must be a Run, a poll URL or a run id, not {run!r:.60}")
-            if isinstance(run, str) and not run.startswith("run_"):
-                raise ValueError(f"run {run!r:.60} is neither a poll URL nor a run id (run_…)")
-            if run_id == "":
-                raise ValueError(f"{run!r:.120} was not started: there is no run to wait for")
-            poll_url = self.client.url(ROUTES["generations.retrieve"], {"run_id": run_id})
-        return partial(self._poll, self.client.poll_request(poll_url), run_id)
+        if isinstance(poll_url, str) and poll_url:
+            try:
+                return RunPoll(self.client, self.client.poll_request(poll_url), run_id, is_by_url=True)
+            except UntrustedURLError as error:
+                if not (isinstance(run_id, str) and run_id):
+                    raise
+                logger.warning("Run %s is polled by its id: %s", printable(run_id, _MAX_ID), error)
+        if run_id is None:
+            raise TypeError(f"run must be a Run, a poll URL or a run id, not {run!r:.60}")
+        if isinstance(run, str) and not run.startswith("run_"):
+            raise ValueError(f"run {run!r:.60} is neither a poll URL nor a run id (run_…)")
+        if run_id == "":
+            raise ValueError(f"{run!r:.120} was not started: there is no run to wait for")
+        url = self.client.url(ROUTES["generations.retrieve"], {"run_id": run_id})
+        return RunPoll(self.client, self.client.poll_request(url), run_id, is_by_url=False)
 
-    async def _poll(self, request: Request, run_id: str | None, deadline: float = math.inf) -> tuple[Run, float | None]:
-        response = await self.client.attempt(request, deadline)
-        run = decode_run(response, run_id)
+
+class RunPoll:
+    """Polls one run.
+
+    Args:
+        client: Sends the requests.
+        request: The request of each poll.
+        run_id: The run's id, where it is known.
+        is_by_url: Whether FLORA named the URL, so that it decides which run the URL is about.
+    """
+
+    __slots__ = ("_client", "_is_by_url", "_request", "_run_id")
+
+    def __init__(self, client: Client, request: Request, run_id: str | None, *, is_by_url: bool) -> None:
+        self._client = client
+        self._request = request
+        self._run_id = run_id
+        self._is_by_url = is_by_url
+
+    async def __call__(self, deadline: float = math.inf) -> tuple[Run, float | None]:
+        """Poll once, and return the run and the pause that `Retry-After` asked for.
+
+        Raises:
+            FloraError: The error of the request, or of reading its answer.
+        """
+        response = await self._client.attempt(self._request, deadline)
+        run = decode_run(response, None if self._is_by_url else self._run_id)
+        if self._run_id is not None and run.run_id != self._run_id:
+            logger.warning(
+                "The poll URL of run %s answers with run %s, which is followed from now on (request id %s)",
+                printable(self._run_id, _MAX_ID),
+                printable(run.run_id, _MAX_ID),
+                response.request_id,
+            )
+            self._run_id = run.run_id
         if run.poll_url is None:
-            run = evolve(run, poll_url=str(request.url))
-        return run, retry_after(response.headers, self.clock.time())
+            run = evolve(run, poll_url=str(self._request.url))
+        return run, retry_after(response.headers, self._client.clock.time())
 
 
 def decode_run(response: Response, run_id: str | None) -> Run:
@@ -89,7 +133,35 @@ def decode_run(response: Response, run_id: str | None) -> Run:
     Raises:
         DecodeError: It cannot be read, or is about another run.
     """
-    run = decode(response.body, Run, request_id=response.request_id)
+    body = response.body
+    if response.headers.get("Content-Type", "").startswith(_EVENTS):
+        body = _last_run(body, response.request_id)
+    run = decode(body, Run, request_id=response.request_id)
     if run_id and run.run_id != run_id:
         raise DecodeError("run_id", f"{run.run_id[:40]!r} is another run", request_id=response.request_id)
     return run
+
+
+def _last_run(stream: bytes, request_id: str | None) -> bytes:
+    """The last run that a stream of server-sent events tells of (FLORA's `mode="stream"`), as JSON.
+
+    Raises:
+        DecodeError: It tells of none. Asking again is no help: what was started is under way.
+    """
+    for data in reversed(read_events(stream)):
+        try:
+            event = parse_json(data)
+        except DecodeError:
+            continue
+        for found in reversed(_objects(event)):
+            if "status" in found and found.keys() & _IDS:
+                return json.dumps(found).encode()
+    raise DecodeError("", "a stream of events without a run", request_id=request_id)
+
+
+def _objects(event: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON value
+    """An event's own object, and those that it may wrap the run in."""
+    found = [event] if isinstance(event, dict) else []
+    for name in ("data", "run"):
+        found += [each[name] for each in found if isinstance(each.get(name), dict)]
+    return found

@@ -1,6 +1,8 @@
 """The poll loop: follow a run to its end, through outages, rate limits and restarts."""
 
+import asyncio
 import inspect
+import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -8,9 +10,10 @@ from types import EllipsisType
 from typing import Any, Final, Protocol, cast
 
 from flora_async._checks import check_number
-from flora_async._http.responses import is_transient
+from flora_async._http.responses import may_pass
+from flora_async._text import printable
 from flora_async.config import PollPolicy
-from flora_async.errors import APIStatusError, DecodeError, FloraError, WaitTimeoutError
+from flora_async.errors import APIStatusError, DecodeError, FloraError, NotFoundError, WaitTimeoutError
 from flora_async.models import Run
 from flora_async.polling._poller import Poller, RunReference
 from flora_async.polling._schedule import PollSchedule
@@ -19,6 +22,11 @@ from flora_async.polling._wake import Wake, WakeableSleep, check_wake
 OnUpdate = Callable[[Run], Awaitable[object] | object]
 """Called with each changed snapshot; a coroutine is awaited before the next poll."""
 
+logger = logging.getLogger("flora_async")
+
+# FLORA may not know a run yet that was started this many seconds ago.
+_UNKNOWN_FOR: Final = 60.0
+_MAX_NAME: Final = 120
 # An estimate of FLORA's can be any number; its longest runs take about 15 minutes.
 _MAX_ESTIMATE: Final = 900.0
 
@@ -45,8 +53,9 @@ async def watch(
     if seen is not None and seen.is_terminal:
         yield seen
         return
-    clock, schedule, outage = poller.clock, PollSchedule(policy, poller.clock), _Outage(policy.outage)
+    clock, client, schedule = poller.clock, poller.client, PollSchedule(policy, poller.clock)
     began = now = clock.monotonic()
+    outage = _Outage(policy.outage, run, began)
     deadline = math.inf if limit is None else began + limit
     wakeable = WakeableSleep(wake, clock)
     sleep = clock.sleep if wake is None else wakeable.sleep  # one frame less for each of ten thousand waits
@@ -62,8 +71,8 @@ async def watch(
                 snapshot, asked = await poll_once(deadline)
             except FloraError as error:
                 asked = error.retry_after if isinstance(error, APIStatusError) else None
-                if outage.ends_wait(error, since=now, now=clock.monotonic(), asked=asked or 0.0):
-                    raise
+                # Waiting for a connection is not FLORA's silence.
+                outage.tolerate(error, since=now + client.queue_time, now=clock.monotonic(), asked=asked or 0.0)
                 failure = error
             else:
                 outage.end()
@@ -72,16 +81,19 @@ async def watch(
                     seen = snapshot
                     yield snapshot
                 if snapshot.is_terminal:
+                    _log_end(snapshot, clock.monotonic() - began)
                     return
-                now = clock.monotonic()
             # After an answer that came late no poll is owed; after a failure that began before the deadline, one is.
-            if now >= deadline:
+            if (now if failure else clock.monotonic()) >= deadline:
                 raise _timeout_error(seen, clock.monotonic() - began, failure)
             now = clock.monotonic()
-            pause = schedule.next()
+            pause = schedule.next(client.queue_time)
             pause = max(pause if failure else wakeable.stretch(pause), asked or 0.0)
     except FloraError as error:
         error.run = seen
+        raise
+    except asyncio.CancelledError:
+        logger.info("The wait for run %s was cancelled; the run is still running on FLORA", outage.run_name)
         raise
     finally:
         wakeable.close()
@@ -116,10 +128,12 @@ def watch_run(
     Raises:
         WaitTimeoutError: The deadline passed first. The last poll is made at the deadline and is given 2 s. When no
             poll has ever been answered, the error of the last one is raised instead.
-        APIStatusError: FLORA refused (4xx other than 408 and 429), or the outage lasted too long.
+        APIStatusError: FLORA refused (4xx other than 408 and 429), or the outage lasted too long. A 404 without FLORA's
+            `request-id` is an outage, and so is one for a run that was just started, for up to a minute.
         APIConnectionError: FLORA could not be reached for too long.
         DecodeError: FLORA's answers could not be read for too long.
-        UntrustedURLError: The poll URL is not at FLORA's origin; nothing was sent.
+        SessionClosedError: The session was closed.
+        UntrustedURLError: The poll URL is not at FLORA's origin, and the run's id is not known; nothing was sent.
         ValueError: `run` does not name a run, or `timeout` is negative.
 
     Example:
@@ -163,30 +177,62 @@ def _timeout_error(seen: Run | None, elapsed: float, failure: FloraError | None)
     return error
 
 
+def _log_end(run: Run, waited: float) -> None:
+    logger.info(
+        "Run %s ended: %s after %.1f s, %s",
+        printable(run.run_id, _MAX_NAME),
+        printable(run.status, _MAX_NAME),
+        waited if run.duration is None else run.duration,
+        "cost not known yet" if run.charged_cost is None else f"{run.charged_cost:.6g} USD",
+    )
+
+
 class _Outage:
-    """Nothing but failed polls, tolerated for `limit` seconds from the beginning of the first."""
+    """A time in which every poll fails, tolerated for `limit` seconds from the first that does.
 
-    __slots__ = ("_limit", "_since")
+    Args:
+        limit: Seconds; None = no limit.
+        run: The run that is waited for. Unless it is named as text, FLORA may not know it yet.
+        began: When the wait began, in seconds of the monotonic clock.
 
-    def __init__(self, limit: float | None) -> None:
+    Attributes:
+        run_name: What logs call the run.
+    """
+
+    __slots__ = ("_limit", "_new_until", "_since", "run_name")
+
+    def __init__(self, limit: float | None, run: RunReference, began: float) -> None:
         self._limit = limit
+        self._new_until = -math.inf if isinstance(run, str) else began + _UNKNOWN_FOR
         self._since: float | None = None
+        self.run_name = printable(
+            run.partition("?")[0] if isinstance(run, str) else str(getattr(run, "run_id", "")), _MAX_NAME
+        )
 
-    def ends_wait(self, error: FloraError, *, since: float, now: float, asked: float) -> bool:
-        """Whether this failure, of a poll that began at `since`, is one too many, or of a kind that does not pass.
+    def tolerate(self, error: FloraError, *, since: float, now: float, asked: float) -> None:
+        """Return unless this failure, of a poll that was sent at `since`, ends the wait.
 
         The `asked` seconds of a Retry-After do not count: FLORA was there to ask for them.
+
+        Raises:
+            FloraError: The failure, as it is one too many, or of a kind that does not pass.
         """
-        if not (is_transient(error) or isinstance(error, DecodeError)):
-            return True
-        self._since = since if self._since is None else self._since
-        is_over = self._limit is not None and now - self._since >= self._limit
+        if not (may_pass(error) or isinstance(error, DecodeError) or self._is_stray(error, now)):
+            raise error
+        if self._since is None:
+            self._since = since
+            logger.info("A poll of run %s failed, and polling goes on: %s", self.run_name, error)
+        if self._limit is not None and now - self._since >= self._limit:
+            raise error
         self._since += asked
-        return is_over
 
     def end(self) -> None:
         """A poll was answered."""
-        self._since = None
+        self._since, self._new_until = None, -math.inf
+
+    def _is_stray(self, error: FloraError, now: float) -> bool:
+        """Whether a 404 is a proxy's, or FLORA's about a run that was started just now."""
+        return isinstance(error, NotFoundError) and (error.request_id is None or now < self._new_until)
 
 
 async def wait(  # noqa: PLR0913 - each keyword is one decision about waiting
@@ -205,7 +251,8 @@ async def wait(  # noqa: PLR0913 - each keyword is one decision about waiting
     last: Any = None
     async with aclosing(watch(poller, run, poll=poll, timeout=timeout, wake=wake)) as snapshots:
         async for last in snapshots:
-            await notify(on_update, last)
+            if on_update is not None:
+                await notify(on_update, last)
     finished: Run = last
     return finished.raise_if_failed() if raise_on_failure else finished
 
@@ -266,5 +313,6 @@ async def notify(on_update: OnUpdate | None, run: Run) -> None:
             if inspect.isawaitable(result):
                 await result
         except Exception as error:
-            error.add_note(f"raised by on_update; the run {run.run_id} is still running on FLORA")
+            state = f"has ended: {run.status}" if run.is_terminal else "is still running on FLORA"
+            error.add_note(f"raised by on_update; the run {run.run_id} {state}")
             raise
