@@ -93,7 +93,7 @@ async def watch(
         error.run = seen
         raise
     except asyncio.CancelledError:
-        logger.info("The wait for run %s was cancelled; the run is still running on FLORA", outage.run_name)
+        logger.info("The wait for run %s was cancelled; FLORA continues the run", outage.run_name)
         raise
     finally:
         wakeable.close()
