@@ -20,9 +20,9 @@ MAX_BODY_SIZE: Final[Mapping[str, int]] = {
     "poll": 1024**2,
     "history": 8 * 1024**2,
     "technique": 8 * 1024**2,
-    "other": 32 * 1024**2,
+    "other": 8 * 1024**2,
 }
-"""The most bytes of a response that are read, once decompressed, by the label of its route."""
+"""The maximum size in bytes of a response, once decompressed, by the label of its route: a run 1 MiB, a page 8 MiB."""
 
 
 def _number(

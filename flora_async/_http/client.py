@@ -32,6 +32,24 @@ ResultT = TypeVar("ResultT")
 # An attempt that begins at the deadline still needs time to be answered: this much, in seconds.
 _GRACE: Final = 2.0
 _PROBE_TIMEOUT: Final = 10.0
+# A response of this size is decoded in a few milliseconds, whatever is in it; in bytes. Runs are far smaller.
+_MAX_INLINE: Final = 16 * 1024
+
+
+async def read_response(read: Callable[..., ResultT], response: Response, *args: object) -> ResultT:
+    """Read a response, in a thread where decoding it could block the event loop.
+
+    Args:
+        read: Reads it.
+        response: The response.
+        args: Further arguments of `read`.
+
+    Raises:
+        DecodeError: It cannot be read.
+    """
+    if len(response.body) <= _MAX_INLINE:
+        return read(response, *args)
+    return await asyncio.to_thread(read, response, *args)
 
 
 class RequestObserver(Protocol):
@@ -163,7 +181,7 @@ class Client:
         """
 
         async def attempt() -> ResultT:
-            return read(await self.attempt(request))
+            return await read_response(read, await self.attempt(request))
 
         return await self._retrier.call(attempt, retry_if=is_transient, name=f"{request.method} {request.path}")
 
@@ -201,7 +219,7 @@ class Client:
             await self.available()
             submission.begin()
             try:
-                return read(await self.attempt(request, on_sent=submission.sent))
+                return await read_response(read, await self.attempt(request, on_sent=submission.sent))
             except FloraError as error:
                 submission.failed(error)
                 raise

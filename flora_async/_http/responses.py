@@ -42,6 +42,7 @@ _KINDS: Final[Mapping[int, type[APIStatusError]]] = {
 }
 # A header can say anything. Asking again after an hour is not a burden on any server.
 _MAX_RETRY_AFTER: Final = 3600.0
+_MAX_ENVELOPE: Final = 16 * 1024  # bytes; FLORA's have some hundred
 _FIRST_REDIRECT: Final = 300  # a plain number: every answer is compared with it
 # A gateway stopped waiting for FLORA: the standard's way to say so, and Cloudflare's.
 _GAVE_UP_WAITING: Final = {504, 524}
@@ -90,7 +91,7 @@ def raise_for_status(response: Response, now: float) -> None:
     """
     status, body = response.status, response.body
     if status < _FIRST_REDIRECT:
-        implied = _status_of_error(body) if b'"error"' in body else None
+        implied = _status_of_error(body) if len(body) <= _MAX_ENVELOPE and b'"error"' in body else None
         if implied is None:
             return
         status = implied
@@ -115,6 +116,8 @@ def raise_for_status(response: Response, now: float) -> None:
 
 def _envelope(body: bytes) -> tuple[str | None, str | None, list[FieldError]]:
     """Code, message and fields as far as they are there: a proxy answers with HTML or nothing instead."""
+    if len(body) > _MAX_ENVELOPE:
+        return None, None, []
     try:
         error = parse_json(body)["error"]
         code, message, fields = error.get("code"), error.get("message"), error.get("fields")

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from attrs import evolve, frozen
 
 from flora_async._clock import Clock
-from flora_async._http.client import Client
+from flora_async._http.client import Client, read_response
 from flora_async._http.responses import Response, read_events, retry_after
 from flora_async._http.routes import ROUTES
 from flora_async._http.transport import Request
@@ -113,7 +113,7 @@ class RunPoll:
             FloraError: The error of the request, or of reading its answer.
         """
         response = await self._client.attempt(self._request, deadline)
-        run = decode_run(response, None if self._is_by_url else self._run_id)
+        run = await read_response(decode_run, response, None if self._is_by_url else self._run_id)
         if self._run_id is not None and run.run_id != self._run_id:
             logger.warning(
                 "The poll URL of run %s answers with run %s, which is followed from now on (request id %s)",
