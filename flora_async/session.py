@@ -159,7 +159,7 @@ class FloraSession:
         await self._transport.close()
 
     @cached_property
-    def _workspace(self) -> resources.DefaultWorkspace:
+    def _workspace(self) -> "resources.DefaultWorkspace":
         return resources.DefaultWorkspace(self._client, self._workspace_id)
 
     @cached_property
@@ -167,46 +167,46 @@ class FloraSession:
         return resources.Catalog(self._client, self._clock)
 
     @cached_property
-    def _uploads(self) -> resources.Uploads:
+    def _uploads(self) -> "resources.Uploads":
         return resources.Uploads(self._client, self._storage, self._workspace, poll=self._poll, clock=self._clock)
 
     @cached_property
-    def assets(self) -> resources.Assets:
+    def assets(self) -> "resources.Assets":
         """Files that runs and canvases can use."""
         return resources.Assets(self._client, self._uploads)
 
     @cached_property
-    def actions(self) -> resources.Actions:
+    def actions(self) -> "resources.Actions":
         """FLORA's prebuilt actions."""
         return resources.Actions(self._client, self._workspace, self._catalog, self._preparer)
 
     @cached_property
-    def feedback(self) -> resources.Feedback:
+    def feedback(self) -> "resources.Feedback":
         """Feedback to FLORA's makers."""
         return resources.Feedback(self._client)
 
     @cached_property
-    def generations(self) -> resources.Generations:
+    def generations(self) -> "resources.Generations":
         """Generations by a model, without a technique."""
         return resources.Generations(self._client, self._workspace, self._catalog, self._preparer)
 
     @cached_property
-    def models(self) -> resources.Models:
+    def models(self) -> "resources.Models":
         """The models that generate."""
         return resources.Models(self._client)
 
     @cached_property
-    def projects(self) -> resources.Projects:
+    def projects(self) -> "resources.Projects":
         """Projects and their canvases."""
         return resources.Projects(self._client)
 
     @cached_property
-    def runs(self) -> resources.Runs:
+    def runs(self) -> "resources.Runs":
         """Starts of runs below FLORA's `/runs`, among them several runs of a technique at once."""
         return resources.Runs(self._client, self._workspace, self._preparer)
 
     @cached_property
-    def workspaces(self) -> resources.Workspaces:
+    def workspaces(self) -> "resources.Workspaces":
         """Workspaces, their projects, folders and libraries."""
         return resources.Workspaces(self._client)
 

@@ -75,7 +75,8 @@ def _parameter_problems(model: "models.GenerationModel", params: Mapping[str, An
         elif medium is not None and name == medium[0]:
             why = _media_problem(medium[1], value, is_list=medium[2])
         elif name in _MEDIA_NAMES:
-            why = f"is ignored by this model: it takes {medium[0]!r}" if medium else "is ignored by this model"
+            takes = f"it takes {medium[0]!r}" if medium else f"models that take media begin with {', '.join(_FAMILIES)}"
+            why = f"is ignored by this model: {takes}"
         else:
             why = f"is unknown: {did_you_mean(name, names)}"
         if why is not None:

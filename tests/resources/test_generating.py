@@ -138,6 +138,9 @@ def test_a_model_that_is_unknown_or_of_another_type_or_lacks_a_parameter_is_refu
     assert "models.list(type='audio')" in problems("audio", "zzz")["model"]
     assert problems("video", "strict", size="l") == {"type": "is 'video', but 'strict' makes image"}
     assert problems("image", "strict") == {"size": "is missing"}
+    assert (
+        "models that take media begin with i2i-" in problems("image", "strict", size="l", image_url=PHOTO)["image_url"]
+    )
 
 
 def sent(fake: FakeFlora, path: str) -> list[Any]:

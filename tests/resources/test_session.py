@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import logging
+import subprocess
+import sys
 import traceback
 import warnings
 from pathlib import Path
@@ -16,6 +18,19 @@ from flora_async import APIStatusError, AuthenticationError, FloraError, FloraSe
 from flora_async.testing import Drop, FakeFlora, Garbage, Redirect, Status, Truncate
 
 KEY = "sk_live_do-not-show-me"
+
+
+def test_operations_that_few_programs_use_are_loaded_on_first_use() -> None:
+    program = (
+        "import sys, flora_async\n"
+        "flora = flora_async.FloraSession('sk_test_1')\n"
+        "nouns = 'actions assets canvases feedback generations library models projects workspaces'.split()\n"
+        "late = [f'flora_async.resources.{noun}' for noun in nouns] + ['flora_async.resources._uploads']\n"
+        "assert not set(late) & sys.modules.keys(), set(late) & sys.modules.keys()\n"
+        "flora.generations, flora.assets\n"
+        "assert {'flora_async.resources.generations', 'flora_async.resources.assets'} <= sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
 async def test_it_opens_nothing_until_it_is_used(fake: FakeFlora) -> None:
