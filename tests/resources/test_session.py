@@ -30,7 +30,7 @@ def test_operations_that_few_programs_use_are_loaded_on_first_use() -> None:
         "flora.generations, flora.assets\n"
         "assert {'flora_async.resources.generations', 'flora_async.resources.assets'} <= sys.modules.keys()\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)  # noqa: S603 - the program above
 
 
 async def test_it_opens_nothing_until_it_is_used(fake: FakeFlora) -> None:
