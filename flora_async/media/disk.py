@@ -206,7 +206,10 @@ class _SavedFiles:
             saved = self._sources.get(str(path.absolute()))
         if saved is None:
             return False
-        status = path.stat()
+        try:
+            status = path.stat()
+        except OSError:  # something has removed it
+            return False
         return saved[1:] == (status.st_ino, status.st_mtime_ns) and saved[0] != _digest(source)
 
 

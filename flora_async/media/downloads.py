@@ -11,8 +11,9 @@ from urllib.parse import unquote
 
 from flora_async._http.setup import standalone_storage
 from flora_async._http.storage import StorageClient
+from flora_async._text import printable
 from flora_async.config import MAX_FILE_SIZE
-from flora_async.errors import DownloadError, FloraError
+from flora_async.errors import DecodeError, DownloadError, FloraError
 from flora_async.media.disk import Exists, check_existing, check_exists, in_thread, write_file
 from flora_async.media.names import (
     KNOWN_EXTENSIONS,
@@ -30,8 +31,10 @@ from flora_async.media.names import (
 )
 from flora_async.media.transfer import Progress, Transfer
 from flora_async.models import Asset, OutputType, Run, RunOutput, TechniqueRun
+from flora_async.models._codec import parse_json
 
 _MEDIA: Final = frozenset({OutputType.IMAGE, OutputType.VIDEO, OutputType.AUDIO})
+_MAX_SIDECAR: Final = 32 * 1024 * 1024
 _TECHNIQUE_IN_URL: Final = re.compile(r"/techniques/([^/?#]+)/runs/")
 
 
@@ -205,11 +208,13 @@ def _find(destination: Destination, output: RunOutput) -> Path | None:
 def _claims(note: Path, run_id: str, path: Path, folder: Path) -> bool:
     """Whether a side-car says that a file holds an output of the run."""
     try:
-        about = json.loads(note.read_bytes())
+        if not note.is_file() or note.stat().st_size > _MAX_SIDECAR:
+            return False
+        about = parse_json(note.read_bytes())
         files = {entry["file"] for entry in about["outputs"]}
-    except (OSError, ValueError, LookupError, TypeError):
+        return about["run_id"] == run_id and path.relative_to(folder).as_posix() in files
+    except (DecodeError, OSError, LookupError, TypeError):
         return False
-    return about.get("run_id") == run_id and path.relative_to(folder).as_posix() in files
 
 
 def _check_completed(run: object) -> None:
@@ -257,8 +262,8 @@ def _all_or_raise(outputs: Sequence[RunOutput], saved: Sequence[Path | Exception
     if not errors:
         return tuple(result for result in saved if isinstance(result, Path))
     for output, result in zip(outputs, saved, strict=True):
-        lost = f"Not saved: {output.output_id:.80} at {output.url:.200}: {result}"
-        errors[0].add_note(f"Saved {result}" if isinstance(result, Path) else " ".join(lost.split()))
+        lost = f"Not saved: {printable(output.output_id, 80)} at {printable(output.url)}: {printable(str(result))}"
+        errors[0].add_note(f"Saved {result}" if isinstance(result, Path) else lost)
     raise errors[0]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from flora_async._cache import RecentItems
 from flora_async._checks import check_number
 from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async._text import printable
 from flora_async.errors import WebhookVerificationError
 from flora_async.models import RunStatus, WebhookEvent
 from flora_async.webhooks._header import Headers
@@ -132,7 +133,7 @@ class WebhookReceiver:
                 try:
                     self._on_event(event)
                 except Exception:
-                    logger.exception("on_event failed with webhook %s; FLORA is asked to deliver it again", event.id)
+                    logger.exception("on_event failed; FLORA will deliver %s again", printable(event.id))
                     return refusal(500, "on_event_failed")
             self._received[event.id] = None
         return Answer(204)

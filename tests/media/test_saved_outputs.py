@@ -3,7 +3,10 @@
 import asyncio
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from flora_async import (
     TechniqueRun,
     UntrustedURLError,
 )
+from flora_async._http.setup import standalone_storage
 from flora_async.media import save_outputs
 from flora_async.media.disk import check_writable
 from flora_async.media.names import distinct_prefix, output_names, safe_name
@@ -468,3 +472,69 @@ def test_row_keys_that_had_to_be_changed_stay_distinct() -> None:
     assert prefixes[0] == "row-1"
     assert prefixes[4] == "a" * 60
     assert len({prefix.casefold() for prefix in prefixes}) == len(keys)
+
+
+SIDECAR = {"run_id": "run_2", "outputs": [{"file": "o.txt"}]}
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["run_id", "outputs", "file"]), inner),
+    max_leaves=6,
+)
+NOTES = st.binary(max_size=200) | st.builds(lambda value: json.dumps(value).encode(), odd)
+
+
+@given(content=NOTES | st.sampled_from([b"[" * 100_000, b'{"outputs": ' * 50_000]))
+async def test_no_side_car_claims_a_file_by_mistake(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "o.txt").write_text("another run's")
+        (Path(folder) / "run_2.json").write_bytes(content)
+        async with standalone_storage(allow_local=False) as storage:
+            with pytest.raises(FileExistsError, match=r"a name with \{run_id\}"):
+                await save_outputs(storage, completed(text("o"), run_id="run_2"), folder, name="{output_id}")
+            (Path(folder) / "run_2.json").write_text(json.dumps(SIDECAR))
+            await save_outputs(storage, completed(text("o"), run_id="run_2"), folder, name="{output_id}")
+
+
+@pytest.mark.parametrize("what", ["save", "download", "upload"])
+async def test_nothing_is_left_of_file_work_that_is_cancelled_at_any_moment(
+    fake: FakeFlora, flora: FloraSession, poster: FakeTechnique, tmp_path: Path, what: str
+) -> None:
+    run = await flora.run(poster.slug, {"prompt": "x"})
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41" + bytes(5_000_000))
+    url = fake.add_media("film.mp4", film.read_bytes(), "video/mp4")
+    out = tmp_path / "out"
+
+    async def work() -> None:
+        if what == "save":
+            await flora.save_outputs(run, out, overwrite=True)
+        elif what == "download":
+            await flora.download(url, out / "film", overwrite=True)
+        else:
+            await flora.assets.upload(film, workspace_id="ws_local")
+
+    await work()
+    cancelled = 0
+    for steps in [*range(30), *range(30, 400, 10)]:
+        shutil.rmtree(out, ignore_errors=True)
+        task = asyncio.create_task(work())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        cancelled += task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert [path.name for path in out.rglob("*.part")] == []
+        assert tasks_of_the_client() == []
+        while files_open_below(tmp_path):  # a thread that was opening one closes it as soon as it can
+            await asyncio.sleep(0.001)
+    assert cancelled > 20
+
+
+def tasks_of_the_client() -> list[asyncio.Task[Any]]:
+    servers = ("/aiohttp/web", "/flora_async/testing/", "/asyncio/", "/tests/")
+    return [task for task in asyncio.all_tasks() if not any(part in repr(task) for part in servers)]
+
+
+def files_open_below(folder: Path) -> list[Path]:
+    descriptors = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return [target for path in descriptors if (target := path.readlink()).is_relative_to(folder)]

@@ -246,6 +246,26 @@ def test_a_signed_event_is_read_whatever_else_is_odd(change: dict[str, Any]) -> 
     assert (event.id, event.created_at, event.api_version) == ("whd_1", None, "")
 
 
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+SIDE_FIELDS: list[tuple[str, ...]] = [("api_version",), ("created_at",), ("new_field",)]
+SIDE_FIELDS += [("data", name) for name in ("run_type", "workspace_id", "error_code", "error_message", "new_field")]
+
+
+@untimed
+@given(path=st.sampled_from(SIDE_FIELDS), value=anything, has_bom=st.booleans())
+def test_no_odd_side_field_costs_an_event(path: tuple[str, ...], value: Any, has_bom: bool) -> None:
+    payload = json.loads(BODY)
+    target = payload if len(path) == 1 else payload["data"]
+    target[path[-1]] = value
+    body = (b"\xef\xbb\xbf" if has_bom else b"") + json.dumps(payload).encode()
+    event = unwrap(body, sign(body, SECRET, timestamp=NOW), SECRET, now=NOW)
+    assert (event.id, event.type, event.data.run_id, event.data.status) == ("whd_1", "run.failed", "run_abc", "failed")
+
+
 def test_verifying_alone_reads_nothing() -> None:
     verify(b"no json", sign(b"no json", SECRET, timestamp=NOW), SECRET, now=NOW)
 
