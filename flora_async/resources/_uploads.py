@@ -5,7 +5,6 @@ The three ways are those of FLORA's page "Create an asset upload". An upload cos
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -39,7 +38,6 @@ MAX_DIRECT_SIZE: Final = 4 * 1024 * 1024
 
 _ATTEMPTS: Final = 3
 _MAX_REMEMBERED: Final = 10_000
-_IN_DOUBT: Final = (SubmissionUnknownError, IdempotencyError)
 _METHODS: Final = frozenset({"POST", "PUT"})
 _IN_DOUBT_MESSAGE: Final = "FLORA's answers did not arrive. Nothing was spent: upload again"
 
@@ -144,19 +142,19 @@ class Uploads:
 
     async def _store(self, asset: Asset, file: File, timeout: float | None) -> Asset:  # noqa: ASYNC109 - as above
         """Send a file to the place that FLORA reserved for it: as a form, or the bytes alone to `upload_url`."""
-        place = asset.upload
+        asset_id, place = _id_of(asset), asset.upload
         if place is not None and place.method.upper() in _METHODS:
             form = form_of(file, place.form_fields, place.file_field)
             await self._storage.store(place.method.upper(), place.url, form)
         elif place is None and asset.upload_url:
             await self._storage.store("PUT", asset.upload_url, file)
         else:
-            raise UploadError(f"FLORA named no place to upload {asset.asset_id!r:.60} to", asset)
-        return await self._ready(await self._completed(asset.asset_id or ""), timeout)
+            raise UploadError(f"FLORA named no place to upload {asset_id!r:.60} to", asset)
+        return await self._ready(await self._completed(asset_id), timeout)
 
     async def _renewed(self, asset: Asset, reserve: Callable[[], Awaitable[Asset]]) -> Asset:
         """Another reservation: of the same asset, or of a new one while FLORA does not know that the first failed."""
-        ids = {"asset_id": asset.asset_id or ""}
+        ids = {"asset_id": _id_of(asset)}
         try:
             return await _repeated(partial(mutate, self._client, "assets.retry", Asset, ids, idempotency_key=None))
         except APIStatusError as error:
@@ -166,18 +164,16 @@ class Uploads:
 
     async def _completed(self, asset_id: str) -> Asset:
         """The asset once FLORA knows that its file is there, also where the answer to that got lost."""
-        for attempt in range(_ATTEMPTS):
+        ids, doubt = {"asset_id": asset_id}, None
+        for _ in range(_ATTEMPTS):
             try:
-                return await mutate(
-                    self._client, "assets.complete", Asset, {"asset_id": asset_id}, idempotency_key=None
-                )
+                return await mutate(self._client, "assets.complete", Asset, ids, idempotency_key=None)
             except SubmissionUnknownError as error:
-                if attempt == _ATTEMPTS - 1:
-                    raise UploadError(_IN_DOUBT_MESSAGE) from error
-                asset = await self._retrieve(asset_id)
-                if asset.status != AssetStatus.PENDING_UPLOAD:
-                    return asset
-        raise AssertionError("unreachable")
+                doubt = error
+            asset = await self._retrieve(asset_id)
+            if asset.status != AssetStatus.PENDING_UPLOAD:
+                return asset
+        raise UploadError(_IN_DOUBT_MESSAGE) from doubt
 
     async def _retrieve(self, asset_id: str) -> Asset:
         return await fetch(self._client, "assets.retrieve", Asset, asset_id=asset_id)
@@ -196,7 +192,7 @@ class Uploads:
             pause = schedule.next()
             await clock.sleep(pause if timeout is None else min(pause, began + timeout - now))
             now = clock.monotonic()
-            asset = await self._retrieve(asset.asset_id or "")
+            asset = await self._retrieve(_id_of(asset))
         if asset.is_failed:
             why = asset.failure_message or "FLORA does not say why"
             raise UploadError(f"Asset {asset.asset_id!r:.60} failed: {why}", asset)
@@ -205,13 +201,19 @@ class Uploads:
 
 async def _repeated(create: Callable[[], Awaitable[Asset]]) -> Asset:
     """The asset, created again under another key while the outcome is in doubt: at worst one is left over."""
-    for _ in range(_ATTEMPTS - 1):
-        with suppress(*_IN_DOUBT):
+    doubt = None
+    for _ in range(_ATTEMPTS):
+        try:
             return await create()
-    try:
-        return await create()
-    except _IN_DOUBT as error:
-        raise UploadError(_IN_DOUBT_MESSAGE) from error
+        except (SubmissionUnknownError, IdempotencyError) as error:
+            doubt = error
+    raise UploadError(_IN_DOUBT_MESSAGE) from doubt
+
+
+def _id_of(asset: Asset) -> str:
+    if not asset.asset_id:
+        raise UploadError("FLORA's answer names no asset. Nothing was spent: upload again", asset)
+    return asset.asset_id
 
 
 def _can_be_renewed(error: FloraError) -> bool:

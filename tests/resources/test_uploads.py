@@ -279,6 +279,33 @@ async def test_a_reservation_that_names_no_place_is_an_error(
         await flora.assets.upload(large, workspace_id=HOME)
 
 
+@pytest.mark.parametrize("fault", [None, Drop(acts=False), Status(503), Status(403)], ids=repr)
+async def test_a_file_is_put_to_an_upload_url_where_flora_names_no_form(
+    session_on: OpenSession, large: Path, fault: Any
+) -> None:
+    async with FakeFlora(upload_method="PUT") as fake:
+        if fault is not None:
+            fake.inject(fault, on="upload")
+        asset = await session_on(fake).assets.upload(large, workspace_id=HOME)
+        (kept,) = [kept for kept in fake.assets if kept.asset_id == asset.asset_id]
+        assert kept.content == LARGE
+        puts = [request for request in fake.requests if request.operation == "upload"]
+        assert {(request.method, request.headers["Content-Type"]) for request in puts} == {("PUT", "video/mp4")}
+        assert not any("Authorization" in request.headers for request in puts)
+
+
+@pytest.mark.parametrize("status", ["pending_upload", "ready"])
+async def test_an_answer_that_names_no_asset_is_an_error_that_says_so(
+    fake: FakeFlora, flora: FloraSession, large: Path, status: str
+) -> None:
+    place = {"url": f"{fake.origin}/upload/x", "method": "POST", "file_field": "file", "form_fields": {}}
+    fake.inject(Replace({"status": status, "upload": place}), on="assets.create", times=None)
+    fake.inject(Replace({}), on="upload", times=None)
+    for source in (large, SMALL):
+        with pytest.raises(UploadError, match="names no asset"):
+            await flora.assets.upload(source, workspace_id=HOME)
+
+
 async def test_a_file_that_shrinks_while_it_is_sent_is_an_error_that_says_so(
     fake: FakeFlora, flora: FloraSession, large: Path
 ) -> None:
