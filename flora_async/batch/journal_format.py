@@ -7,7 +7,7 @@ from them together with their number. So an edit, a missing record, and a file t
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -16,19 +16,24 @@ from flora_async.batch.records import Record, first_link, link
 
 FORMAT: Final = 2
 APPLICATION_ID: Final = 0x464C5241  # "FLRA", where SQLite's header has room for whose file it is
-TABLES: Final = (
+SCHEMA: Final = (
     "CREATE TABLE batch (name TEXT NOT NULL, records INTEGER NOT NULL, chain BLOB NOT NULL)",
     (
         "CREATE TABLE rows (seq INTEGER PRIMARY KEY, key TEXT NOT NULL, digest TEXT NOT NULL, state TEXT NOT NULL,"
         " idempotency_key TEXT NOT NULL, run_id TEXT, details TEXT NOT NULL, chain BLOB NOT NULL,"
         " run TEXT)"
     ),
+    # By a trigger, so that a group of records is one statement: each statement of a thread costs it the GIL twice.
+    "CREATE TRIGGER written AFTER INSERT ON rows BEGIN UPDATE batch SET records = NEW.seq, chain = NEW.chain; END",
 )
 COLUMNS: Final = "key, digest, state, idempotency_key, run_id, details, run"
-_INSERT: Final = (
-    "INSERT INTO rows VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT),"
-    " CAST(? AS TEXT), ?, CAST(? AS TEXT))"
+MAX_INSERTED: Final = 100
+"""The most records that go into one statement: SQLite may be built for 999 values."""
+_VALUES: Final = (
+    "(?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?,"
+    " CAST(? AS TEXT))"
 )
+_ROLLBACK: Final = bytes.fromhex("d9d505f920a163d7")  # how a rollback journal starts that is to be applied
 _BUSY_SECONDS: Final = 5.0  # for a program that reads the file while a batch writes to it
 
 DAMAGED: Final = "is damaged: restore a copy, or move it away to start over"
@@ -51,20 +56,21 @@ def connect(place: Path, mode: str = "mode=rw") -> sqlite3.Connection:
 
 def create_tables(database: sqlite3.Connection, name: bytes) -> None:
     """Lay out an empty journal within the open transaction."""
-    for table in TABLES:
-        database.execute(table)
+    for statement in SCHEMA:
+        database.execute(statement)
     database.execute("INSERT INTO batch VALUES (CAST(? AS TEXT), 0, ?)", (name, first_link(name)))
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {FORMAT}")
 
 
-def insert(database: sqlite3.Connection, records: Iterable[Record], count: int, chain: bytes) -> tuple[int, bytes]:
-    """Insert records behind the first `count` within the open transaction; return the new number and checksum."""
+def insert(database: sqlite3.Connection, records: Sequence[Record], count: int, chain: bytes) -> tuple[int, bytes]:
+    """Insert at most `MAX_INSERTED` records behind the first `count`; return the new number and checksum."""
+    values: list[int | bytes] = []
     for record in records:
         count, chain = count + 1, link(chain, record)
         *columns, run = record
-        database.execute(_INSERT, (count, *columns, chain, run))
-    database.execute("UPDATE batch SET records = ?, chain = ?", (count, chain))
+        values += (count, *columns, chain, run)
+    database.execute(f"INSERT INTO rows VALUES {', '.join([_VALUES] * len(records))}", values)  # noqa: S608 - only marks
     return count, chain
 
 
@@ -75,7 +81,9 @@ def image(place: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         Refused: SQLite cannot read it.
     """
-    sidecars = [sidecar for sidecar in (beside(place, "-journal"), beside(place, "-wal")) if size(sidecar)]
+    sidecars = [beside(place, "-wal")] if size(beside(place, "-wal")) else []
+    if _starts_with(beside(place, "-journal"), _ROLLBACK):
+        sidecars.append(beside(place, "-journal"))
     with tempfile.TemporaryDirectory(prefix="flora-journal-") as folder:
         mode = "mode=ro&immutable=1"
         if sidecars:
@@ -96,6 +104,14 @@ def image(place: Path) -> Iterator[sqlite3.Connection]:
 def beside(place: Path, suffix: str) -> Path:
     """Return the path of a file that SQLite keeps beside a database."""
     return place.with_name(place.name + suffix)
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except FileNotFoundError:
+        return False
 
 
 def size(path: Path) -> int:

@@ -5,11 +5,21 @@ import sqlite3
 import struct
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from flora_async.batch.journal import Entry
-from flora_async.batch.journal_format import DAMAGED, Refused, beside, connect, create_tables, image, insert
+from flora_async.batch.journal_format import (
+    DAMAGED,
+    MAX_INSERTED,
+    Refused,
+    beside,
+    connect,
+    create_tables,
+    image,
+    insert,
+)
 from flora_async.batch.records import Record, encode, encode_earlier_cost, encode_text, first_link
 from flora_async.errors import DecodeError
 from flora_async.models import Run, RunInput
@@ -46,7 +56,10 @@ def migrate(place: Path) -> None:
             database.execute("ALTER TABLE rows RENAME TO old_rows")
             database.execute("DROP TABLE batch")
             create_tables(database, name)
-            insert(database, _records(database, "old_rows"), 0, first_link(name))
+            count, chain = 0, first_link(name)
+            records = _records(database, "old_rows")
+            while group := list(islice(records, MAX_INSERTED)):
+                count, chain = insert(database, group, count, chain)
             database.execute("DROP TABLE old_rows")
             database.execute("COMMIT")
         except BaseException:

@@ -19,6 +19,8 @@ SETTLED: Final = b"settled"
 OPEN: Final = frozenset({b"submitting", b"running"})
 _STATES: Final = OPEN | {b"planned", FINISHED, SETTLED}
 _LAST_MOMENT: Final = 253402300799.0  # the year 9999, where datetimes end
+# Not ensure_ascii: as escapes, two lone surrogates next to each other would be read as one character.
+_write_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Record(NamedTuple):
@@ -151,8 +153,7 @@ def _moment(since: float | None) -> float | None:
 
 
 def _to_json(value: object) -> bytes:
-    # Not ensure_ascii: as escapes, two lone surrogates next to each other would be read as one character.
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return _write_json(value).encode("utf-8", "surrogatepass")
 
 
 def _from_json(data: bytes) -> Any:  # noqa: ANN401 - any JSON value

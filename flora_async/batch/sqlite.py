@@ -10,7 +10,7 @@ from typing import Final, Self, TypeVar
 
 from flora_async.batch.journal import Entry, Unsettled
 from flora_async.batch.journal_file import JournalFile
-from flora_async.batch.journal_format import explain
+from flora_async.batch.journal_format import MAX_INSERTED, explain
 from flora_async.batch.records import (
     FINISHED,
     Record,
@@ -128,7 +128,7 @@ class SqliteJournal:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._waiting:
+        while self._waiting:
             self._write_waiting()
         try:
             await _outlast(asyncio.get_running_loop().run_in_executor(self._thread, self._file.close))
@@ -166,7 +166,7 @@ class SqliteJournal:
         await written
 
     def _write_waiting(self) -> None:
-        group, self._waiting = self._waiting, []
+        group, self._waiting = self._waiting[:MAX_INSERTED], self._waiting[MAX_INSERTED:]
         self._is_writing = bool(group)
         if group:
             records = [record for record, _ in group]
