@@ -100,23 +100,23 @@ def _check_log(log: Path) -> None:
             damaged = Refused("has a damaged write-ahead log (-wal): restore a copy of both files, or move both away")
             if len(start) < _WAL_HEADER.size:
                 raise damaged
-            magic, _, page_size, _, *salts, sum1, sum2 = _WAL_HEADER.unpack(start)
+            magic, _, page_size, resets, salt1, salt2, sum1, sum2 = _WAL_HEADER.unpack(start)
             order = {_LITTLE_ENDIAN: "<", _BIG_ENDIAN: ">"}.get(magic)
             if order is None or _checksum(order, start[:24], 0, 0) != (sum1, sum2):
                 raise damaged
-            is_valid = True
-            # A frame that is cut short was never committed, and frames of other salts are from before a checkpoint.
-            while len(frame := file.read(_FRAME_HEADER.size + page_size)) == _FRAME_HEADER.size + page_size:
-                *_, salt1, salt2, found1, found2 = _FRAME_HEADER.unpack(frame[:24])
-                if is_valid and [salt1, salt2] == salts:
-                    sum1, sum2 = _checksum(order, frame[:8] + frame[24:], sum1, sum2)
-                    is_valid = (sum1, sum2) == (found1, found2)
-                    if not is_valid:
+            size = _FRAME_HEADER.size + page_size
+            is_current = True
+            while len(frame := file.read(size)) == size:  # one that is cut short was never committed
+                *_, frame_salt1, frame_salt2, found1, found2 = _FRAME_HEADER.unpack(frame[: _FRAME_HEADER.size])
+                if is_current and (frame_salt1, frame_salt2) == (salt1, salt2):
+                    sum1, sum2 = _checksum(order, frame[:8] + frame[_FRAME_HEADER.size :], sum1, sum2)
+                    if (sum1, sum2) != (found1, found2):
                         raise damaged
-                elif salt1 == salts[0] or salt2 == salts[1]:
-                    raise damaged
+                # With each reset of the log its first salt grows by one, and frames from before it may be left over.
+                elif 1 <= (salt1 - frame_salt1) & _WORD <= resets:
+                    is_current = False
                 else:
-                    is_valid = False
+                    raise damaged
     except FileNotFoundError:
         return
 

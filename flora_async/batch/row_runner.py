@@ -177,10 +177,11 @@ class RowRunner:
         self.tally.in_flight[run.run_id] = None
         if progress.entry.run is None:
             progress.entry = evolve(progress.entry, state="running", run=run, inputs=None)
-            try:
-                await self.journal.write(progress.row, progress.entry)
-            except Exception as error:  # noqa: BLE001 - the run is paid for, and its end is still to be recorded
-                logger.warning("run %s could not be recorded as running: %s", printable(run.run_id), error)
+            if not run.is_terminal:  # else its end is recorded right away
+                try:
+                    await self.journal.write(progress.row, progress.entry)
+                except Exception as error:  # noqa: BLE001 - the run is paid for, and its end is still to be recorded
+                    logger.warning("run %s could not be recorded as running: %s", printable(run.run_id), error)
         ended = await self.watcher.finish(run, progress.row.technique_id)
         self.tally.in_flight.pop(run.run_id, None)
         return ended

@@ -51,8 +51,8 @@ class Counted(sqlite3.Connection):
 
 def count_commits() -> None:
     """Count what is committed on every connection from now on."""
-    connect: Any = sqlite3.connect
-    vars(sqlite3)["connect"] = partial(connect, factory=Counted)
+    module: Any = sqlite3
+    module.connect = partial(module.connect, factory=Counted)
 
 
 async def pace(loop_stalls: list[float]) -> None:
@@ -153,7 +153,7 @@ def report_writing(url: str, sides: dict[str, str], rows: int, repeats: int) -> 
     found: dict[str, list[dict[str, float]]] = {}
     for _ in range(repeats):
         for side, package in sides.items():
-            with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+            with tempfile.TemporaryDirectory() as folder:
                 found.setdefault(f"{side}, no journal", []).append(apart(package, "take", url, "", str(rows)))
                 journal = str(Path(folder, "journal.sqlite"))
                 found.setdefault(f"{side}, journal", []).append(apart(package, "take", url, journal, str(rows)))
@@ -169,7 +169,7 @@ def report_resuming(url: str, sides: dict[str, str], rows: int) -> None:
     say(f"resuming {rows:,} finished rows")
     say(f"{'':24}{'s':>9}{'CPU s':>8}{'peak MB':>9}{'file MB':>9}{'loop held ms':>14}")
     for side, package in sides.items():
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             journal = str(Path(folder, "journal.sqlite"))
             apart(package, "fill", "", journal, str(rows))
             found = apart(package, "take", url, journal, str(rows))
