@@ -275,6 +275,7 @@ async def test_a_conflict_over_a_key_of_our_own_is_explicit_and_starts_nothing(
         assert len(fake.runs) == 1
 
 
+@pytest.mark.timeout(180)
 async def test_a_process_killed_at_any_instant_and_started_again_does_every_row_once(tmp_path: Path) -> None:
     dice = random.Random(20)
     journal, count = tmp_path / "batch.sqlite", 60
