@@ -468,8 +468,8 @@ class FloraSession:
             journal: A file that records each step, so that the batch can be restarted after a crash and every row is
                 still done once; None = no journal. Needs `flora-async[batch]`.
             name: The name from which idempotency keys are derived. None = the name in the journal, or a unique one.
-            run_attempts: The most runs for one row, when one fails with `model_timeout`, `internal_error` or
-                `provider_error`. Each is charged. Default 1.
+            run_attempts: The most runs for one row, when one fails and `run.failure.hint` is `again` or `later`. Each
+                is charged. Default 1.
             watch: `each` polls every run, `list` reads the history for all of them, `auto` does so from five runs on.
                 Default `auto`.
             check: Read each technique once in five minutes and refuse rows that it does not take. Default True. When
@@ -558,8 +558,10 @@ class FloraSession:
             One result for each row. Nothing is raised for rows that failed or were skipped: look at `result.ok`.
 
         Raises:
+            BatchInterruptedError: `rows` or `on_progress` raised; `error.results` has the results so far.
             ExceptionGroup: `raise_on_failure` is set, and rows have errors: all of them.
             JournalError: The journal cannot be used.
+            OSError: Files cannot be written to `save_to`.
 
         Example:
             >>> results = await flora.run_all("caption", [{"prompt": "a red bicycle"}, {"wrong": 5}])

@@ -9,18 +9,15 @@ import math
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from types import EllipsisType
 from typing import Any, Final, Literal, Protocol
 
-from attrs import define, evolve, field, fields, frozen
+from attrs import define, field, fields, frozen
 
 from flora_async._cache import KeyedLocks, RecentItems
 from flora_async._http.responses import is_transient
-from flora_async._http.retry import logger
-from flora_async._text import printable
-from flora_async.errors import APIStatusError, FloraError, NotFoundError, UntrustedURLError
+from flora_async.errors import APIStatusError, FloraError, NotFoundError
 from flora_async.models import Page, Run, Technique, TechniqueRun
-from flora_async.polling import Poller, wait
+from flora_async.polling import Poller, log_end, wait
 from flora_async.resources import RunHistory, TechniqueCache
 
 Watch = Literal["auto", "list", "each"]
@@ -95,7 +92,7 @@ class EachWatcher:
 
     async def finish(self, run: Run, technique_id: str) -> Run:  # noqa: ARG002 - a protocol's method
         """Wait for the end of a run."""
-        return await _wait(self._poller, run)
+        return await wait(self._poller, run)
 
 
 class HistoryWatcher:
@@ -123,7 +120,7 @@ class HistoryWatcher:
         self._active += 1
         try:
             if self._active < self._min_together:
-                return await _wait(self._poller, run)
+                return await wait(self._poller, run)
             return await self._together(run, technique_id)
         finally:
             self._active -= 1
@@ -140,7 +137,7 @@ class HistoryWatcher:
             return ended
         # A run of unknown age is polled at once. The time spent on the history counts.
         remaining = None if limit is None else max(deadline - clock.monotonic(), 0.0)
-        return await _wait(self._poller, _Unseen(run.run_id, run.poll_url), timeout=remaining)
+        return await wait(self._poller, _Unseen(run.run_id, run.poll_url), timeout=remaining)
 
 
 @frozen
@@ -149,15 +146,6 @@ class _Unseen:
 
     run_id: str
     poll_url: str | None
-
-
-async def _wait(poller: Poller, run: Run | _Unseen, *, timeout: float | EllipsisType | None = ...) -> Run:  # noqa: ASYNC109 - as polling.wait
-    """Wait for the end of a run, by its id where its poll URL may not be followed."""
-    try:
-        return await wait(poller, run, timeout=timeout)
-    except UntrustedURLError as error:
-        logger.warning("run %s is polled by its id: %s", printable(run.run_id), error)
-        return await wait(poller, evolve(run, poll_url=None), timeout=timeout)
 
 
 def watcher_of(watch: Watch, poller: Poller, techniques: TechniqueLookup, spawn: Spawn) -> Watcher:
@@ -201,10 +189,14 @@ class _History:
         if not self._is_watched:
             self._is_watched = True
             spawn(self._watch())
+        began = self._poller.clock.monotonic()
         try:
-            return await waiter.ended
+            ended = await waiter.ended
         finally:
             del self._waiters[run.run_id]
+        if ended is not None:
+            log_end(ended, self._poller.clock.monotonic() - began)
+        return ended
 
     async def _watch(self) -> None:
         clock, policy = self._poller.clock, self._poller.policy

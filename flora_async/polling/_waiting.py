@@ -81,7 +81,7 @@ async def watch(
                     seen = snapshot
                     yield snapshot
                 if snapshot.is_terminal:
-                    _log_end(snapshot, clock.monotonic() - began)
+                    log_end(snapshot, clock.monotonic() - began)
                     return
             # After an answer that came late no poll is owed; after a failure that began before the deadline, one is.
             if (now if failure else clock.monotonic()) >= deadline:
@@ -177,7 +177,8 @@ def _timeout_error(seen: Run | None, elapsed: float, failure: FloraError | None)
     return error
 
 
-def _log_end(run: Run, waited: float) -> None:
+def log_end(run: Run, waited: float) -> None:
+    """Log the end of a run that was waited for, for `waited` seconds."""
     logger.info(
         "Run %s ended: %s after %.1f s, %s",
         printable(run.run_id, _MAX_NAME),

@@ -80,15 +80,12 @@ async def test_two_starts_that_flora_gives_the_same_run_are_two_results(
     fake: FakeFlora, flora: FloraSession, watch: Any
 ) -> None:
     fake.add_technique(FakeTechnique("endless", running=NEVER))
-    job = asyncio.create_task(flora.run_all("endless", prompts(6), watch=watch, concurrency=6))
-    while not fake.runs:
-        await asyncio.sleep(0.001)
-    twin = fake.runs[0]
+    twin = await flora.techniques.runs.create("endless", inputs={"prompt": "x"})
     fake.inject(Replace({"run_id": twin.run_id, "status": "pending"}), on="start", times=None)
-    while len(fake.runs) < 6 or not any(request.operation == "poll" for request in fake.requests):
+    job = asyncio.create_task(flora.run_all("endless", prompts(6), watch=watch, concurrency=6))
+    while not any(request.operation == "poll" for request in fake.requests):
         await asyncio.sleep(0.001)
-    for run in fake.runs:
-        fake.finish(run.run_id)
+    fake.finish(twin.run_id)
     results = await job
     assert [result.error for result in results] == [None] * 6
 
@@ -305,3 +302,13 @@ async def test_a_failed_run_is_run_again_as_its_failure_advises(
         first, *_, last = fake.runs if runs > 1 else [*fake.runs, *fake.runs]
         waited = last.created - first.created
         assert waited >= 7.5 if code == "GENERATION_DOWNSTREAM_SERVICE_ERROR" else waited < 2
+
+
+@pytest.mark.parametrize("watch", ["each", "list"])
+async def test_the_log_tells_the_end_of_each_run(
+    fake: FakeFlora, flora: FloraSession, caplog: pytest.LogCaptureFixture, watch: Any
+) -> None:
+    caplog.set_level(logging.INFO, "flora_async")
+    await flora.run_all("caption", prompts(6), watch=watch)
+    lines = [record.getMessage() for record in caplog.records if " ended: completed" in record.getMessage()]
+    assert sorted(line.split()[1] for line in lines) == sorted(run.run_id for run in fake.runs)
