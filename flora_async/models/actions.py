@@ -1,4 +1,4 @@
-"""Actions: the small prebuilt programs that FLORA runs on media and text."""
+"""Actions: small prebuilt programs that process media and text."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,8 @@ class ActionReference:
     """The action that a run belongs to.
 
     Attributes:
-        action_id: FLORA's slug; empty when FLORA does not say.
-        extra: Fields that this version does not know, under FLORA's names.
+        action_id: FLORA's slug; empty when it is not known.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ActionReference(action_id="rotate-image-browser").action_id
@@ -27,12 +27,12 @@ class ActionReference:
 
 @frozen(kw_only=True)
 class SlotBounds:
-    """How many values a slot takes.
+    """The number of values that a slot takes.
 
     Attributes:
-        min: The least; None = FLORA does not say.
-        max: The most; None = FLORA does not say.
-        extra: Fields that this version does not know, under FLORA's names.
+        min: The minimum, or None.
+        max: The maximum, or None.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> SlotBounds(min=2).max is None
@@ -46,15 +46,15 @@ class SlotBounds:
 
 @frozen(kw_only=True)
 class ActionSlot:
-    """One thing that an action takes or gives (FLORA's `GET /actions/{action_id}`).
+    """An input or output of an action (FLORA's `GET /actions/{action_id}`).
 
     Attributes:
-        name: What an `ActionInput` calls it.
-        type: `image`, `video`, `audio` or `text`; an unknown kind stays as it is.
-        optional: Whether it may stay empty. Bounds in `multiple` come before this.
-        multiple: Whether it takes many values, and how many if FLORA bounds them.
-        dynamic: FLORA's older word for `multiple`.
-        extra: Fields that this version does not know, under FLORA's names.
+        name: The name that an `ActionInput` uses; it may be empty.
+        type: `image`, `video`, `audio` or `text`; other values are possible.
+        optional: Whether it may be left out. Bounds in `multiple` take precedence.
+        multiple: Whether it takes several values, and within which bounds where FLORA has any.
+        dynamic: FLORA's older name for `multiple`.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ActionSlot(name="image", type="image").multiple
@@ -71,19 +71,19 @@ class ActionSlot:
 
 @frozen(kw_only=True)
 class ActionParameter:
-    """One setting of an action (FLORA's `GET /actions/{action_id}`).
+    """A parameter of an action (FLORA's `GET /actions/{action_id}`).
 
     Attributes:
         key: The key in `params` of a run.
-        type: The kind of control that FLORA's editor shows for it.
-        label: What people call it.
-        info_tooltip: What it does.
-        default_value: The value when it is left out, of any JSON type.
-        available_values: The values it may have; empty when any will do.
-        min_number_value: The least number.
-        max_number_value: The most.
+        type: The kind of control in FLORA's editor.
+        label: The display name.
+        info_tooltip: A description.
+        default_value: The value used when it is left out, of any JSON type.
+        available_values: The values it accepts; empty = any.
+        min_number_value: The minimum.
+        max_number_value: The maximum.
         number_step: The step between two numbers.
-        extra: Fields that this version does not know, under FLORA's names.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ActionParameter(key="angle", type="number", default_value=90).default_value
@@ -104,18 +104,18 @@ class ActionParameter:
 
 @frozen(kw_only=True)
 class Action:
-    """An action: what it takes, what it gives, what a run of it costs (FLORA's `GET /actions/{action_id}`).
+    """An action, with its inputs, outputs, parameters and price (FLORA's `GET /actions/{action_id}`).
 
     Attributes:
         action_id: FLORA's slug, such as `rotate-image-browser`.
-        name: What people call it.
-        description: What it does.
-        language: What it is written in: `javascript` or `python`.
-        charged_cost: What a run costs in USD; None when FLORA does not say.
-        inputs: What a run takes.
-        outputs: What a run gives.
-        params: What can be set.
-        extra: Fields that this version does not know, under FLORA's names.
+        name: The display name.
+        description: A description.
+        language: Its programming language: `javascript` or `python`.
+        charged_cost: The price of a run in USD, or None.
+        inputs: The inputs of a run.
+        outputs: The outputs of a run.
+        params: The parameters of a run.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> Action(action_id="rotate-image-browser", charged_cost=0.0).charged_cost
@@ -139,9 +139,9 @@ class ActionInput:
 
     Attributes:
         type: `image`, `video`, `audio` or `text`.
-        name: The slot it is for; None = the first that fits.
-        text: The value of a text.
-        url: The address of a medium.
+        name: The slot; None = the first one that fits.
+        text: The value, for `text`.
+        url: The URL of an image, video or audio file.
 
     Example:
         >>> ActionInput(type="image", url="https://example.com/photo.png").text is None
@@ -156,14 +156,14 @@ class ActionInput:
 
 @frozen(kw_only=True)
 class ActionNode:
-    """The canvas node that an action was placed as (FLORA's `POST /projects/{project_id}/actions`).
+    """The canvas node created for an action (FLORA's `POST /projects/{project_id}/actions`).
 
     Attributes:
         node_id: FLORA's id of the node, which `projects.actions.run` takes.
-        action_id: The action it runs.
+        action_id: The action of the node.
         project_id: The project it is in (`prj_…`).
-        canvas_url: Where people see the canvas.
-        extra: Fields that this version does not know, under FLORA's names.
+        canvas_url: The URL of the canvas in FLORA's editor.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ActionNode(node_id="node_1", action_id="rotate-image-browser").action_id

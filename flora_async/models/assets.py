@@ -1,4 +1,4 @@
-"""Assets: the files that people bring to FLORA."""
+"""Assets: files uploaded to FLORA."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 
 class AssetStatus(StrEnum):
-    """Where an asset stands. FLORA may add values: one that is not listed here stays a plain `str`."""
+    """The state of an asset. FLORA may add values: one that is not listed here stays a plain `str`."""
 
     PENDING_UPLOAD = "pending_upload"
     READY = "ready"
@@ -18,15 +18,15 @@ class AssetStatus(StrEnum):
 
 @frozen(kw_only=True)
 class AssetUpload:
-    """Where and how to hand in the bytes of a reserved asset (FLORA's `POST /assets`).
+    """Where and how to upload the content of a reserved asset (FLORA's `POST /assets`).
 
     Attributes:
-        url: The address of the storage host. FLORA's API key must not go there.
+        url: The URL at the storage host. FLORA's API key must not be sent there.
         method: The HTTP method.
-        file_field: The form field that holds the file; it comes last in the form.
-        form_fields: The other form fields, to be sent as they are, before the file.
-        content_type: The type of the form, not of the file.
-        extra: Fields that this version does not know, under FLORA's names.
+        file_field: The form field of the file, which has to be the last one.
+        form_fields: The other form fields, sent unchanged before the file.
+        content_type: The content type of the form, not of the file.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> AssetUpload(url="https://storage.example/upload", form_fields={"key": "a/b.mp4"}).method
@@ -43,33 +43,33 @@ class AssetUpload:
 
 @frozen(kw_only=True)
 class Asset:
-    """A file at FLORA, or the reservation of one (FLORA's `/assets`).
+    """A file on FLORA, or a reservation for one (FLORA's `/assets`).
 
-    Which fields are known depends on the operation: a list tells the project and the node, a new reservation where the
-    bytes belong.
+    Which fields are set depends on the operation: the project and the node in a list, the place to upload to in a new
+    reservation.
 
     Attributes:
         asset_id: FLORA's id (`asset_…`); None for an item of a list that has none.
-        status: Where the asset stands; an unknown status stays a plain `str`.
-        url: Where the file is served once it is ready.
+        status: The state of the asset; an unknown status stays a plain `str`.
+        url: The URL of the file once it is ready.
         workspace_id: The workspace it belongs to (`ws_…`).
-        name: What people call it.
-        description: What it shows.
-        content_type: The type of the file, such as `image/png`.
+        name: The display name.
+        description: A description of its content.
+        content_type: The content type of the file, such as `image/png`.
         size_bytes: The size of the file in bytes.
-        width: Pixels, of an image or a video.
-        height: Pixels, of an image or a video.
+        width: The width of an image or video in pixels.
+        height: The height of an image or video in pixels.
         created_at: When it was created (aware, UTC).
-        failure_message: Why it failed, for people.
-        uploaded_via: How it came: `url`, `signed_url` or `direct`.
-        upload_content_type: The type that was given with the upload.
-        visibility: Who can see it.
+        failure_message: FLORA's explanation of the failure.
+        uploaded_via: How it was uploaded: `url`, `signed_url` or `direct`.
+        upload_content_type: The content type given with the upload.
+        visibility: Who can see it, such as `workspace`.
         expires_at: When the reservation ends (aware, UTC).
-        upload: Where to hand in the bytes; None when there is nothing to hand in.
-        upload_url: The reservation as one text, as FLORA gives it besides.
+        upload: Where to upload the content as a form; None when there is nothing to upload that way.
+        upload_url: The URL to upload the content to by PUT, where FLORA gives one.
         node_id: The canvas node that shows it.
         project_id: The project whose canvas shows it (`prj_…`).
-        extra: Fields that this version does not know, under FLORA's names.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> asset = Asset(asset_id="asset_1", status="ready", url="https://media.flora.ai/photo.png")
@@ -106,20 +106,20 @@ class Asset:
 
     @property
     def is_failed(self) -> bool:
-        """Whether the file could not be taken; `failure_message` says why."""
+        """Whether FLORA refused the file; `failure_message` says why."""
         return self.status == AssetStatus.FAILED
 
 
 @frozen(kw_only=True)
 class AssetNode:
-    """The canvas node that an asset was attached as (FLORA's `POST /projects/{project_id}/assets/{asset_id}/attach`).
+    """The canvas node created for an asset (FLORA's `POST /projects/{project_id}/assets/{asset_id}/attach`).
 
     Attributes:
         node_id: FLORA's id of the node.
         asset_id: The asset it shows (`asset_…`).
         project_id: The project it is in (`prj_…`).
-        canvas_url: Where people see the canvas.
-        extra: Fields that this version does not know, under FLORA's names.
+        canvas_url: The URL of the canvas in FLORA's editor.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> AssetNode(node_id="node_1", asset_id="asset_1").asset_id

@@ -1,4 +1,4 @@
-"""Canvases: as a diagram, and as the definition from which they can be built again."""
+"""Canvases: as diagrams, and as definitions from which they can be rebuilt."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +10,15 @@ from flora_async.models.graph import Position
 
 @frozen(kw_only=True)
 class CanvasSummary:
-    """A canvas in numbers.
+    """The size of a canvas.
 
     Attributes:
-        node_count: Nodes.
-        edge_count: Edges.
-        group_count: Groups.
-        workflow_count: Parts that are connected in themselves.
-        isolated_node_count: Nodes without any edge.
-        extra: Fields that this version does not know, under FLORA's names.
+        node_count: The number of nodes.
+        edge_count: The number of edges.
+        group_count: The number of groups.
+        workflow_count: The number of connected parts.
+        isolated_node_count: The number of nodes without edges.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> CanvasSummary(node_count=2, edge_count=1).group_count
@@ -39,10 +39,10 @@ class Canvas:
 
     Attributes:
         project_id: The project (`prj_…`).
-        diagram: A Mermaid flowchart; it names node types roughly and cuts long labels.
-        summary: The canvas in numbers.
-        canvas_url: Where people see the canvas.
-        extra: Fields that this version does not know, under FLORA's names.
+        diagram: A Mermaid flowchart, with approximate node types and shortened labels.
+        summary: The size of the canvas.
+        canvas_url: The URL of the canvas in FLORA's editor.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> Canvas(project_id="prj_1", diagram="graph LR").summary.node_count
@@ -58,13 +58,13 @@ class Canvas:
 
 @frozen(kw_only=True)
 class NodeParameters:
-    """What to set on a node that a diagram adds (FLORA's `PATCH /projects/{project_id}/canvas`).
+    """The settings of a node that a diagram adds (FLORA's `PATCH /projects/{project_id}/canvas`).
 
     Attributes:
-        prompt: What to generate from; None = what the diagram writes on the node. Not together with `content_url`.
-        content_url: The https URL of an image, video or audio to show instead of generating one.
+        prompt: The prompt; None = the label in the diagram. Not together with `content_url`.
+        content_url: The HTTPS URL of an image, video or audio file to show instead of generating one.
         model: The model's endpoint id.
-        model_parameters: The parameters of the model, by the model's own keys.
+        model_parameters: The parameters of the model, under the model's own names.
         aspect_ratio: Such as `16:9`.
         resolution: Such as `1080p`.
 
@@ -83,16 +83,16 @@ class NodeParameters:
 
 @frozen(kw_only=True)
 class CanvasUpdate:
-    """What came of a diagram that was added to a canvas (FLORA's `PATCH /projects/{project_id}/canvas`).
+    """The result of adding a diagram to a canvas (FLORA's `PATCH /projects/{project_id}/canvas`).
 
     Attributes:
         project_id: The project (`prj_…`).
         diagram: The Mermaid flowchart that was applied.
-        created_node_count: How many nodes are new.
-        created_edge_count: How many edges are new.
-        warnings: What was accepted and did not do what one might expect.
-        canvas_url: Where people see the canvas.
-        extra: Fields that this version does not know, under FLORA's names.
+        created_node_count: The number of new nodes.
+        created_edge_count: The number of new edges.
+        warnings: What was accepted but may not have the expected effect.
+        canvas_url: The URL of the canvas in FLORA's editor.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> CanvasUpdate(project_id="prj_1", created_node_count=2).warnings
@@ -110,23 +110,23 @@ class CanvasUpdate:
 
 @frozen(kw_only=True)
 class DefinitionNode:
-    """A node of a canvas definition, as FLORA's editor keeps it.
+    """A node of a canvas definition, in the form of FLORA's editor.
 
     Attributes:
         id: The node's id.
-        type: Its kind in FLORA's editor, such as `textBlock` or `group`; an unknown kind stays as it is.
-        data: What is set on it, under FLORA's own keys.
-        position: Where it is; None = FLORA finds a place.
-        parent_id: The group it is in.
-        width: How wide it is.
-        height: How high it is.
-        z_index: What is above and what below.
-        hidden: Whether it is not shown.
-        origin: The point of the node that `position` means.
-        extent: How far it can be moved: `parent` or a list of bounds.
-        expand_parent: Whether moving it makes its group larger.
-        style: How it looks, under FLORA's own keys.
-        extra: Fields that this version does not know, under FLORA's names.
+        type: Its kind in FLORA's editor, such as `textBlock` or `group`; other values are possible.
+        data: Its settings, under FLORA's own keys.
+        position: Its position; None = FLORA chooses one.
+        parent_id: The group that it belongs to.
+        width: Its width.
+        height: Its height.
+        z_index: Its position in the stacking order.
+        hidden: Whether it is hidden.
+        origin: The point of the node that `position` refers to.
+        extent: The limits for moving it: `parent` or a list of bounds.
+        expand_parent: Whether moving it can enlarge its group.
+        style: Its appearance, under FLORA's own keys.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> DefinitionNode(id="node_1", type="textBlock", data={"text": "a red bicycle"}).data["text"]
@@ -151,17 +151,17 @@ class DefinitionNode:
 
 @frozen(kw_only=True)
 class CanvasEdge:
-    """An edge of a canvas definition, as FLORA's editor keeps it.
+    """An edge of a canvas definition, in the form of FLORA's editor.
 
     Attributes:
         id: The edge's id.
-        source: The id of the node it comes from.
-        target: The id of the node it goes to.
-        source_handle: Where it leaves the source; None = nowhere in particular.
-        target_handle: Where it enters the target; None = nowhere in particular.
-        type: How it is drawn.
-        data: What is set on it, under FLORA's own keys.
-        extra: Fields that this version does not know, under FLORA's names.
+        source: The id of the source node.
+        target: The id of the target node.
+        source_handle: The handle at the source; None = the default.
+        target_handle: The handle at the target; None = the default.
+        type: The kind of line.
+        data: Its settings, under FLORA's own keys.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> CanvasEdge(id="edge_1", source="node_1", target="node_2").type is None
@@ -171,7 +171,7 @@ class CanvasEdge:
     id: str
     source: str
     target: str
-    # FLORA asks for these two in a request, if only as null.
+    # FLORA requires these two in a request, even if they are null.
     source_handle: str | None = field(default=None, metadata={"null": True})
     target_handle: str | None = field(default=None, metadata={"null": True})
     type: str | None = None
@@ -181,17 +181,17 @@ class CanvasEdge:
 
 @frozen(kw_only=True)
 class CanvasDefinition:
-    """All that is needed to build a canvas again (FLORA's `GET /workspaces/…/projects/{project_id}/canvas/definition`).
+    """Everything needed to rebuild a canvas (FLORA's `GET /workspaces/…/projects/{project_id}/canvas/definition`).
 
-    The maps hold FLORA's own data by node id; their keys stay as they are.
+    The maps hold FLORA's own data by node id; their keys are never renamed.
 
     Attributes:
-        nodes: Every node, in order.
-        edges: Every edge.
-        node_inputs: What each node takes.
-        node_outputs: What each node gave last.
+        nodes: The nodes, in order.
+        edges: The edges.
+        node_inputs: The inputs of each node.
+        node_outputs: The latest outputs of each node.
         layer_editor_documents: The document of each layer editor; None when there are no such nodes.
-        extra: Fields that this version does not know, under FLORA's names.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> from flora_async.models import CanvasEdge, DefinitionNode
@@ -214,10 +214,10 @@ class DefinedCanvas:
 
     Attributes:
         project_id: The project (`prj_…`).
-        definition: All that is needed to build it again.
-        summary: The canvas in numbers.
-        canvas_url: Where people see the canvas.
-        extra: Fields that this version does not know, under FLORA's names.
+        definition: Everything needed to rebuild it.
+        summary: The size of the canvas.
+        canvas_url: The URL of the canvas in FLORA's editor.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> from flora_async.models import CanvasDefinition

@@ -1,4 +1,4 @@
-"""The catalog of generation models: what each takes, costs and needs."""
+"""The catalog of generation models, with their parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ class ModelReference:
 
     Attributes:
         model_id: FLORA's endpoint id, or None.
-        extra: Fields that this version does not know, under FLORA's names.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ModelReference(model_id="flux-pro").model_id
@@ -25,13 +25,13 @@ class ModelReference:
 
 @frozen(kw_only=True)
 class ParameterOption:
-    """One of the values that a parameter of a model or an action may have.
+    """A value that a parameter of a model or action accepts.
 
     Attributes:
-        value: What to send.
-        label: What people call it.
-        description: What it does.
-        extra: Fields that this version does not know, under FLORA's names.
+        value: The value to send; it may be empty.
+        label: The display name.
+        description: A description.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ParameterOption(value="16:9", label="Wide").value
@@ -46,13 +46,13 @@ class ParameterOption:
 
 @frozen(kw_only=True)
 class ParameterRange:
-    """The numbers that one property of an object parameter may have.
+    """The range of a number inside an object parameter.
 
     Attributes:
-        default: The number when it is left out.
-        min: The least.
-        max: The most.
-        extra: Fields that this version does not know, under FLORA's names.
+        default: The number used when it is left out.
+        min: The minimum.
+        max: The maximum.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ParameterRange(default=0.5, min=0, max=1).default
@@ -67,20 +67,20 @@ class ParameterRange:
 
 @frozen(kw_only=True)
 class ModelParameter:
-    """One parameter that a model takes (FLORA's `GET /models`).
+    """A parameter of a model (FLORA's `GET /models`).
 
     Attributes:
-        name: The key in `params` of a generation.
-        type: `string`, `string[]`, `bool`, `int`, `int?`, `seed`, `float` or `dict`; an unknown kind stays as it is.
-        required: Whether a generation has to give it.
-        default: The value when it is left out, of any JSON type.
-        label: What people call it.
-        description: What it does.
-        min: The least number.
-        max: The most.
-        options: The values it may have; empty when any value of its type will do.
-        properties: Of an object: the range of each of its numbers, by FLORA's names.
-        extra: Fields that this version does not know, under FLORA's names.
+        name: The key in the `params` of a generation.
+        type: `string`, `string[]`, `bool`, `int`, `int?`, `seed`, `float` or `dict`; other values are possible.
+        required: Whether a generation must set it.
+        default: The value used when it is left out, of any JSON type.
+        label: The display name.
+        description: A description.
+        min: The minimum, for numbers.
+        max: The maximum.
+        options: The values it accepts; empty = any value of its type.
+        properties: The range of each number of an object, under FLORA's names.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ModelParameter(name="aspect_ratio", type="string", default="1:1").required
@@ -102,19 +102,19 @@ class ModelParameter:
 
 @frozen(kw_only=True)
 class GenerationModel:
-    """A model that generations can use (FLORA's `GET /models`).
+    """A model for generations (FLORA's `GET /models`).
 
     Attributes:
         model_id: FLORA's endpoint id, which `generations.create` takes as `model`.
-        name: What people call it.
-        type: `image`, `video`, `audio` or `text`; an unknown kind stays as it is.
-        provider: Who made it.
-        capabilities: What it can do, in FLORA's words.
-        estimated_seconds: How long a generation is expected to take.
-        estimated_credits: How many of FLORA's credits it is expected to cost.
-        params: What it takes besides the prompt.
-        beta: Whether FLORA calls it unfinished.
-        extra: Fields that this version does not know, under FLORA's names.
+        name: The display name.
+        type: `image`, `video`, `audio` or `text`; other values are possible.
+        provider: The company behind it.
+        capabilities: Its capabilities, under FLORA's names.
+        estimated_seconds: The expected duration of a generation in seconds.
+        estimated_credits: The expected price in FLORA's credits; 0 does not mean that it is free.
+        params: Its parameters besides the prompt.
+        beta: Whether FLORA marks it as beta.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> GenerationModel(model_id="flux-pro", type="image", estimated_seconds=20).estimated_seconds

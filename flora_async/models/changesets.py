@@ -1,4 +1,4 @@
-"""Changesets: edits of a canvas that are made together or not at all."""
+"""Changesets: edits of a canvas that are applied together or not at all."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,18 +10,18 @@ from flora_async.models.graph import Position
 
 @frozen(kw_only=True)
 class NodeAddition:
-    """A node to put on a canvas (FLORA's `POST /workspaces/…/projects/{project_id}/canvas/changeset`).
+    """A node to add to a canvas (FLORA's `POST /workspaces/…/projects/{project_id}/canvas/changeset`).
 
     Attributes:
-        ref: A name of your own for the node, which edges and groups of the same changeset can use.
+        ref: A name of your choice, by which edges and groups of the same changeset refer to the node.
         type: `image`, `video`, `text`, `audio`, `group`, `static_image` or `layer_editor`.
-        prompt: What to generate from. Not together with `content_url`.
-        model: The model's name or endpoint id; None = the usual one for the type.
-        params: The parameters of the model, by the model's own keys.
-        content_url: The https URL of a medium to show instead of generating one.
-        label: What people are to call it.
-        group: The group to put it in: an id, or the `ref` of one in the same changeset.
-        position: Where to put it; None = below all that is there.
+        prompt: The prompt. Not together with `content_url`.
+        model: The model's name or endpoint id; None = FLORA's default for the type.
+        params: The parameters of the model, under the model's own names.
+        content_url: The HTTPS URL of a file to show instead of generating one.
+        label: The display name.
+        group: The group to add it to: an id, or the `ref` of a group in the same changeset.
+        position: Its position; None = below all other nodes.
 
     Example:
         >>> NodeAddition(ref="photo", type="image", prompt="a red bicycle").group is None
@@ -41,7 +41,7 @@ class NodeAddition:
 
 @frozen(kw_only=True)
 class NodeChange:
-    """A node of a canvas to change. What is None stays as it is.
+    """A change to a node of a canvas. What is None is not changed.
 
     It is a part of FLORA's `POST /workspaces/…/projects/{project_id}/canvas/changeset`.
 
@@ -49,9 +49,9 @@ class NodeChange:
         id: The node's short id or UUID.
         prompt: The new prompt.
         model: The new model's name or endpoint id.
-        params: Parameters to set, by the model's own keys; those not named stay as they are.
+        params: The parameters to set, under the model's own names; the others are not changed.
         label: The new label.
-        position: The new place.
+        position: The new position.
 
     Example:
         >>> NodeChange(id="n1", prompt="a blue boat").label is None
@@ -73,7 +73,7 @@ class CreatedNode:
     Attributes:
         id: The short id that edges use.
         node_id: The node's UUID.
-        extra: Fields that this version does not know, under FLORA's names.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> CreatedNode(id="n4").id
@@ -87,15 +87,15 @@ class CreatedNode:
 
 @frozen(kw_only=True)
 class ChangeCounts:
-    """What a changeset did, in numbers.
+    """The number of changes that a changeset made.
 
     Attributes:
-        added: Nodes that were created.
-        updated: Nodes that were changed in at least one respect.
-        connected: Edges that were created.
-        disconnected: Edges that were removed.
-        removed: Nodes that were deleted, those of deleted groups included.
-        extra: Fields that this version does not know, under FLORA's names.
+        added: The number of nodes that were created.
+        updated: The number of nodes that were changed.
+        connected: The number of edges that were created.
+        disconnected: The number of edges that were removed.
+        removed: The number of nodes that were deleted, including those of deleted groups.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ChangeCounts(added=2).removed
@@ -112,16 +112,16 @@ class ChangeCounts:
 
 @frozen(kw_only=True)
 class AppliedChangeset:
-    """What came of a changeset (FLORA's `POST /workspaces/…/projects/{project_id}/canvas/changeset`).
+    """The result of a changeset (FLORA's `POST /workspaces/…/projects/{project_id}/canvas/changeset`).
 
     Attributes:
         project_id: The project (`prj_…`).
-        applied: What was done, in numbers.
+        applied: The number of changes.
         created: The ids of the new nodes, by the `ref` of each.
-        warnings: What was accepted and did not change what one might expect.
-        revision: The mark of the canvas now, as `ProjectGraph.revision`.
-        canvas_url: Where people see the canvas.
-        extra: Fields that this version does not know, under FLORA's names.
+        warnings: What was accepted but may not have the expected effect.
+        revision: The new revision of the canvas, as in `ProjectGraph.revision`.
+        canvas_url: The URL of the canvas in FLORA's editor.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> from flora_async.models import CreatedNode

@@ -1,4 +1,4 @@
-"""Feedback: what people tell FLORA."""
+"""Feedback sent to FLORA."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,12 +9,12 @@ from attrs import field, frozen
 
 @frozen(kw_only=True)
 class FeedbackReceipt:
-    """That feedback has arrived (FLORA's `POST /feedback`).
+    """The confirmation that FLORA received feedback (FLORA's `POST /feedback`).
 
     Attributes:
-        feedback_id: FLORA's id of it.
-        received_at: When it arrived (aware, UTC); None when FLORA does not say.
-        extra: Fields that this version does not know, under FLORA's names.
+        feedback_id: FLORA's id of the feedback.
+        received_at: When FLORA received it (aware, UTC), or None.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> FeedbackReceipt(feedback_id="fb_1").feedback_id

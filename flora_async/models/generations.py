@@ -14,7 +14,7 @@ class Generation(Run):
         generation_id: FLORA's id of the run in the history.
         project_id: The project it ran in (`prj_…`).
         workspace_id: The workspace that pays (`ws_…`).
-        model: What it is a run of.
+        model: The model that was run.
 
     Example:
         >>> from flora_async.models import ModelReference

@@ -1,4 +1,4 @@
-"""The graph of a project: every node on its canvas, and what flows between them."""
+"""The graph of a project: the nodes on its canvas and their connections."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from attrs import field, frozen
 
 @frozen
 class Position:
-    """A place on the canvas.
+    """A position on the canvas.
 
     Attributes:
-        x: From left to right.
-        y: From top to bottom.
+        x: The horizontal coordinate, from left to right.
+        y: The vertical coordinate, from top to bottom.
 
     Example:
         >>> Position(120, 40).x
@@ -25,14 +25,13 @@ class Position:
 
 @frozen
 class GraphEdge:
-    """What flows from one node into another (FLORA's `GET /workspaces/…/projects/{project_id}/graph`).
+    """A connection from one node to another (FLORA's `GET /workspaces/…/projects/{project_id}/graph`).
 
     Attributes:
-        source: The node it comes from; FLORA calls it `from`.
-        target: The node it goes to; FLORA calls it `to`.
-        slot: The input of the target that it lands in, such as `image` or `enabled`; FLORA calls it `in`. None = the
-            one that fits.
-        extra: Fields that this version does not know, under FLORA's names.
+        source: The id of the source node; FLORA's `from`.
+        target: The id of the target node; FLORA's `to`.
+        slot: The input of the target, such as `image` or `enabled`; FLORA's `in`. None = the one that fits.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> GraphEdge("n1", "n2").slot is None
@@ -47,12 +46,12 @@ class GraphEdge:
 
 @frozen(kw_only=True)
 class GraphAction:
-    """What an action node is set to.
+    """The settings of an action node.
 
     Attributes:
-        action_id: The action it runs; None when it runs code of its own.
-        params: Its settings, by the action's own keys.
-        extra: Fields that this version does not know, under FLORA's names.
+        action_id: The action; None when the node runs custom code.
+        params: Its parameters, under the action's own names; None = not set.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> GraphAction(action_id="rotate-image-browser", params={"angle": 90}).params["angle"]
@@ -66,27 +65,27 @@ class GraphAction:
 
 @frozen(kw_only=True)
 class GraphNode:
-    """A node on a canvas, with all that is set on it and what it gave.
+    """A node on a canvas, with its settings and latest result.
 
     It is a part of FLORA's `GET /workspaces/…/projects/{project_id}/graph`.
 
     Attributes:
-        id: The short id that edges use, and all operations that name nodes.
-        node_id: The node's UUID, which such operations take as well.
-        type: What it is, such as `image`, `text`, `action` or `group`; an unknown kind stays as it is.
-        label: What people call it.
-        prompt: What it generates from.
-        model: The name of the model that it is set to.
+        id: The short id, which edges and operations use.
+        node_id: The node's UUID, which operations accept as well.
+        type: Its kind, such as `image`, `text`, `action` or `group`; other values are possible.
+        label: The display name.
+        prompt: Its prompt.
+        model: The name of its model.
         model_id: The endpoint id of that model.
-        params: The parameters of the model, by the model's own keys.
-        action: What it is set to, if it is an action node.
-        position: Where it is on the canvas.
-        status: `idle`, `generating`, `done` or `error`; None for a node that generates nothing.
-        output_text: The text it gave.
-        output_url: Where the medium is served that it gave.
-        error_code: Why it failed, for programs.
-        error_message: Why it failed, for people.
-        extra: Fields that this version does not know, under FLORA's names.
+        params: The parameters of the model, under the model's own names; None = not set.
+        action: Its settings, if it is an action node.
+        position: Its position on the canvas.
+        status: `idle`, `generating`, `done` or `error`; None for a node that does not generate.
+        output_text: The text that it generated.
+        output_url: The URL of the file that it generated.
+        error_code: FLORA's code for the failure.
+        error_message: FLORA's explanation of the failure.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> GraphNode(id="n1", type="image", prompt="a red bicycle").status is None
@@ -113,16 +112,15 @@ class GraphNode:
 
 @frozen(kw_only=True)
 class ProjectGraph:
-    """Everything on a project's canvas (FLORA's `GET /workspaces/…/projects/{project_id}/graph`).
+    """The canvas of a project as a graph (FLORA's `GET /workspaces/…/projects/{project_id}/graph`).
 
     Attributes:
         project_id: The project (`prj_…`).
-        nodes: Every node.
-        edges: Every edge.
-        revision: A mark that is the same for as long as nothing has changed. It counts nothing: two of them can only
-            be equal or not.
-        canvas_url: Where people see the canvas.
-        extra: Fields that this version does not know, under FLORA's names.
+        nodes: The nodes.
+        edges: The edges.
+        revision: A token that changes whenever the canvas does. Revisions can be compared for equality only.
+        canvas_url: The URL of the canvas in FLORA's editor.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> ProjectGraph(project_id="prj_1", revision="r1").nodes

@@ -1,4 +1,4 @@
-"""Projects, and the media on their canvases."""
+"""Projects, and the nodes on their canvases."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,16 +9,16 @@ from attrs import field, frozen
 
 @frozen(kw_only=True)
 class Project:
-    """A project: a canvas and what is on it (FLORA's `GET /projects/{project_id}`).
+    """A project, which is a canvas with its content (FLORA's `GET /projects/{project_id}`).
 
     Attributes:
         project_id: FLORA's id (`prj_…`).
-        name: What people call it.
+        name: The display name.
         workspace_id: The workspace it belongs to (`ws_…`).
-        origin: Where it was made; None when FLORA does not say.
-        created_at: When it was created (aware, UTC); None when FLORA does not say.
-        last_modified: When it was changed (aware, UTC); None when it never was.
-        extra: Fields that this version does not know, under FLORA's names.
+        origin: Where it was created, or None.
+        created_at: When it was created (aware, UTC), or None.
+        last_modified: When it was last changed (aware, UTC), or None.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> Project(project_id="prj_1", name="Spring campaign").name
@@ -36,17 +36,17 @@ class Project:
 
 @frozen(kw_only=True)
 class CanvasNode:
-    """A medium that can be seen on a canvas (FLORA's `GET /projects/{project_id}/nodes`).
+    """A node that shows a file or text on a canvas (FLORA's `GET /projects/{project_id}/nodes`).
 
     Attributes:
         node_id: FLORA's id of the node.
-        type: `image`, `video`, `audio` or `text`; an unknown kind stays as it is.
+        type: `image`, `video`, `audio` or `text`; other values are possible.
         asset_id: The asset it shows (`asset_…`).
-        label: What people call it.
-        url: Where the medium is served; of a text node, the text itself.
-        width: Pixels.
-        height: Pixels.
-        extra: Fields that this version does not know, under FLORA's names.
+        label: The display name.
+        url: The URL of the file; for a text node, the text itself.
+        width: The width in pixels.
+        height: The height in pixels.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> CanvasNode(node_id="node_1", type="image").url is None

@@ -1,4 +1,4 @@
-"""Techniques: the workflows that runs are runs of."""
+"""Techniques: the workflows that runs execute."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +8,12 @@ from attrs import field, frozen
 
 @frozen
 class TechniqueReference:
-    """The technique that an item of the run history belongs to (FLORA's page "List technique run history").
+    """The technique of a run in the history (FLORA's page "List technique run history").
 
     Attributes:
         technique_id: FLORA's id (`tech_…`).
         name: The technique's name.
-        extra: Fields that this version does not know, under FLORA's names.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> TechniqueReference(technique_id="tech_1", name="CCTV cam").name
@@ -27,19 +27,19 @@ class TechniqueReference:
 
 @frozen(kw_only=True)
 class TechniqueInput:
-    """One input that a technique takes (FLORA's page "Get a technique").
+    """An input of a technique (FLORA's page "Get a technique").
 
     Attributes:
-        id: What `inputs` of a start call it.
-        name: What people call it.
-        type: `text`, `imageUrl`, `videoUrl`, `audioUrl` or `documentUrl`; an unknown kind stays as it is.
+        id: The name of the input in the `inputs` of a start.
+        name: The display name.
+        type: `text`, `imageUrl`, `videoUrl`, `audioUrl` or `documentUrl`; other values are possible.
         optional: Whether a start may leave it out.
-        accepts_element: Whether an element's id can be its value.
-        allow_multiple: Whether several values make several runs.
-        description: What it is for.
-        specified_aspect_ratio: The aspect ratio that it must have.
-        specified_duration: The duration in seconds that it must have.
-        extra: Fields that this version does not know, under FLORA's names.
+        accepts_element: Whether its value can be the id of an element.
+        allow_multiple: Whether a list of values is accepted, which starts several runs.
+        description: Its purpose.
+        specified_aspect_ratio: The required aspect ratio.
+        specified_duration: The required duration in seconds.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> TechniqueInput(id="prompt", type="text").optional
@@ -60,18 +60,18 @@ class TechniqueInput:
 
 @frozen(kw_only=True)
 class TechniqueOutput:
-    """One output that a technique gives (FLORA's page "Get a technique").
+    """An output of a technique (FLORA's page "Get a technique").
 
     Attributes:
         id: The `output_id` of a run's output.
-        name: What people call it.
-        type: What it is; an unknown kind stays as it is.
-        optional: Whether a run may lack it.
-        accepts_element: Whether it is an element.
-        allow_multiple: Whether a run may give several.
-        description: What it is for.
-        specified_aspect_ratio: The aspect ratio that it has.
-        specified_duration: The duration in seconds that it has.
+        name: The display name.
+        type: Its kind, as for inputs; other values are possible.
+        optional: Whether a run can complete without it.
+        accepts_element: FLORA's flag of the same name, as for inputs.
+        allow_multiple: FLORA's flag of the same name, as for inputs.
+        description: Its purpose.
+        specified_aspect_ratio: The aspect ratio of the output.
+        specified_duration: The duration of the output in seconds.
         extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
@@ -93,16 +93,16 @@ class TechniqueOutput:
 
 @frozen(kw_only=True)
 class Technique:
-    """A technique: what it takes, what it gives, what a run of it costs (FLORA's page "Get a technique").
+    """A technique, with its inputs, outputs and price (FLORA's page "Get a technique").
 
     Attributes:
         technique_id: FLORA's id (`tech_…`).
-        name: What people call it.
-        description: What it does.
-        run_cost: What a run costs in USD; None when FLORA does not say.
-        inputs: What a start has to give.
-        outputs: What a completed run has.
-        extra: Fields that this version does not know, under FLORA's names.
+        name: The display name.
+        description: A description.
+        run_cost: The price of a run in USD, or None.
+        inputs: The inputs of a run.
+        outputs: The outputs of a completed run.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> Technique(technique_id="tech_1", run_cost=0.05).run_cost

@@ -1,4 +1,4 @@
-"""Tickets: what FLORA answers when something was started, to wait with."""
+"""Tickets: FLORA's answer to a start, which can be waited for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,15 +18,15 @@ class RunTicket:
 
     Attributes:
         run_id: FLORA's id (`run_…`).
-        type: What was started: `generation`, `technique` or `action`; an unknown kind stays as it is.
-        charged_cost: What it costs in USD; None when FLORA does not say.
-        estimated_seconds: How long it is expected to take; None when FLORA does not say.
-        poll_url: Where to ask for the run; None = by its id.
+        type: The kind of run: `generation`, `technique` or `action`; other values are possible.
+        charged_cost: A quote in USD, or None; the charge can differ, see `Run.charged_cost`.
+        estimated_seconds: The expected duration in seconds, or None.
+        poll_url: The URL to poll; None = poll by id.
         project_id: The project it runs in (`prj_…`).
-        action: What it is a run of, if that is an action.
-        model: What it is a run of, if that is a model.
-        technique: What it is a run of, if that is a technique.
-        extra: Fields that this version does not know, under FLORA's names.
+        action: The action, where one was started.
+        model: The model, where one was started.
+        technique: The technique, where one was started.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> RunTicket(run_id="run_1", type="generation", estimated_seconds=20).poll_url is None
@@ -63,22 +63,22 @@ class TechniqueTicket(RunTicket):
 
 @frozen(kw_only=True)
 class NodeRun:
-    """What became of one canvas node that was to run (FLORA's `POST /workspaces/…/projects/{project_id}/nodes/run`).
+    """The start of the run of one canvas node (FLORA's `POST /workspaces/…/projects/{project_id}/nodes/run`).
 
     `wait_for_run` takes it as it takes a `Run`, if it was started.
 
     Attributes:
-        node_id: The node, as the request named it.
-        status: `started` or `skipped`; an unknown one stays as it is.
-        run_id: FLORA's id (`run_…`); empty when nothing was started.
-        type: What was started, as a rule `generation`.
-        poll_url: Where to ask for the run; None = by its id.
-        charged_cost: What it is expected to cost in USD; the run itself tells what it did cost.
-        estimated_seconds: How long it is expected to take; None when FLORA does not say.
-        model: What it is a run of; None while FLORA has not chosen.
-        reason: Why it was skipped, for programs, such as `node_not_found` or `no_model_configured`.
-        message: Why it was skipped, for people.
-        extra: Fields that this version does not know, under FLORA's names.
+        node_id: The node, as named in the request.
+        status: `started` or `skipped`; other values are possible.
+        run_id: FLORA's id (`run_…`); empty when the node was skipped.
+        type: The kind of run, usually `generation`.
+        poll_url: The URL to poll; None = poll by id.
+        charged_cost: A quote in USD, or None; the charge can differ, see `Run.charged_cost`.
+        estimated_seconds: The expected duration in seconds, or None.
+        model: The model; None while FLORA has not chosen one.
+        reason: A code for why it was skipped, such as `node_not_found` or `no_model_configured`.
+        message: FLORA's explanation of why it was skipped.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> NodeRun(node_id="n3", status="skipped", reason="node_locked").is_started
@@ -99,18 +99,18 @@ class NodeRun:
 
     @property
     def is_started(self) -> bool:
-        """Whether there is a run to wait for. A node that was skipped costs nothing."""
+        """Whether there is a run to wait for. Skipped nodes are free."""
         return bool(self.run_id)
 
 
 @frozen(kw_only=True)
 class NodeRuns:
-    """What became of the canvas nodes that were to run (FLORA's `POST /workspaces/…/projects/{project_id}/nodes/run`).
+    """The starts of the runs of several canvas nodes (FLORA's `POST /workspaces/…/projects/{project_id}/nodes/run`).
 
     Attributes:
-        runs: One entry for each node, in the order of the request.
+        runs: One entry per node, in the order of the request.
         project_id: The project they are in (`prj_…`).
-        extra: Fields that this version does not know, under FLORA's names.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> from flora_async.models import NodeRun

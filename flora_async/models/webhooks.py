@@ -1,4 +1,4 @@
-"""Webhooks: what FLORA calls a `callback_url` with when a run has ended."""
+"""Webhooks: the events that FLORA sends to a `callback_url` when a run has ended."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,16 +11,16 @@ from flora_async.models.runs import RunStatus
 
 @frozen(kw_only=True)
 class WebhookRun:
-    """The run that a webhook tells of (FLORA's page "Webhooks"). Its outputs are not here: fetch the run.
+    """The run of a webhook (FLORA's page "Webhooks"), without its outputs: fetch the run for those.
 
     Attributes:
         run_id: FLORA's id (`run_…`); `wait_for_run` takes it.
-        run_type: `generation` or `technique`; an unknown kind stays as it is.
+        run_type: `generation` or `technique`; other values are possible.
         workspace_id: The workspace that pays (`ws_…`).
-        status: How the run ended; an unknown status stays a plain `str`.
-        error_code: Why it failed, for programs, such as `model_timeout`.
-        error_message: Why it failed, for people.
-        extra: Fields that this version does not know, under FLORA's names.
+        status: The final state of the run; an unknown status stays a plain `str`.
+        error_code: FLORA's code for the failure, such as `model_timeout`.
+        error_message: FLORA's explanation of the failure.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> from flora_async.webhooks import WebhookRun
@@ -42,12 +42,12 @@ class WebhookEvent:
     """One webhook, delivered at least once (FLORA's page "Webhooks").
 
     Attributes:
-        id: The delivery's id (`whd_…`), the same each time it is delivered: act once on each.
-        type: `run.completed` or `run.failed`; an unknown type stays as it is.
-        api_version: The contract that the event was written by, such as `2026-06-11`.
-        created_at: When FLORA made the event (aware, UTC), or None.
+        id: The id of the event (`whd_…`), the same in every delivery: act on each id only once.
+        type: `run.completed` or `run.failed`; other values are possible.
+        api_version: The version of the payload, such as `2026-06-11`.
+        created_at: When FLORA created the event (aware, UTC), or None.
         data: The run.
-        extra: Fields that this version does not know, under FLORA's names.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> from flora_async.webhooks import WebhookEvent, WebhookRun

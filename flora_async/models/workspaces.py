@@ -1,4 +1,4 @@
-"""Workspaces, and the libraries in which people keep images and texts."""
+"""Workspaces and their libraries of images and texts."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,14 +9,14 @@ from attrs import field, frozen
 
 @frozen(kw_only=True)
 class Workspace:
-    """A workspace: who works together, and who pays (FLORA's `GET /workspaces`).
+    """A workspace, whose members share projects and credits (FLORA's `GET /workspaces`).
 
     Attributes:
         workspace_id: FLORA's id (`ws_…`).
-        name: What people call it.
-        role: What the owner of the key is in it.
-        created_at: When it was created (aware, UTC); None when FLORA does not say.
-        extra: Fields that this version does not know, under FLORA's names.
+        name: The display name.
+        role: The role of the API key's owner in it.
+        created_at: When it was created (aware, UTC), or None.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> Workspace(workspace_id="ws_1", name="Studio", role="owner").role
@@ -36,10 +36,10 @@ class LibraryFolder:
 
     Attributes:
         folder_id: FLORA's id (`libfolder_…`).
-        name: What people call it; empty once it is deleted.
+        name: The display name; empty once it is deleted.
         workspace_id: The workspace it is in (`ws_…`).
-        deleted: Whether it is gone.
-        extra: Fields that this version does not know, under FLORA's names.
+        deleted: Whether it was deleted.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> LibraryFolder(folder_id="libfolder_1", name="Clips").deleted
@@ -61,9 +61,9 @@ class LibraryItem:
         saved_node_id: FLORA's id of the item.
         folder_id: The folder it is in (`libfolder_…`).
         workspace_id: The workspace it is in (`ws_…`).
-        asset_id: The asset that the image became (`asset_…`).
-        url: Where the image is served.
-        extra: Fields that this version does not know, under FLORA's names.
+        asset_id: The asset of the image (`asset_…`).
+        url: The URL of the image.
+        extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
         >>> LibraryItem(saved_node_id="node_1", folder_id="libfolder_1").url is None

@@ -120,7 +120,7 @@ def test_null_is_the_same_as_missing(name: str, spell: Callable[[str], str]) -> 
 
 
 @pytest.mark.parametrize("body", [{"run_id": None, "runId": "r"}, {"runId": None, "run_id": "r"}, {"id": "r"}])
-def test_the_run_id_has_three_names_of_which_null_is_none_and_id_the_last(body: dict[str, Any]) -> None:
+def test_a_run_id_may_be_called_id_where_no_other_spelling_has_a_value(body: dict[str, Any]) -> None:
     assert item_from({**body, "status": "running"}) == TechniqueRun(run_id="r", status=RunStatus.RUNNING)
     assert item_from({**MINIMAL, "id": "other"}).extra == {"id": "other"}
 
@@ -141,7 +141,7 @@ def test_unknown_fields_are_kept_under_their_own_keys_at_any_depth() -> None:
 
 
 @pytest.mark.parametrize("status", ["cancelled", "COMPLETED", "Failed", "completed ", "ausgeführt"])
-def test_an_unknown_status_stays_a_str_and_is_not_terminal(status: str) -> None:
+def test_an_unknown_status_without_an_end_stays_a_str_and_is_not_terminal(status: str) -> None:
     run = run_from(status=status)
     assert (type(run.status), run.status) == (str, status)
     assert (run.is_terminal, run.is_completed, run.is_failed) == (False, False, False)
@@ -195,13 +195,13 @@ OF_A_TYPE: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def spellings(kind: type[AttrsInstance]) -> set[str]:
-    """What FLORA may call the fields of a model."""
+    """FLORA's spellings of the fields of a model."""
     names = {a.metadata.get("name", a.name) for a in fields(kind)} - {"extra"}
     return names | {camel(name) for name in names}
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
-    """Whatever a field of this type may hold."""
+    """Any value that a field of this type may hold."""
     if kind in OF_A_TYPE:
         return OF_A_TYPE[kind]
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -217,7 +217,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def instances(kind: type[AttrsInstance]) -> st.SearchStrategy[Any]:
-    """Models that FLORA's answers can become: what makes one usable is not empty."""
+    """Models that FLORA's answers can become: ids and statuses are not empty, costs are possible."""
     known = spellings(kind) | {alias for a in fields(kind) for alias in a.metadata.get("aliases", ())}
     given = {a.name: values(a.type) for a in fields(kind) if a.name != "extra"}
     for attribute in fields(kind):
@@ -233,9 +233,7 @@ def instances(kind: type[AttrsInstance]) -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @settings(deadline=None, max_examples=10)
 @given(st.data(), st.sampled_from(["snake", "camel"]))
-def test_to_dict_and_json_and_decode_give_the_same_model(
-    kind: type[AttrsInstance], data: st.DataObject, case: Case
-) -> None:
+def test_a_model_survives_to_dict_json_and_decode(kind: type[AttrsInstance], data: st.DataObject, case: Case) -> None:
     model = data.draw(instances(kind))
     plain, spell = to_dict(model, case), camel if case == "camel" else str
     assert repr(json.loads(json.dumps(plain))) == repr(plain)
@@ -253,7 +251,7 @@ def nested(kind: Any) -> set[type[AttrsInstance]]:
 
 @cache
 def hostile(kind: type[AttrsInstance]) -> st.SearchStrategy[bytes]:
-    """Bytes that are no answer, and JSON with the right names in the wrong places."""
+    """Bytes that are not an answer, and JSON with the right names in the wrong places."""
     names = set().union(*map(spellings, nested(kind))) | {"id", "extra", "items", "meta", "nextCursor"}
     anything = st.recursive(
         LEAVES | st.floats() | st.sampled_from(["run_1", "running"]),
@@ -288,13 +286,13 @@ def test_whatever_is_sent_is_read_or_refused_with_a_short_decode_error(
         ("scanning", str, False, False),
     ],
 )
-def test_an_asset_says_where_it_stands(status: str, kind: type, is_ready: bool, is_failed: bool) -> None:
+def test_an_asset_tells_whether_it_is_ready_or_failed(status: str, kind: type, is_ready: bool, is_failed: bool) -> None:
     asset = decode(json.dumps({"status": status}).encode(), models.Asset)
     assert (type(asset.status), asset.status) == (kind, status)
     assert (asset.is_ready, asset.is_failed) == (is_ready, is_failed)
 
 
-def test_a_body_leaves_out_what_is_none_except_where_null_is_asked_for_and_in_data_of_others() -> None:
+def test_a_body_leaves_out_none_except_where_flora_requires_null_and_in_free_form_data() -> None:
     edge = models.CanvasEdge(id="e", source="a", target="b", data={"k": None}, extra={"new_field": None})
     assert to_body(models.CanvasDefinition(edges=(edge,), node_inputs={"a": {"k": None}})) == {
         "nodes": [],
