@@ -108,14 +108,16 @@ class Incoming:
                 # Not `readany`, which makes one piece of all that has come: for a large file that is another copy.
                 chunk, is_over = await self._content.readchunk()
             except _FAULTS as error:
-                failure, cause = _failure(self._request, error, self._idle, self._redactor, sent=True), error
+                failure = _failure(self._request, error, self._idle, self._redactor, sent=True)
+                cause: BaseException = error
             else:
                 if chunk:
                     yield chunk
                 elif not is_over:
                     return
                 continue
-            raise failure from _presentable(cause, self._redactor)
+            cause = _presentable(cause, self._redactor)
+            raise failure from cause
 
 
 class Transport:
@@ -221,6 +223,10 @@ class Transport:
             SessionClosedError: The session is closed.
             RuntimeError: It belongs to another event loop.
         """
+        cause: BaseException
+        response: Any = None
+        headers: Any = None
+        sent_id: str | None = None
         for _ in range(_MAX_STALE):
             pool = self._transfers if request.is_transfer else self._pool
             if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
@@ -240,7 +246,7 @@ class Transport:
                         timeout=self._timeouts,
                         proxy=pool.proxy(request.url) if pool.trust_env else None,
                     ) as response:
-                        headers: Mapping[str, str] = response.headers
+                        headers = response.headers
                         sent_id = headers.get("request-id")
                         request_id = self._redactor.text(sent_id) if sent_id else None
                         answer = self._redactor.body(await _read(response, request, request_id, limit))
@@ -249,7 +255,7 @@ class Transport:
                             headers = CIMultiDict(self._redactor.headers(headers))
                         return Response(response.status, headers, answer)
             except StaleConnectionError as error:
-                cause: BaseException = error
+                cause = error
                 continue
             except _FAULTS as error:
                 cause = error
@@ -264,7 +270,10 @@ class Transport:
             timeout = within
         failure = _failure(request, cause, timeout, self._redactor, sent=_sent(cause, limit, body))
         failure.request_id = request_id
-        raise failure from _presentable(cause, self._redactor)
+        # No local of this frame may hold what the server sent.
+        response = headers = sent_id = None
+        cause = _presentable(cause, self._redactor)
+        raise failure from cause
 
     @asynccontextmanager
     async def stream(self, request: Request, *, idle: float | None) -> AsyncGenerator[Incoming, None]:
@@ -308,7 +317,8 @@ class Transport:
                 yield Incoming(request, response, idle, self._redactor)
             return
         failure = _failure(request, cause, idle, self._redactor, sent=_sent(cause, limit, None))
-        raise failure from _presentable(cause, self._redactor)
+        cause = _presentable(cause, self._redactor)
+        raise failure from cause
 
     def reopen(self) -> None:
         """Allow use again after `close`."""

@@ -193,6 +193,61 @@ def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour() -> None:
     assert retry_after({}, NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"Retry-After-Ms": "250", "Retry-After": "7"}, 0.25),
+        ({"retry-after-ms": "soon", "Retry-After": "7"}, 7.0),
+        ({"retry-after-ms": "1e99"}, 3600.0),
+        # Against the response's own clock, however wrong this machine's is.
+        ({"Retry-After": "Wed, 01 Jan 2020 00:00:30 GMT", "Date": "Wed, 01 Jan 2020 00:00:00 GMT"}, 30.0),
+        ({"Retry-After": "Thu, 28 May 2026 20:27:10 GMT", "Date": "not a date"}, 30.0),
+    ],
+)
+def test_a_pause_in_milliseconds_comes_first_and_a_date_is_read_by_the_servers_clock(
+    headers: dict[str, str], seconds: float
+) -> None:
+    assert retry_after(CIMultiDict(headers), NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "advice", "transient"),
+    [(503, "false", False), (400, "true", True), (400, "TRUE ", True), (503, "maybe", True), (409, "true", False)],
+)
+def test_floras_advice_on_retrying_is_followed_but_for_a_used_key(status: int, advice: str, transient: bool) -> None:
+    error = error_from(status, X_Should_Retry=advice)
+    assert is_transient(error) is transient
+    assert may_have_acted(error) is (status == 503)
+
+
+@pytest.mark.parametrize(("status", "code", "message"), [row for row in ENVELOPES if row[0] != 500])
+def test_an_error_envelope_inside_a_200_is_that_error(status: int, code: str, message: str) -> None:
+    body = json.dumps({"error": {"code": code, "message": message}, "success": False}).encode()
+    error = error_from(200, body, request_id="req_1")
+    assert (type(error), error.status, error.code) == (type(error_from(status, body)), status, code)
+    assert type(error_from(200, b'{"error": {"code": "new_code"}}')) is errors.InternalServerError
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"run_id": "run_1", "status": "failed", "error": {"code": "provider_error", "message": "x"}},
+        {"error": None},
+        {"error": "text"},
+        {"error": {}},
+        {"technique_runs": [], "error": {"code": "x"}},
+        {"models": ["error"]},
+    ],
+)
+def test_an_answer_that_mentions_an_error_is_not_one(body: object) -> None:
+    raise_for_status(Response(200, {}, json.dumps(body).encode()), NOW)
+
+
+def test_an_empty_request_id_is_not_floras() -> None:
+    assert Response(200, CIMultiDict({"request-id": ""}), b"").request_id is None
+
+
 DATES = st.from_regex(r"\A\w{3}, \d{1,3} \w{3} \d{1,6} \d\d:\d\d(:\d\d)? [+-]?\w{0,9}\Z")
 
 

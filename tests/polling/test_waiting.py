@@ -576,3 +576,67 @@ async def test_where_nothing_was_ever_heard_of_the_last_failure_is_raised_at_the
     fake.inject(Drop(acts=False), on="poll", times=None)
     with pytest.raises(APIConnectionError):
         await flora.wait_for_run("run_1", timeout=0.02, poll=PollPolicy(initial=0.001))
+
+
+@pytest.mark.parametrize(
+    "stray", [Status(404), Status(404, body=b"default backend", headers={"request-id": ""})], ids=repr
+)
+async def test_a_404_right_after_the_start_does_not_end_a_wait(
+    fake: FakeFlora, flora: FloraSession, stray: Status
+) -> None:
+    run = await start(flora)
+    fake.inject(stray, on="poll", times=3)
+    assert (await flora.wait_for_run(run)).is_completed
+
+
+async def test_a_404_of_a_proxy_does_not_end_a_wait_and_one_of_floras_own_does(
+    still: tuple[FakeFlora, FloraSession, VirtualClock],
+) -> None:
+    fake, flora, clock = still
+    run = await start(flora, "video")
+    fake.inject(Status(404, body=b"default backend", headers={"request-id": ""}), on="poll", times=3, after=5)
+    assert (await flora.wait_for_run(run)).is_completed
+    other = await start(flora, "endless")
+    fake.inject(Status(404), on="poll", times=None)
+    began = clock.monotonic()
+    with pytest.raises(NotFoundError) as caught:
+        await flora.wait_for_run(other)
+    assert caught.value.run == other
+    assert 60 <= clock.monotonic() - began <= 70  # FLORA has had a minute to know it
+
+
+async def test_the_log_tells_of_the_first_failed_poll_and_of_the_end(
+    fake: FakeFlora, flora: FloraSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "flora_async")
+    run = await start(flora)
+    fake.inject(Status(503), on="poll", times=3)
+    await flora.wait_for_run(run, poll=PollPolicy(initial=0.001, maximum=0.01, outage=60))
+    lines = [line for line in caplog.messages if run.run_id in line]
+    assert sum("A poll of run" in line for line in lines) == 1
+    assert [line for line in lines if "ended: completed after" in line and line.endswith(" USD")] == lines[-1:]
+
+
+async def test_a_cancelled_wait_leaves_the_id_of_its_run_in_the_log(
+    fake: FakeFlora, flora: FloraSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "flora_async")
+    fake.add_technique(FakeTechnique("endless", running=NEVER))
+    run = await start(flora, "endless")
+    waiting = asyncio.create_task(flora.wait_for_run(run))
+    while len(fake.requests) < 3:
+        await asyncio.sleep(0.001)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert f"The wait for run {run.run_id} was cancelled" in caplog.text
+
+
+async def test_what_a_listener_raises_at_the_end_says_that_the_run_has_ended(flora: FloraSession) -> None:
+    def listener(run: Run) -> None:
+        if run.is_terminal:
+            raise LookupError("the listener's own")
+
+    with pytest.raises(LookupError) as caught:
+        await flora.run("cctv-cam", IMAGE, on_update=listener)
+    assert caught.value.__notes__[0].endswith("has ended: completed")

@@ -1,0 +1,130 @@
+"""The key: in no repr, frame, error, attribute or log, however the server spells it or breaks the connection."""
+
+import asyncio
+import logging
+import traceback
+from typing import Any
+
+import pytest
+from raw_flora import answer, raw_flora
+
+from flora_async import FloraError, FloraSession, PollPolicy, RetryPolicy
+from flora_async._http.secrets import Redactor, Secret
+
+KEY = "sk_live_S3cretKey0123456789"
+ESCAPED = "".join(f"\\u{ord(char):04x}" for char in KEY)
+MIXED = KEY[:5] + "".join(f"\\u{ord(char):04X}" for char in KEY[5:])
+PERCENT = "".join(f"%{ord(char):02x}" for char in KEY)
+ONCE = RetryPolicy(attempts=1, settle=None)
+ENVELOPE = {"error": {"code": f"bad_{KEY}", "message": f"no {KEY}", "fields": [{"field": KEY, "message": KEY}]}}
+
+
+def everything(error: BaseException | None) -> str:
+    """What a crash reporter could show of an error: text, attributes, causes, and the locals of all but the tests."""
+    shown = []
+    while error is not None:
+        shown += [str(error), repr(error), repr(error.args), repr(vars(error))]
+        stack = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+        shown += [str(frame.locals) for frame in stack if frame.filename != __file__]
+        error = error.__cause__ or error.__context__
+    return "\n".join(shown)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        answer(ENVELOPE, status=400),
+        answer(ENVELOPE),
+        answer({"error": {"code": "x", "message": "y"}}, status=400, X_Echo=KEY, request_id=f"req_{KEY}"),
+        answer(b"", status=302, Location=f"https://evil.example/{KEY}"),
+        answer(b"", status=302, Location=f"https://evil.example/{PERCENT}"),
+        answer(f'{{"error": {{"code": "x", "message": "{ESCAPED}"}}}}'.encode(), status=403),
+        answer(f'{{"error": {{"code": "x", "message": "{MIXED}"}}}}'.encode(), status=403),
+        answer(f'{{"run_id": 5, "status": "{ESCAPED}", "outputs": "{MIXED}"}}'.encode()),
+        answer(f"<html>{KEY}</html>".encode()),
+        answer({"run_id": "run_1", "status": "failed", "error_code": KEY, "error_message": f"no {KEY}"}),
+        f"HTTP/1.1 {KEY}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\n{KEY}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nContent-Length: {KEY}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nContent-Encoding: {KEY}\r\nContent-Length: 1\r\n\r\nx".encode(),
+    ],
+    ids=lambda response: str(response[:50]),
+)
+async def test_a_server_that_sends_the_key_back_gets_it_into_no_error_and_no_log(
+    response: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "flora_async")
+
+    async def serve(_: bytes, __: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(response)
+        writer.close()
+
+    poll = PollPolicy(initial=0.001, maximum=0.01, outage=0.01)
+    async with raw_flora(serve) as url, FloraSession(KEY, base_url=url, retry=ONCE, poll=poll) as flora:
+        jobs = [
+            flora.techniques.runs.create("caption", inputs={"prompt": "x"}),
+            flora.wait_for_run("run_1", raise_on_failure=True),
+            flora.request("GET", "/models"),
+        ]
+        for outcome in await asyncio.gather(*jobs, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                assert isinstance(outcome, FloraError)
+                assert KEY not in everything(outcome)
+                assert ESCAPED not in everything(outcome)
+    assert KEY not in caplog.text
+
+
+async def test_no_frame_of_a_broken_connection_holds_the_key() -> None:
+    async def serve(_: bytes, __: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async with raw_flora(serve) as url, FloraSession(KEY, base_url=url, retry=ONCE, timeout=0.2) as flora:
+        await _broken(flora)
+
+
+async def _broken(flora: FloraSession) -> None:
+    caught: Any = None
+    try:
+        await flora.techniques.runs.create("caption", inputs={"prompt": "x"})
+    except FloraError as error:
+        caught = error
+    assert f"Bearer {KEY}" not in everything(caught)
+    chain = [caught]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    assert len(chain) > 1
+    assert not [
+        frame for error in chain for frame in traceback.extract_tb(error.__traceback__) if "aiohttp" in frame.filename
+    ]
+
+
+async def test_no_frame_of_a_cancelled_request_is_aiohttps() -> None:
+    arrived = asyncio.Event()
+
+    async def serve(_: bytes, __: bytes, ___: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await asyncio.sleep(0.01)
+
+    async with raw_flora(serve) as url, FloraSession(KEY, base_url=url) as flora:
+        task = asyncio.create_task(flora.generations.retrieve("run_1"))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    assert not [frame for frame in traceback.extract_tb(caught.value.__traceback__) if "aiohttp" in frame.filename]
+
+
+def test_a_part_of_a_secret_is_secret_too() -> None:
+    secret = Secret(KEY)
+    assert {repr(part) for part in (secret, secret[:10], secret[3:], secret[::2], secret[5])} == {"'***'"}
+    assert secret[:3] == "sk_"
+
+
+def test_other_text_is_left_as_it_is() -> None:
+    redactor = Redactor(KEY)
+    for text in ("", "100 %", "caf\\u00e9 \\u003c", KEY[:-1], "\\", "\ud800"):
+        assert redactor.text(text) == text
+        body = text.encode(errors="surrogatepass")
+        assert redactor.body(body) == body
+    assert Redactor("short").body(b"short") == b"short"
