@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 class FloraSession:
     """A session with FLORA. Use it with `async with`, or call `await close()` when done.
 
-    Connections are opened on first use, inside the event loop that runs then. A closed session can be entered again,
-    also under another loop; one session serves any number of concurrent calls.
+    Connections are opened on first use, in the running event loop. A closed session can be entered again, even under
+    another loop; one session serves any number of concurrent calls.
 
     Args:
         api_key: FLORA's API key (`sk_live_…`, `ak_…`); None = the environment variable `FLORA_API_KEY`. It is sent to
@@ -50,15 +50,15 @@ class FloraSession:
         timeout: Seconds for one attempt of one request, from the moment it has a connection until the whole answer is
             read; None = no limit. Default 60.
         retry: How requests are tried again.
-        poll: How runs are watched, unless a call says otherwise.
+        poll: When runs are polled, unless a call says otherwise.
         http_session: An aiohttp session whose connections, proxy and tracing hooks to use for requests to FLORA;
             nothing else of it is used, and it is never closed here. None = connections of its own.
         max_connections: The most connections to FLORA, and to hosts for files, at once. Default 100.
         trace_configs: aiohttp's tracing hooks for requests to FLORA. They see the headers, the key among them.
         trusted_origins: Further origins (`https://host`) whose poll URLs may be followed; the key does not go there.
         allow_http: Allow an unencrypted `base_url` that is not on this machine. Default False.
-        workspace_id: Where files are uploaded to (`ws_…`); None = the environment variable `FLORA_WORKSPACE_ID`, or
-            else the only workspace there is.
+        workspace_id: The workspace of uploads, generations and actions (`ws_…`), unless a call names another; None =
+            the environment variable `FLORA_WORKSPACE_ID`, or else the only workspace that the key reaches.
         clock: Time, sleep and randomness, for tests; None = the real ones. `flora_async.testing` has a virtual one.
 
     Attributes:
@@ -126,10 +126,10 @@ class FloraSession:
         return f"<FloraSession {state} base_url={self._endpoints.base_url!r}>"
 
     async def __aenter__(self) -> Self:
-        """Open the session, also one that was closed before.
+        """Open the session, or reopen it after it was closed.
 
         Raises:
-            RuntimeError: It is entered already.
+            RuntimeError: It is already entered.
         """
         if self._entered:
             raise RuntimeError("This FloraSession is entered already: pass it on, or make another one")
@@ -154,7 +154,7 @@ class FloraSession:
     __exit__ = None
 
     async def close(self) -> None:
-        """Close the connections of an own session. Runs go on at FLORA. Closing twice does nothing."""
+        """Close the session's own connections. Runs continue on FLORA. Closing twice does nothing."""
         self._entered = False
         await self._transport.close()
 
