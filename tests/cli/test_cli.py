@@ -69,13 +69,14 @@ async def test_a_run_is_started_followed_and_its_outputs_are_saved(fake: FakeFlo
     assert fake.api_key not in out
 
 
-async def test_the_same_idempotency_key_starts_one_run_over_two_calls(fake: FakeFlora, tmp_path: Path) -> None:
-    for _ in range(2):
-        code, _, _ = await call(
-            "run", "caption", "--input", "prompt=x", "--idempotency-key", "k1", fake=fake, cwd=tmp_path
-        )
-        assert code == 0
-    assert len(fake.runs) == 1
+async def test_the_same_idempotency_key_starts_one_run_over_two_calls(tmp_path: Path) -> None:
+    async with FakeFlora(idempotency="replay") as fake:
+        for _ in range(2):
+            code, _, _ = await call(
+                "run", "caption", "--input", "prompt=x", "--idempotency-key", "k1", fake=fake, cwd=tmp_path
+            )
+            assert code == 0
+        assert len(fake.runs) == 1
 
 
 async def test_a_failed_run_says_why_and_exits_1(fake: FakeFlora, tmp_path: Path) -> None:
@@ -244,16 +245,17 @@ async def test_a_download_that_is_refused_is_said_to_be_missing_and_leaves_nothi
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_file_of_an_earlier_call_is_kept(fake: FakeFlora, tmp_path: Path) -> None:
-    for content in ("Caption: x", "mine"):
-        code, out, _ = await call(
-            "run", "caption", "--input", "prompt=x", "--idempotency-key", "k1", fake=fake, cwd=tmp_path
-        )
-        assert code == 0
-        (saved,) = tmp_path.iterdir()
-        assert f"Saved {saved.name}" in out
-        assert saved.read_text() == content
-        saved.write_text("mine")
+async def test_a_file_of_an_earlier_call_is_kept(tmp_path: Path) -> None:
+    async with FakeFlora(idempotency="replay") as fake:
+        for content in ("Caption: x", "mine"):
+            code, out, _ = await call(
+                "run", "caption", "--input", "prompt=x", "--idempotency-key", "k1", fake=fake, cwd=tmp_path
+            )
+            assert code == 0
+            (saved,) = tmp_path.iterdir()
+            assert f"Saved {saved.name}" in out
+            assert saved.read_text() == content
+            saved.write_text("mine")
 
 
 async def test_outputs_of_one_name_do_not_overwrite_each_other_and_one_lost_does_not_lose_the_rest(

@@ -1,6 +1,7 @@
 """The history of runs and its pager; and `flora.request` for operations that have no method."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,6 +20,12 @@ from flora_async import (
     TechniqueRun,
 )
 from flora_async.testing import Drop, FakeFlora, Replace, Slow, Status
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeFlora]:
+    async with FakeFlora(history_lag=0) as server:
+        yield server
 
 
 async def fill(flora: FloraSession, count: int) -> list[str]:

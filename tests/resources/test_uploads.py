@@ -80,13 +80,15 @@ async def test_what_is_larger_than_four_megabytes_is_stored_at_the_storage_host(
     assert uploads(fake) == (size > 4 * 1024**2)
 
 
-async def test_create_takes_a_small_file_too_under_the_callers_own_key(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_create_takes_a_small_file_too_under_the_callers_own_key(session_on: OpenSession) -> None:
     options: Any = {"workspace_id": HOME, "folder": "in", "idempotency_key": "photo-1"}
-    asset = await flora.assets.create(file=SMALL, **options)
-    assert await flora.assets.create(file=SMALL, **options) == asset
-    (kept,) = fake.assets
-    assert (kept.asset_id, kept.content) == (asset.asset_id, SMALL)
-    assert {request.headers["Idempotency-Key"] for request in fake.requests} == {"photo-1"}
+    async with FakeFlora(idempotency="replay") as fake:
+        flora = session_on(fake)
+        asset = await flora.assets.create(file=SMALL, **options)
+        assert await flora.assets.create(file=SMALL, **options) == asset
+        (kept,) = fake.assets
+        assert (kept.asset_id, kept.content) == (asset.asset_id, SMALL)
+        assert {request.headers["Idempotency-Key"] for request in fake.requests} == {"photo-1"}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ async def test_a_progress_callback_that_raises_ends_the_upload(flora: FloraSessi
 FAULTS = [Drop(acts=False), Drop(acts=True), Truncate(), Status(500), Status(503, acts=True), Garbage(), Status(429)]
 
 
-@pytest.mark.parametrize("idempotency", ["replay", "conflict"])
+@pytest.mark.parametrize("idempotency", ["suppress", "replay", "conflict"])
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
 @pytest.mark.parametrize("on", ["assets.create", "upload", "assets.complete", "assets.retrieve"])
 async def test_an_upload_outlives_whatever_happens_to_one_of_its_requests(
@@ -155,7 +157,7 @@ async def test_an_upload_outlives_whatever_happens_to_one_of_its_requests(
         assert kept.content == LARGE
 
 
-@pytest.mark.parametrize("idempotency", ["replay", "conflict"])
+@pytest.mark.parametrize("idempotency", ["suppress", "replay", "conflict"])
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
 async def test_a_small_upload_outlives_whatever_happens_to_its_request(
     session_on: OpenSession, fault: Any, idempotency: Any

@@ -121,13 +121,15 @@ async def test_a_form_without_a_file_is_a_400(client: Client) -> None:
     assert (response.status, fields_of(error)) == (400, {"file"})
 
 
-async def test_repeating_a_form_with_its_key_does_not_create_a_second_asset(client: Client) -> None:
+async def test_repeating_a_form_with_its_key_does_not_create_a_second_asset(http: aiohttp.ClientSession) -> None:
     headers = {"Idempotency-Key": "k1"}
     answers = []
-    for content in (PHOTO, PHOTO, PHOTO + b"!"):  # every form has its own boundary
-        response, answer = await client.send("POST", "/assets", data=form_of(WORKSPACE, content), headers=headers)
-        answers.append((response.status, answer.get("asset_id")))
-    (asset,) = client.fake.assets
+    async with FakeFlora(case="snake", idempotency="replay") as fake:
+        client = Client(fake, http)
+        for content in (PHOTO, PHOTO, PHOTO + b"!"):  # every form has its own boundary
+            response, answer = await client.send("POST", "/assets", data=form_of(WORKSPACE, content), headers=headers)
+            answers.append((response.status, answer.get("asset_id")))
+        (asset,) = fake.assets
     assert answers == [(201, asset.asset_id), (201, asset.asset_id), (422, None)]
 
 

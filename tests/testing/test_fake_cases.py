@@ -41,7 +41,7 @@ CAMEL_RUN_KEYS = {
 async def seen_keys(case: Any, http: aiohttp.ClientSession) -> tuple[set[str], set[str], Any]:
     """Return the keys of all runs, the keys of their outputs, and a history page."""
     clock = VirtualClock()
-    async with FakeFlora(case=case, clock=clock) as fake:
+    async with FakeFlora(case=case, clock=clock, history_lag=0) as fake:
         client = Client(fake, http)
         for technique in ("caption", "always-fails"):
             await client.start(technique)

@@ -178,7 +178,7 @@ def filled(value: Any, ids: dict[str, str]) -> Any:
 
 @pytest.fixture
 async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
-    async with FakeFlora(case="snake", run_seconds=0, clock=clock, idempotency="replay") as fake:
+    async with FakeFlora(case="snake", run_seconds=0, clock=clock, idempotency="replay", history_lag=0) as fake:
         yield fake
 
 

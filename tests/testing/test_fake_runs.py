@@ -22,7 +22,7 @@ GENERATION = {"type": "image", "prompt": "a cat", "workspace_id": "ws_local", "p
 
 @pytest.fixture
 async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
-    async with FakeFlora(case="snake", run_seconds=10.0, clock=clock) as fake:
+    async with FakeFlora(case="snake", run_seconds=10.0, clock=clock, history_lag=0) as fake:
         yield fake
 
 

@@ -17,7 +17,7 @@ TECHNIQUE = {"technique_id": "tech_caption", "workspace_id": "ws_local", "inputs
 
 @pytest.fixture
 async def fake(clock: VirtualClock) -> AsyncIterator[FakeFlora]:
-    async with FakeFlora(case="snake", run_seconds=10.0, clock=clock) as fake:
+    async with FakeFlora(case="snake", run_seconds=10.0, clock=clock, history_lag=0) as fake:
         yield fake
 
 
