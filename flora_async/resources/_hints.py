@@ -1,6 +1,6 @@
 """What a refusal leaves unsaid: the name that was probably meant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 from flora_async import models
@@ -14,7 +14,9 @@ ItemT = TypeVar("ItemT")
 
 _TIMEOUT: Final = 10.0  # seconds; a hint must not hold up the error that it explains
 _MAX_ITEMS: Final = 100
-_MAX_NAME: Final = 100
+_MAX_NAME: Final = 64
+_MAX_NAMES: Final = 200
+_MAX_SHOWN: Final = 20
 
 
 async def explain_technique(client: Client, error: NotFoundError, technique_id: str) -> None:
@@ -51,16 +53,25 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     """The name that was probably meant; None = none of them."""
     from difflib import get_close_matches  # noqa: PLC0415 - for mistakes alone
 
-    by_folded = {known.casefold()[:_MAX_NAME]: known for known in names}
+    # Comparing takes quadratic time, and the server decides how many names there are, and how long.
+    likely = sorted(names, key=lambda known: abs(len(known) - len(name)))[:_MAX_NAMES]
+    by_folded = {known.casefold()[:_MAX_NAME]: known for known in likely}
     near = get_close_matches(name.casefold()[:_MAX_NAME], by_folded, n=1)
     return by_folded[near[0]] if near else None
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The nearest name as a question, or else all of them."""
+    """The nearest name as a question, or else a list of the names."""
     known = tuple(names)
     near = nearest(name, known)
-    return f"did you mean {near!r}?" if near is not None else f"it takes {', '.join(known) or 'none'}"
+    if near is not None:
+        return f"did you mean {near!r}?"
+    return f"it takes {listed(known) or 'none'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, separated by commas."""
+    return ", ".join(names[:_MAX_SHOWN]) + (", …" if len(names) > _MAX_SHOWN else "")
 
 
 def _names_of(techniques: Iterable[Technique]) -> dict[str, str]:

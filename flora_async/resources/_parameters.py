@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from flora_async.errors import FieldError
 from flora_async.media.content import Content, is_file_source
-from flora_async.resources._hints import did_you_mean, nearest
+from flora_async.resources._hints import did_you_mean, listed, nearest
 from flora_async.resources._prepare import InputPreparer, medium_problem, read_value
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _option_problem(rule: _Rule, value: object) -> str | None:
     if not options or text in options:
         return None
     near = nearest(text, options) if any(map(str.isalpha, text)) else None  # 16:10 is not a misspelled 1:1
-    hint = f"did you mean {near!r}?" if near is not None else f"it takes {', '.join(map(repr, options))}"
+    hint = f"did you mean {near!r}?" if near is not None else f"it takes {listed([repr(option) for option in options])}"
     return f"{value!r:.40} is not one of its options: {hint}"
 
 

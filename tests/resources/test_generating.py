@@ -19,6 +19,7 @@ from flora_async.models import (
     ParameterRange,
     SlotBounds,
 )
+from flora_async.resources._hints import did_you_mean, nearest
 from flora_async.resources._parameters import action_problems, generation_problems
 from flora_async.testing import FakeAction, FakeFlora, FakeModel, Replace, VirtualClock
 from flora_async.testing._state.sample_files import png
@@ -129,6 +130,13 @@ def test_media_are_spelled_as_the_models_family_spells_them(
 ) -> None:
     assert problems("text", model, **right) == {}
     assert list(problems("text", model, **wrong)) == list(wrong)
+
+
+def test_a_catalogue_of_any_size_is_searched_at_once_and_named_in_part() -> None:
+    many = {f"{number:06}" + "ab" * 100: GenerationModel(model_id=f"m{number}") for number in range(20_000)}
+    assert nearest("0" * 206, many) is None
+    assert len(did_you_mean("ratio", [f"{number}-of-many" for number in range(10_000)])) < 500
+    assert nearest("ratoi", [*many, "ratio"]) == "ratio"
 
 
 def test_a_model_that_is_unknown_or_of_another_type_or_lacks_a_parameter_is_refused() -> None:
