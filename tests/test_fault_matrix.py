@@ -70,7 +70,7 @@ FAULTS: Final = [
     Case(Garbage(b"", acts=False), DecodeError, in_doubt=True),
     Case(Garbage(b"[]"), DecodeError, in_doubt=True),
     Case(Replace({"status": "running"}), DecodeError, in_doubt=True),
-    Case(Replace({"run_id": "run_1", "status": "running", "outputs": [{"url": 5}]}), DecodeError, in_doubt=True),
+    Case(Replace({"run_id": "run_1", "status": 5}), DecodeError, in_doubt=True),
     Case(Slow(5, where="before"), APITimeoutError, in_doubt=True),
     Case(Slow(5, where="after"), APITimeoutError, in_doubt=True),
     Case(Slow(5, where="body"), APITimeoutError, in_doubt=True),
@@ -119,7 +119,8 @@ async def test_a_refused_start_is_raised_at_once_and_starts_nothing(
     with pytest.raises(case.kind):
         await session_on(fake, **SETTINGS).techniques.runs.create("cctv-cam", inputs=IMAGE)
     assert not fake.runs
-    assert len(fake.requests) == 1
+    # After a 404, reads look for a technique of a similar name.
+    assert [request.method for request in fake.requests].count("POST") == 1
 
 
 @every_fault

@@ -71,6 +71,7 @@ class Submission:
         unknown = SubmissionUnknownError(
             idempotency_key=self.idempotency_key, technique_id=self._technique_id, since=self._since
         )
-        unknown.request_id = error.request_id if isinstance(error, FloraError) else None
+        if isinstance(error, FloraError):
+            unknown.request_id, unknown.run = error.request_id, error.run
         unknown.__cause__ = error
         return unknown

@@ -9,9 +9,19 @@ from attrs import NOTHING, AttrsInstance, fields, has
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flora_async import DecodeError, Page, Run, RunOutput, TechniqueRun, models
+from flora_async import (
+    DecodeError,
+    FloraSession,
+    Page,
+    Run,
+    RunOutput,
+    SubmissionUnknownError,
+    TechniqueRun,
+    models,
+)
 from flora_async.models import ItemProblem
 from flora_async.models._codec import decode, decode_page, to_dict
+from flora_async.testing import FakeFlora, Replace
 
 # What FLORA's pages show, every field filled; the essential ones in `ESSENTIAL`, by their path.
 OUTPUT = {"output_id": "o", "type": "text", "url": "A caption", "new": {"a": 1}}
@@ -230,6 +240,19 @@ def test_the_warning_is_short_printable_and_holds_no_value_of_the_server(caplog:
     assert len(message) <= 200
     assert "S3cret" not in message
     assert message.endswith("and 3 more")
+
+
+@pytest.mark.parametrize("status", [{}, {"status": None}, {"status": ""}, {"status": 5}], ids=str)
+async def test_an_answer_without_a_status_does_not_lose_the_id_of_the_run_that_was_started(
+    status: dict[str, Any], fake: FakeFlora, flora: FloraSession
+) -> None:
+    fake.inject(Replace({"runId": "run_1", **status}), on="start")
+    with pytest.raises(SubmissionUnknownError) as caught:
+        await flora.techniques.runs.create("caption", inputs={"prompt": "a red bicycle"})
+    assert caught.value.run is not None
+    assert (caught.value.run.run_id, caught.value.run.is_terminal) == ("run_1", False)
+    assert isinstance(caught.value.__cause__, DecodeError)
+    assert caught.value.__cause__.path == "status"
 
 
 def test_a_value_set_since_is_written_rather_than_the_odd_one() -> None:

@@ -13,8 +13,8 @@ from attrs import AttrsInstance, has
 from cattrs import Converter
 
 from flora_async.errors import DecodeError
-from flora_async.models import ItemProblem, Page
-from flora_async.models._codec.fields import MAX_ITEMS, Hook, camel
+from flora_async.models import ItemProblem, Page, Run
+from flora_async.models._codec.fields import MAX_ITEMS, Hook, camel, fields_of
 from flora_async.models._codec.hooks import Case as Case
 from flora_async.models._codec.hooks import build_converter
 from flora_async.models._codec.lenient import LenientReader, UnreadableError, path_of
@@ -58,7 +58,9 @@ def from_dict(data: object, kind: type[ModelT], *, request_id: str | None = None
         model: ModelT = reader.item(cast("type[AttrsInstance]", kind), data)
     except UnreadableError as error:
         path = path_of(error.steps)
-        raise DecodeError(path, error.reason, request_id=request_id, transient=not path) from None
+        failure = DecodeError(path, error.reason, request_id=request_id, transient=not path)
+        failure.run = _named_run(data, kind)
+        raise failure from None
     if warn:
         reader.log(request_id)
     return model
@@ -140,6 +142,14 @@ def to_body(model: AttrsInstance) -> dict[str, Any]:
 def _converter(case: Case = "snake", *, sparse: bool = False) -> Converter:
     """Build a converter on first use: that takes longer than importing this package."""
     return build_converter(case, sparse=sparse)
+
+
+def _named_run(data: object, kind: type) -> Run | None:
+    """The run that an unreadable answer names, so that its id is not lost."""
+    if not issubclass(kind, Run) or type(data) is not dict:
+        return None
+    run_id = fields_of(cast("type[AttrsInstance]", kind)).sort(data)[0].get("run_id")
+    return Run(run_id=run_id, status="unknown") if isinstance(run_id, str) else None
 
 
 def _first(data: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
