@@ -27,7 +27,7 @@ from flora_async import (
     wait_for_run,
     watch_run,
 )
-from flora_async.models import Asset, Generation, GenerationModel, RunTicket
+from flora_async.models import Asset, Generation, GenerationModel, RunTicket, TechniqueTicket
 
 
 def show(run: Run) -> None:
@@ -54,6 +54,12 @@ async def start_and_wait() -> None:
         ticket = await flora.generations.create(type="image", prompt="x", workspace_id="ws_1", project_id="prj_1")
         assert_type(ticket, RunTicket)
         assert_type(await flora.wait_for_run(ticket), Run)
+        params = {"image_url": Path("photo.png"), "seed": 5}
+        assert_type(await flora.generate("x", type="video", model="i2v-1", params=params, project_id="prj_1"), Run)
+        await flora.generate("x", type="sculpture", project_id="prj_1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        several = await flora.runs.start_technique(technique_id="tech_1", inputs={"prompt": ["a", "b"]}, check=True)
+        assert_type(several, TechniqueTicket)
+        assert_type([await flora.wait_for_run(started) for started in several.runs or (several,)], list[Run])
 
 
 def read_a_run(run: Run) -> None:
