@@ -171,7 +171,7 @@ def _file_of(source: object) -> _File:
 
 
 def _without_query(url: str) -> str:
-    """A URL without what a host may add anew each time, such as a signature."""
+    """A URL without the query, which may change each time, as a signature does."""
     return url.partition("?")[0]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flora_async import FloraSession, __version__
-from flora_async.testing import Drop, FakeFlora, FakeTechnique, Fault, ForeignPollUrl, Replace, Slow, Status, Truncate
+from flora_async.testing import Drop, FakeFlora, FakeTechnique, Fault, Replace, Slow, Status, Truncate
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -121,7 +121,7 @@ async def test_wrong_usage_exits_2_and_says_what_to_do(tmp_path: Path, arguments
         ["--input", " =x"],
     ],
 )
-async def test_what_cannot_work_is_refused_before_anything_is_spent(
+async def test_an_option_that_cannot_work_is_refused_before_anything_is_spent(
     fake: FakeFlora, tmp_path: Path, arguments: list[str]
 ) -> None:
     code, _, err = await call("run", "caption", "--input", "prompt=x", *arguments, fake=fake, cwd=tmp_path)
@@ -130,11 +130,14 @@ async def test_what_cannot_work_is_refused_before_anything_is_spent(
     assert not fake.requests
 
 
-async def test_an_error_while_waiting_names_the_run_that_goes_on(fake: FakeFlora, tmp_path: Path) -> None:
-    fake.inject(ForeignPollUrl("https://evil.example/"), on="start")
-    code, _, err = await call("run", "caption", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+async def test_a_wait_that_times_out_names_the_run_that_is_still_running(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.add_technique(FakeTechnique("endless", running=float("inf")))
+    code, _, err = await call("run", "endless", "--input", "prompt=x", "--timeout", "0.2", fake=fake, cwd=tmp_path)
     assert code == 1
-    assert fake.runs[0].run_id in err
+    run_id = fake.runs[0].run_id
+    assert (
+        f"run {run_id} is still running on FLORA and will be charged: go on with flora.wait_for_run('{run_id}')" in err
+    )
 
 
 async def interrupted(process: asyncio.subprocess.Process, line: bytes) -> str:
@@ -195,7 +198,9 @@ async def test_interrupting_a_download_says_that_the_run_has_completed(fake: Fak
 
 
 @pytest.mark.parametrize("output_id", ["../../escape", "x\x00y"])
-async def test_a_name_from_the_server_cannot_leave_the_folder(fake: FakeFlora, tmp_path: Path, output_id: str) -> None:
+async def test_a_name_from_the_server_cannot_leave_the_directory(
+    fake: FakeFlora, tmp_path: Path, output_id: str
+) -> None:
     folder = tmp_path / "deep" / "out"
     folder.mkdir(parents=True)
     output = {"output_id": output_id, "type": "text", "url": "words"}
@@ -221,7 +226,7 @@ async def test_an_output_that_cannot_be_fetched_is_an_error_and_no_traceback(
 
 
 @pytest.mark.parametrize("fault", [Drop(acts=True), Truncate()], ids=lambda fault: type(fault).__name__)
-async def test_a_download_that_is_cut_is_begun_again(fake: FakeFlora, tmp_path: Path, fault: Fault) -> None:
+async def test_a_download_that_is_cut_is_repeated(fake: FakeFlora, tmp_path: Path, fault: Fault) -> None:
     fake.inject(fault, on="media")
     code, out, err = await call(
         "run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path
@@ -232,9 +237,7 @@ async def test_a_download_that_is_cut_is_begun_again(fake: FakeFlora, tmp_path: 
     assert f"Saved {saved.name} ({saved.stat().st_size:,} bytes)" in out
 
 
-async def test_a_download_that_is_refused_is_said_to_be_missing_and_leaves_nothing(
-    fake: FakeFlora, tmp_path: Path
-) -> None:
+async def test_a_download_that_is_refused_is_reported_and_leaves_nothing(fake: FakeFlora, tmp_path: Path) -> None:
     fake.inject(Status(404), on="media")
     code, out, err = await call(
         "run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path

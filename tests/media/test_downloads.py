@@ -165,7 +165,7 @@ def names(directory: Path) -> list[str]:
 # What is saved, and where
 
 
-async def test_a_file_is_saved_whole_and_nothing_else_is_left(
+async def test_a_file_is_saved_completely_and_nothing_else_is_left(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     host = await open_host(honest())
@@ -184,7 +184,7 @@ async def test_any_number_of_bytes_is_saved(
     assert (await session.download(host.url, tmp_path / "file")).read_bytes() == body
 
 
-async def test_the_key_goes_to_no_media_host(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
+async def test_the_key_does_not_go_to_media_hosts(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
     second = await open_host(honest(cut=100_000), honest())
     first = await open_host(redirect(second.url))
     await session.download(first.url, tmp_path / "photo.png")
@@ -242,7 +242,7 @@ async def test_a_destination_is_a_file_or_a_directory(  # noqa: PLR0913, PLR0917
         ("", "x.gif", ".gif"),
     ],
 )
-async def test_the_ending_comes_from_what_is_in_the_file(  # noqa: PLR0913, PLR0917 - three of them are the table
+async def test_the_extension_comes_from_the_content_type(  # noqa: PLR0913, PLR0917 - three of them are the table
     session: FloraSession, open_host: OpenHost, tmp_path: Path, kind: str, last_part: str, ending: str
 ) -> None:
     host = await open_host(raw(200, {"Content-Type": kind}, b"x", length=1))
@@ -263,7 +263,7 @@ async def test_the_ending_comes_from_what_is_in_the_file(  # noqa: PLR0913, PLR0
         ("v1.2", "v1_2"),
     ],
 )
-async def test_a_url_cannot_choose_more_than_a_name(
+async def test_a_url_chooses_a_name_and_never_a_directory(
     session: FloraSession, open_host: OpenHost, tmp_path: Path, last_part: str, stem: str
 ) -> None:
     inner = tmp_path / "inner"
@@ -296,7 +296,7 @@ async def test_an_asset_that_is_not_ready_is_refused(session: FloraSession, tmp_
         await session.download(Asset(asset_id="asset_1", status="pending_upload"), tmp_path)
 
 
-async def test_a_text_is_written_as_it_is(session: FloraSession, tmp_path: Path) -> None:
+async def test_a_text_output_is_written_unchanged(session: FloraSession, tmp_path: Path) -> None:
     text = "A red bicycle.\r\nEin rotes Fahrrad: \u00e4\ud83d"
     seen: list[tuple[int, int | None]] = []
     output = RunOutput(output_id="caption", type=OutputType.TEXT, url=text)
@@ -311,7 +311,7 @@ async def test_a_text_is_written_as_it_is(session: FloraSession, tmp_path: Path)
     assert names(tmp_path) == [path.name, "own.md"]
 
 
-async def test_without_a_session_a_file_is_saved_all_the_same(open_host: OpenHost, tmp_path: Path) -> None:
+async def test_a_file_can_be_saved_without_a_session(open_host: OpenHost, tmp_path: Path) -> None:
     host = await open_host(honest())
     path = await flora_async.download(host.url, tmp_path / "photo", allow_local=True)
     assert path.read_bytes() == BODY
@@ -322,7 +322,7 @@ async def test_without_a_session_a_file_is_saved_all_the_same(open_host: OpenHos
 # Files that are there already
 
 
-async def test_a_file_that_is_there_is_kept_without_a_request(
+async def test_a_file_that_exists_is_kept_without_a_request(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     host = await open_host(honest())
@@ -332,7 +332,7 @@ async def test_a_file_that_is_there_is_kept_without_a_request(
     assert not host.requests
 
 
-async def test_a_file_that_turns_out_to_be_there_is_kept(
+async def test_a_file_that_is_found_once_its_extension_is_known_is_kept(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     host = await open_host(honest())
@@ -413,7 +413,7 @@ async def test_files_of_one_name_from_different_sources_are_told_apart_in_a_dire
         assert len(names(tmp_path / kind)) == 3
 
 
-async def test_a_file_that_was_saved_from_another_source_is_not_taken_for_this_ones(
+async def test_a_file_saved_from_another_source_is_not_kept_in_place_of_this_ones(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     first, second = await open_host(honest()), await open_host(honest(b"other"))
@@ -447,7 +447,7 @@ async def test_of_two_sources_saved_under_one_name_at_once_one_is_an_error(
 # Connections that break
 
 
-async def test_a_download_goes_on_where_it_was_cut(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
+async def test_a_download_resumes_where_it_was_cut(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
     host = await open_host(honest(cut=100_000), honest())
     path = await session.download(host.url, tmp_path / "photo.png")
     assert path.read_bytes() == BODY
@@ -456,7 +456,7 @@ async def test_a_download_goes_on_where_it_was_cut(session: FloraSession, open_h
     assert names(tmp_path) == ["photo.png"]
 
 
-async def test_a_host_that_cuts_again_and_again_is_asked_as_long_as_that_helps(
+async def test_a_host_that_keeps_cutting_is_asked_for_as_long_as_it_sends_new_bytes(
     open_host: OpenHost, tmp_path: Path
 ) -> None:
     host = await open_host(honest(cut=20_000))
@@ -468,7 +468,7 @@ async def test_a_host_that_cuts_again_and_again_is_asked_as_long_as_that_helps(
 
 
 @pytest.mark.parametrize("cut", [0, 1000], ids=["at once", "at the same place"])
-async def test_a_host_that_never_gets_further_is_given_up(
+async def test_a_host_that_sends_nothing_new_is_given_up(
     session: FloraSession, open_host: OpenHost, tmp_path: Path, cut: int
 ) -> None:
     host = await open_host(honest(cut=cut, tag=None))
@@ -541,7 +541,7 @@ NEWER = bytes(reversed(BODY))[:-1000]
     ],
     ids=["no ranges", "another tag", "no tag", "no length"],
 )
-async def test_a_file_that_has_changed_is_begun_anew(
+async def test_a_file_that_has_changed_is_fetched_from_the_start(
     session: FloraSession, open_host: OpenHost, tmp_path: Path, answer: Handler
 ) -> None:
     host = await open_host(honest(cut=100_000), answer)
@@ -551,7 +551,7 @@ async def test_a_file_that_has_changed_is_begun_anew(
 
 
 @pytest.mark.parametrize("size", [0, 50_000])
-async def test_nothing_of_a_longer_file_is_left_behind_a_shorter_one(
+async def test_nothing_of_a_longer_version_is_left_after_a_shorter_one(
     session: FloraSession, open_host: OpenHost, tmp_path: Path, size: int
 ) -> None:
     host = await open_host(honest(cut=200_000), honest(NEWER[:size], tag='"v2"'))
@@ -609,7 +609,7 @@ async def test_a_part_that_does_not_fit_is_not_appended(
     ],
     ids=["416", "another part", "no place", "204"],
 )
-async def test_an_answer_that_is_no_file_is_an_error_after_one_more_try(
+async def test_a_response_without_a_file_is_an_error_after_one_more_try(
     session: FloraSession, open_host: OpenHost, tmp_path: Path, answer: Handler
 ) -> None:
     host = await open_host(answer)
@@ -619,7 +619,7 @@ async def test_an_answer_that_is_no_file_is_an_error_after_one_more_try(
     assert not names(tmp_path)
 
 
-async def test_a_part_that_nobody_asked_for_is_gone_on_with(
+async def test_an_unrequested_first_part_is_continued(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     host = await open_host(part("bytes 0-99999/300000", BODY[:100_000]), honest())
@@ -628,9 +628,7 @@ async def test_a_part_that_nobody_asked_for_is_gone_on_with(
     assert host.ranges == [None, "bytes=100000-"]
 
 
-async def test_a_host_may_send_less_than_was_asked_for(
-    session: FloraSession, open_host: OpenHost, tmp_path: Path
-) -> None:
+async def test_a_part_may_be_shorter_than_requested(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
     host = await open_host(honest(cut=100_000), part("bytes 100000-199999/300000", BODY[100_000:200_000]), honest(BODY))
     assert (await session.download(host.url, tmp_path / "photo.png")).read_bytes() == BODY
     assert host.ranges == [None, "bytes=100000-", "bytes=200000-"]
@@ -644,7 +642,7 @@ async def test_more_than_was_announced_is_an_error(session: FloraSession, open_h
     assert not names(tmp_path)
 
 
-async def test_a_file_without_a_length_is_saved_and_gone_on_with(
+async def test_a_file_without_a_length_is_saved_and_resumed(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     host = await open_host(honest(chunked=True, cut=100_000), honest(chunked=True))
@@ -653,7 +651,7 @@ async def test_a_file_without_a_length_is_saved_and_gone_on_with(
     assert host.ranges == [None, "bytes=100000-"]
 
 
-async def test_a_packed_file_is_unpacked_and_never_gone_on_with(
+async def test_a_compressed_file_is_decompressed_and_never_resumed(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     packed = gzip.compress(BODY)
@@ -670,9 +668,7 @@ async def test_a_packed_file_is_unpacked_and_never_gone_on_with(
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-async def test_a_busy_host_is_asked_again(
-    session: FloraSession, open_host: OpenHost, tmp_path: Path, status: int
-) -> None:
+async def test_a_busy_host_is_retried(session: FloraSession, open_host: OpenHost, tmp_path: Path, status: int) -> None:
     host = await open_host(raw(status, {"Retry-After": "0.01"}, length=0), honest(cut=50_000), raw(502, {}), honest())
     path = await session.download(host.url, tmp_path / "photo.png")
     assert path.read_bytes() == BODY
@@ -702,14 +698,14 @@ async def test_a_refusal_in_the_middle_leaves_nothing(
     assert not names(tmp_path)
 
 
-async def test_a_host_that_is_not_there_is_an_error(session: FloraSession, tmp_path: Path) -> None:
+async def test_an_unreachable_host_is_an_error(session: FloraSession, tmp_path: Path) -> None:
     with pytest.raises(DownloadError) as caught:
         await session.download("http://127.0.0.1:9/photo.png", tmp_path / "photo.png")
     assert isinstance(caught.value.__cause__, APIConnectionError)
     assert not names(tmp_path)
 
 
-async def test_a_host_that_falls_silent_is_asked_again(open_host: OpenHost, tmp_path: Path) -> None:
+async def test_a_silent_host_is_retried(open_host: OpenHost, tmp_path: Path) -> None:
     over = asyncio.Event()
 
     async def silent(request: web.Request) -> web.StreamResponse:
@@ -729,7 +725,7 @@ async def test_a_host_that_falls_silent_is_asked_again(open_host: OpenHost, tmp_
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_a_file_is_whole_however_its_host_changes_its_mind(
+async def test_a_file_is_complete_or_missing_whatever_its_host_sends(
     open_host: OpenHost, tmp_path: Path, seed: int
 ) -> None:
     dice = random.Random(seed)
@@ -764,7 +760,7 @@ async def test_a_file_is_whole_however_its_host_changes_its_mind(
 # Limits, progress, arguments
 
 
-async def test_a_file_that_is_announced_as_too_large_is_not_begun(
+async def test_a_file_that_is_announced_as_too_large_is_not_fetched(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     size = 12_000_000
@@ -777,7 +773,7 @@ async def test_a_file_that_is_announced_as_too_large_is_not_begun(
     assert path.stat().st_size == size
 
 
-async def test_a_body_without_end_is_ended_by_the_limit(
+async def test_an_endless_body_is_ended_by_the_limit(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     sent = 0
@@ -799,7 +795,7 @@ async def test_a_body_without_end_is_ended_by_the_limit(
     assert not names(tmp_path)
 
 
-async def test_progress_is_told_of_every_byte(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
+async def test_progress_sees_every_byte(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
     host = await open_host(honest(cut=100_000), honest())
     seen: list[tuple[int, int | None]] = []
     await session.download(host.url, tmp_path / "photo.png", progress=lambda *numbers: seen.append(numbers))
@@ -808,7 +804,7 @@ async def test_progress_is_told_of_every_byte(session: FloraSession, open_host: 
     assert {total for _, total in seen} == {300_000}
 
 
-async def test_what_progress_raises_ends_the_download(
+async def test_an_exception_of_progress_ends_the_download(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     def stop(received: int, _: int | None) -> None:
@@ -884,7 +880,7 @@ async def test_a_wrong_argument_is_refused_before_anything_is_sent(  # noqa: PLR
         "",
     ],
 )
-async def test_only_files_of_public_hosts_are_fetched_and_never_unencrypted(
+async def test_only_https_urls_of_public_hosts_are_fetched(
     session: FloraSession, open_host: OpenHost, tmp_path: Path, url: str
 ) -> None:
     with pytest.raises(UntrustedURLError):
@@ -898,7 +894,7 @@ async def test_only_files_of_public_hosts_are_fetched_and_never_unencrypted(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_followed_also_by_what_is_missing(
+async def test_a_resumed_download_follows_redirects_again(
     session: FloraSession, open_host: OpenHost, tmp_path: Path, status: int
 ) -> None:
     second = await open_host(honest(cut=100_000), honest())
@@ -908,7 +904,7 @@ async def test_a_redirect_is_followed_also_by_what_is_missing(
     assert second.ranges == [None, "bytes=100000-"]
 
 
-async def test_redirects_come_to_an_end(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
+async def test_redirects_are_limited(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
     host = await open_host(redirect("/again"))
     with pytest.raises(UntrustedURLError, match="redirects"):
         await session.download(host.url, tmp_path / "photo.png")
@@ -929,7 +925,7 @@ def a_small_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_a_place_that_cannot_be_written_is_an_error_of_the_disk(
+async def test_a_destination_that_cannot_be_written_is_an_oserror(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     host = await open_host(honest())
@@ -954,7 +950,7 @@ async def test_a_disk_that_is_full_ends_the_download_and_keeps_nothing(
     assert not names(tmp_path)
 
 
-async def test_what_ends_a_download_is_told_and_not_what_the_disk_does_afterwards(
+async def test_the_first_error_of_a_download_is_raised_and_not_a_later_one_of_the_disk(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
     first_came, over = asyncio.Event(), asyncio.Event()
@@ -998,7 +994,9 @@ async def test_the_memory_stays_flat(session: FloraSession, open_host: OpenHost,
 # Many at once, and ends from outside
 
 
-async def test_downloads_to_one_place_do_not_mix(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
+async def test_downloads_to_one_destination_do_not_mix(
+    session: FloraSession, open_host: OpenHost, tmp_path: Path
+) -> None:
     bodies = [bytes([number]) * 5_000_000 for number in range(4)]
     hosts = [await open_host(honest(body)) for body in bodies]
     paths = await asyncio.gather(*(session.download(host.url, tmp_path / "film.mp4", overwrite=True) for host in hosts))
@@ -1046,13 +1044,13 @@ async def test_a_cancelled_download_leaves_nothing(
     assert len(host.requests) == 1
 
 
-def test_file_work_is_seen_to_its_end_however_often_it_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+def test_file_work_is_awaited_however_often_it_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     began, may_end = threading.Event(), threading.Event()
 
     def work() -> None:
         began.set()
         may_end.wait()
-        raise OSError("nobody asks any more")
+        raise OSError("the result is not awaited")
 
     async def cancel_it() -> None:
         waiting = asyncio.create_task(in_thread(work))
@@ -1071,7 +1069,7 @@ def test_file_work_is_seen_to_its_end_however_often_it_is_cancelled(caplog: pyte
     # With a factory of its own, a runner leaves alone the loop that pytest-asyncio before 1.4 has set and never closes.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(cancel_it())
-    gc.collect()  # when asyncio tells of errors that nobody has looked at
+    gc.collect()  # when asyncio reports errors that were never retrieved
     assert not caplog.records
 
 

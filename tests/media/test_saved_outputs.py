@@ -90,7 +90,7 @@ async def test_all_outputs_are_saved_in_their_order_with_a_side_car(
     assert not any("Authorization" in each.headers for each in fake.requests if each.operation == "media")
 
 
-async def test_outputs_are_saved_whole_over_cuts(
+async def test_outputs_are_saved_completely_over_cuts(
     fake: FakeFlora, flora: FloraSession, poster: FakeTechnique, tmp_path: Path
 ) -> None:
     run = await flora.run(poster.slug, {"prompt": "x"})
@@ -100,7 +100,7 @@ async def test_outputs_are_saved_whole_over_cuts(
     assert first.read_bytes().endswith(b"IEND\xaeB`\x82")
 
 
-async def test_what_is_there_is_kept_and_not_asked_for_again(
+async def test_outputs_that_exist_are_kept_and_not_fetched_again(
     fake: FakeFlora, flora: FloraSession, poster: FakeTechnique, tmp_path: Path
 ) -> None:
     run = await flora.run(poster.slug, {"prompt": "x"})
@@ -132,7 +132,7 @@ async def test_one_output_that_is_lost_does_not_lose_the_others(
     assert len(files(tmp_path)) == 4
 
 
-async def test_the_first_of_several_errors_tells_of_all(flora: FloraSession, tmp_path: Path) -> None:
+async def test_the_first_of_several_errors_has_a_note_on_each_output(flora: FloraSession, tmp_path: Path) -> None:
     bad = [RunOutput(output_id=name, type="imageUrl", url="file:///etc/passwd\nSaved x") for name in "ab"]
     with pytest.raises(UntrustedURLError) as caught:
         await flora.save_outputs(completed(*bad, text("c")), tmp_path)
@@ -206,7 +206,7 @@ def test_a_safe_name_means_the_same_on_every_system(name: str) -> None:
 
 
 @given(st.lists(st.text(alphabet="aAbB/-2", max_size=4), max_size=8))
-def test_no_two_outputs_have_one_name(output_ids: list[str]) -> None:
+def test_no_two_outputs_have_the_same_name(output_ids: list[str]) -> None:
     names = output_names("{output_id}", completed(*map(text, output_ids)), None)
     assert len({name.casefold() for name in names}) == len(output_ids)
 
@@ -323,7 +323,7 @@ async def test_the_side_car_names_the_technique_where_it_is_known(
     assert note_of(tmp_path)["inputs"] is None
 
 
-async def test_the_side_car_says_what_it_is_told(flora: FloraSession, tmp_path: Path) -> None:
+async def test_the_side_car_holds_what_is_known_of_the_run(flora: FloraSession, tmp_path: Path) -> None:
     moment = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     run = completed(text("o", "\ud83d"), charged_cost=0.05, created_at=moment, completed_at=moment)
     inputs = {"prompt": "Stra\u00dfe \ud83d"}
@@ -338,7 +338,7 @@ async def test_the_side_car_says_what_it_is_told(flora: FloraSession, tmp_path: 
 
 
 @pytest.mark.parametrize("inputs", [{"photo": Path("x.png")}, {"photo": b"x"}, {"number": float("nan")}])
-async def test_inputs_that_are_no_json_are_refused_before_anything_is_saved(
+async def test_inputs_that_json_cannot_hold_are_refused_before_anything_is_saved(
     flora: FloraSession, tmp_path: Path, inputs: dict[str, Any]
 ) -> None:
     with pytest.raises((TypeError, ValueError), match="JSON"):
@@ -392,7 +392,7 @@ async def test_the_inputs_of_a_start_of_this_session_are_remembered(flora: Flora
     assert (note["technique_id"], note["inputs"]) == ("cctv-cam", IMAGE)
 
 
-async def test_a_file_of_another_run_is_neither_covered_nor_taken_for_this_ones(
+async def test_a_file_of_another_run_is_neither_replaced_nor_kept_in_place_of_this_ones(
     fake: FakeFlora, flora: FloraSession, tmp_path: Path
 ) -> None:
     first, second = [await flora.run("cctv-cam", IMAGE) for _ in range(2)]
@@ -408,9 +408,7 @@ async def test_a_file_of_another_run_is_neither_covered_nor_taken_for_this_ones(
     assert len(fake.runs) == 2
 
 
-async def test_a_page_that_comes_instead_of_an_image_is_not_saved_as_one(
-    fake: FakeFlora, flora: FloraSession, tmp_path: Path
-) -> None:
+async def test_a_page_in_place_of_an_image_is_not_saved(fake: FakeFlora, flora: FloraSession, tmp_path: Path) -> None:
     run = await flora.run("cctv-cam", IMAGE)
     fake.inject(Garbage(), on="media")
     (path,) = await flora.save_outputs(run, tmp_path)

@@ -1,4 +1,4 @@
-"""The receiver: each webhook once over real sockets, whoever waits is woken, and nothing is left behind."""
+"""The receiver passes each webhook on once over real sockets, wakes the waits, and leaves nothing behind."""
 
 import asyncio
 import io
@@ -43,7 +43,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """The log, of which nothing may show the secret; the server may not complain either."""
+    """The log, which must not show the secret; the server must not complain either."""
     caplog.set_level(logging.INFO)
     yield caplog
     records = caplog.get_records("call")
@@ -66,7 +66,7 @@ async def deliver(
 
 
 @pytest.mark.usefixtures("logged")
-async def test_a_delivery_is_answered_without_content_and_handed_on(serve: Serve, http: aiohttp.ClientSession) -> None:
+async def test_a_delivery_is_answered_without_content_and_passed_on(serve: Serve, http: aiohttp.ClientSession) -> None:
     queue: asyncio.Queue[WebhookEvent] = asyncio.Queue()
     async with serve(WebhookReceiver(SECRET, on_event=queue.put_nowait)) as url:
         assert await deliver(http, url, event(1)) == (204, None)
@@ -75,9 +75,7 @@ async def test_a_delivery_is_answered_without_content_and_handed_on(serve: Serve
 
 
 @pytest.mark.usefixtures("logged")
-async def test_a_delivery_that_comes_again_is_accepted_and_not_handed_on(
-    serve: Serve, http: aiohttp.ClientSession
-) -> None:
+async def test_a_repeated_delivery_is_accepted_and_not_passed_on(serve: Serve, http: aiohttp.ClientSession) -> None:
     events: list[WebhookEvent] = []
     async with serve(WebhookReceiver(SECRET, on_event=events.append)) as url:
         for _ in range(4):
@@ -85,7 +83,7 @@ async def test_a_delivery_that_comes_again_is_accepted_and_not_handed_on(
     assert [e.id for e in events] == ["whd_1"]
 
 
-async def test_deliveries_at_the_same_time_are_handed_on_once_each(serve: Serve, http: aiohttp.ClientSession) -> None:
+async def test_deliveries_at_the_same_time_are_passed_on_once_each(serve: Serve, http: aiohttp.ClientSession) -> None:
     events: list[WebhookEvent] = []
     async with serve(WebhookReceiver(SECRET, on_event=events.append)) as url:
         answers = await asyncio.gather(*(deliver(http, url, event(i % 5)) for i in range(40)))
@@ -103,7 +101,7 @@ async def test_deliveries_at_the_same_time_are_handed_on_once_each(serve: Serve,
         ({"Flora-Signature": "t=1,t=2,v1=00"}, "malformed"),
     ],
 )
-async def test_a_forgery_is_refused_with_its_flaw_and_does_not_stand_in_for_the_real_one(
+async def test_a_forgery_is_refused_with_a_reason_and_does_not_replace_the_real_delivery(
     serve: Serve, http: aiohttp.ClientSession, logged: pytest.LogCaptureFixture, headers: dict[str, str], reason: str
 ) -> None:
     events: list[WebhookEvent] = []
@@ -115,7 +113,7 @@ async def test_a_forgery_is_refused_with_its_flaw_and_does_not_stand_in_for_the_
     assert len(events) == 1
 
 
-async def test_a_header_that_is_there_twice_is_refused(serve: Serve, http: aiohttp.ClientSession) -> None:
+async def test_a_repeated_header_is_refused(serve: Serve, http: aiohttp.ClientSession) -> None:
     async with (
         serve(WebhookReceiver(SECRET)) as url,
         http.post(url, data=event(), headers=[("Flora-Signature", sign(event(), SECRET))] * 2) as response,
@@ -148,7 +146,7 @@ async def test_a_mebibyte_is_the_largest_delivery(
 
 
 async def converse(url: str, *pieces: bytes, between: Callable[[], Any] | None = None) -> bytes:
-    """Send pieces over a bare socket and hang up: after the answer, or at once when no answer can come."""
+    """Send pieces over a bare socket and disconnect: after the answer, or at once if no answer can come."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[2].partition("/")[0]))
     try:
         for piece in pieces:
@@ -168,7 +166,7 @@ def request(body: bytes, *, length: str) -> bytes:
 
 
 @pytest.mark.usefixtures("logged")
-async def test_a_slow_client_holds_up_nobody(serve: Serve, http: aiohttp.ClientSession) -> None:
+async def test_a_slow_client_does_not_delay_others(serve: Serve, http: aiohttp.ClientSession) -> None:
     events: list[WebhookEvent] = []
     async with serve(WebhookReceiver(SECRET, on_event=events.append)) as url:
         numbers = iter(range(10, 20))
@@ -188,7 +186,7 @@ async def test_a_slow_client_holds_up_nobody(serve: Serve, http: aiohttp.ClientS
     ],
     ids=["head", "part", "chunk"],
 )
-async def test_a_client_that_hangs_up_leaves_nothing_behind(
+async def test_a_client_that_disconnects_leaves_nothing_behind(
     serve: Serve, http: aiohttp.ClientSession, logged: pytest.LogCaptureFixture, rest: tuple[str, bytes]
 ) -> None:
     events: list[WebhookEvent] = []
@@ -201,14 +199,14 @@ async def test_a_client_that_hangs_up_leaves_nothing_behind(
     assert asyncio.all_tasks() == before
 
 
-async def test_a_body_that_is_not_compressed_as_it_says_is_refused(http: aiohttp.ClientSession) -> None:
+async def test_a_body_that_cannot_be_decompressed_is_refused(http: aiohttp.ClientSession) -> None:
     async with on_aiohttp(WebhookReceiver(SECRET)) as url:
         headers = {**signed(event()), "Content-Encoding": "gzip"}
         async with http.post(url, data=event(), headers=headers) as response:
             assert (response.status, await response.json()) == (400, {"error": "unreadable"})
 
 
-async def test_an_event_that_could_not_be_handed_on_is_asked_for_again(
+async def test_an_event_that_could_not_be_passed_on_is_requested_again(
     serve: Serve, http: aiohttp.ClientSession, logged: pytest.LogCaptureFixture
 ) -> None:
     queue: asyncio.Queue[WebhookEvent] = asyncio.Queue(maxsize=1)
@@ -224,7 +222,7 @@ async def test_an_event_that_could_not_be_handed_on_is_asked_for_again(
         assert queue.get_nowait().id == "whd_2"
 
 
-async def test_a_delivery_over_a_socket_wakes_who_waits(serve: Serve, http: aiohttp.ClientSession) -> None:
+async def test_a_delivery_over_a_socket_wakes_a_wait(serve: Serve, http: aiohttp.ClientSession) -> None:
     receiver = WebhookReceiver(SECRET)
     async with serve(receiver) as url:
         with receiver.expect("run_1") as delivered:
@@ -235,7 +233,7 @@ async def test_a_delivery_over_a_socket_wakes_who_waits(serve: Serve, http: aioh
 
 
 async def spoken(receiver: WebhookReceiver, scope: dict[str, Any], *messages: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the receiver says to an ASGI server that says this."""
+    """The messages of the receiver to an ASGI server that sends these."""
     said: list[dict[str, Any]] = []
     pending = iter(messages)
 
@@ -268,7 +266,7 @@ async def test_an_unknown_protocol_is_an_error() -> None:
         await spoken(WebhookReceiver(SECRET), {"type": "carrier-pigeon"})
 
 
-async def test_several_wait_for_one_run_and_no_other() -> None:
+async def test_a_delivery_wakes_all_waits_for_its_run_and_no_others() -> None:
     receiver = WebhookReceiver(SECRET)
     with receiver.expect("run_1") as first, receiver.expect("run_1") as second, receiver.expect("run_2") as other:
         receiver.receive(event(), signed(event()))
@@ -286,7 +284,7 @@ async def test_a_delivery_before_the_wait_counts(status: str) -> None:
         assert (delivered.is_set(), other.is_set()) == (True, False)
 
 
-async def test_a_run_that_goes_on_wakes_nobody() -> None:
+async def test_a_run_that_is_still_running_wakes_no_wait() -> None:
     events: list[WebhookEvent] = []
     receiver = WebhookReceiver(SECRET, on_event=events.append)
     body = event(status="running")
@@ -297,7 +295,7 @@ async def test_a_run_that_goes_on_wakes_nobody() -> None:
     assert len(events) == 1
 
 
-async def test_a_wait_is_woken_even_if_the_event_cannot_be_handed_on() -> None:
+async def test_a_wait_is_woken_even_if_the_event_cannot_be_passed_on() -> None:
     def fail(_: WebhookEvent) -> None:
         raise OSError("disk full")
 
@@ -352,7 +350,7 @@ async def test_a_delivery_in_another_thread_wakes_this_loop() -> None:
     assert receiver._ended._listeners == {}
 
 
-def test_a_wait_whose_loop_was_closed_hurts_no_delivery() -> None:
+def test_a_wait_whose_loop_was_closed_does_not_disturb_deliveries() -> None:
     receiver = WebhookReceiver(SECRET)
 
     async def forsake() -> object:
@@ -365,7 +363,7 @@ def test_a_wait_whose_loop_was_closed_hurts_no_delivery() -> None:
     assert receiver.receive(event(), signed(event())).status == 204
 
 
-def test_threads_that_deliver_the_same_hand_it_on_once() -> None:
+def test_threads_that_deliver_the_same_event_pass_it_on_once() -> None:
     events: list[str] = []
     together = threading.Barrier(8)
 
@@ -397,7 +395,7 @@ async def test_the_oldest_are_forgotten() -> None:
         assert (first.is_set(), second.is_set(), third.is_set()) == (True, False, True)
 
 
-def test_the_age_of_a_signature_is_taken_by_its_clock() -> None:
+def test_the_age_of_a_signature_is_measured_by_the_receivers_clock() -> None:
     clock = VirtualClock()
     receiver = WebhookReceiver(SECRET, clock=clock, tolerance=10)
     headers = {"Flora-Signature": sign(event(), SECRET, timestamp=clock.time())}
@@ -427,7 +425,9 @@ async def say(_: WebhookEvent) -> None:
         (ValueError, {"remember": 1.5}),
     ],
 )
-def test_what_cannot_be_right_is_refused_where_it_is_written(error: type[Exception], options: dict[str, Any]) -> None:
+def test_a_wrong_argument_is_refused_when_the_receiver_is_built(
+    error: type[Exception], options: dict[str, Any]
+) -> None:
     (name,) = options
     with pytest.raises(error, match=rf"^{name} ") as caught:
         WebhookReceiver(**{"secret": SECRET, **options})
@@ -436,6 +436,6 @@ def test_what_cannot_be_right_is_refused_where_it_is_written(error: type[Excepti
     assert SECRET not in "".join(report.format())
 
 
-def test_its_repr_shows_no_secret() -> None:
+def test_the_repr_does_not_show_the_secret() -> None:
     receiver = WebhookReceiver(SECRET)
     assert SECRET not in f"{receiver} {receiver!r} {vars(receiver)}"

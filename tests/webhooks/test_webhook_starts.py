@@ -50,7 +50,7 @@ async def test_a_delivery_over_a_socket_tells_which_run_a_start_has_made(
             assert not second.done()
 
 
-async def test_a_start_of_a_real_session_is_told_by_its_callback_url(
+async def test_the_callback_url_of_a_session_names_its_start(
     fake: FakeFlora, flora: FloraSession, serve: Serve
 ) -> None:
     receiver = WebhookReceiver(fake.webhook_secret)
@@ -74,7 +74,7 @@ async def test_a_start_of_a_real_session_is_told_by_its_callback_url(
     ],
     ids=["text", "with its mark", "bytes", "mapping", "mapping of lists", "proxy"],
 )
-async def test_the_token_is_found_in_whatever_a_framework_calls_the_query(query: Any) -> None:
+async def test_the_token_is_found_in_the_query_of_any_framework(query: Any) -> None:
     receiver = WebhookReceiver(SECRET)
     assert deliver(receiver, query) == 204
     with receiver.expect_start("t1") as started:
@@ -94,7 +94,7 @@ async def test_the_token_is_found_in_whatever_a_framework_calls_the_query(query:
     ],
     ids=["none", "blank", "twice", "not text", "empty mapping", "long token", "long query"],
 )
-async def test_a_query_without_one_token_names_no_start_and_refuses_no_delivery(query: Any) -> None:
+async def test_a_query_without_exactly_one_token_is_accepted_and_names_no_start(query: Any) -> None:
     receiver = WebhookReceiver(SECRET)
     assert deliver(receiver, query) == 204
     with receiver.expect("run_1") as ended, receiver.expect_start("t1") as started:
@@ -131,7 +131,7 @@ async def test_the_first_run_that_is_delivered_for_a_start_counts() -> None:
             assert (await early, await late) == ("run_1", "run_1")
 
 
-async def test_a_run_that_has_not_ended_is_told_too() -> None:
+async def test_a_run_that_has_not_ended_is_announced_too() -> None:
     receiver = WebhookReceiver(SECRET)
     body = event(status="running")
     with receiver.expect_start("t1") as started:

@@ -1,4 +1,4 @@
-"""Waiting with webhooks: from FLORA's delivery over a real server to the end of the wait, in one look."""
+"""Waiting with webhooks: from FLORA's delivery over a real server to the end of the wait, with one poll."""
 
 import asyncio
 import math
@@ -25,12 +25,12 @@ async def start(flora: FloraSession, technique: str = "caption") -> Run:
     return await flora.techniques.runs.create(technique, inputs=PROMPT, callback_url=CALLBACK)
 
 
-def looks(fake: FakeFlora) -> int:
+def polls(fake: FakeFlora) -> int:
     return sum(request.operation == "poll" for request in fake.requests)
 
 
 @pytest.mark.parametrize(("technique", "status"), [("caption", "completed"), ("always-fails", "failed")])
-async def test_a_wait_ends_with_the_delivery_and_one_look(
+async def test_a_wait_ends_with_the_delivery_and_one_poll(
     fake: FakeFlora, flora: FloraSession, serve: Serve, technique: str, status: str
 ) -> None:
     receiver = WebhookReceiver(fake.webhook_secret)
@@ -38,10 +38,10 @@ async def test_a_wait_ends_with_the_delivery_and_one_look(
         fake.resolve(CALLBACK, url)
         run = await flora.wait_for_run(await start(flora, technique), wake=receiver)
     assert run.status == status
-    assert looks(fake) == 1
+    assert polls(fake) == 1
 
 
-async def test_runs_that_are_waited_for_together_are_looked_at_once_each(
+async def test_runs_that_are_waited_for_together_are_polled_once_each(
     fake: FakeFlora, flora: FloraSession, serve: Serve
 ) -> None:
     receiver = WebhookReceiver(fake.webhook_secret)
@@ -50,7 +50,7 @@ async def test_runs_that_are_waited_for_together_are_looked_at_once_each(
         waits = (flora.run("caption", PROMPT, callback_url=CALLBACK, wake=receiver) for _ in range(20))
         runs = await asyncio.gather(*waits)
     assert all(run.is_completed for run in runs)
-    assert looks(fake) == len({run.run_id for run in runs}) == 20
+    assert polls(fake) == len({run.run_id for run in runs}) == 20
     assert receiver._ended._listeners == {}
 
 
@@ -64,10 +64,10 @@ async def test_a_delivery_before_the_wait_began_ends_it_at_once(
         while not fake.deliveries:
             await asyncio.sleep(0.001)
         assert (await flora.wait_for_run(run, wake=receiver)).is_completed
-    assert looks(fake) == 1
+    assert polls(fake) == 1
 
 
-async def test_a_forged_delivery_wakes_nobody(fake: FakeFlora, flora: FloraSession, serve: Serve) -> None:
+async def test_a_forged_delivery_wakes_no_wait(fake: FakeFlora, flora: FloraSession, serve: Serve) -> None:
     fake.add_technique(FakeTechnique("endless", running=math.inf))
     receiver = WebhookReceiver(fake.webhook_secret)
     async with serve(receiver) as url, aiohttp.ClientSession() as http:
@@ -82,10 +82,10 @@ async def test_a_forged_delivery_wakes_nobody(fake: FakeFlora, flora: FloraSessi
             assert response.status == 400
         fake.finish(run.run_id)
         assert (await waiting).is_completed
-    assert looks(fake) == 1
+    assert polls(fake) == 1
 
 
-async def test_a_delivery_that_came_too_early_is_not_the_end_of_the_wait(
+async def test_a_delivery_that_came_too_early_does_not_end_the_wait(
     fake: FakeFlora, flora: FloraSession, serve: Serve
 ) -> None:
     fake.add_technique(FakeTechnique("endless", running=math.inf))
@@ -96,13 +96,13 @@ async def test_a_delivery_that_came_too_early_is_not_the_end_of_the_wait(
         body = f'{{"id": "whd_1", "type": "x", "data": {{"run_id": "{run.run_id}", "status": "completed"}}}}'.encode()
         async with http.post(url, data=body, headers={"Flora-Signature": sign(body, fake.webhook_secret)}) as response:
             assert response.status == 204
-        while looks(fake) < 3:  # from here on it is watched as without webhooks
+        while polls(fake) < 3:  # from here on it is watched as without webhooks
             await asyncio.sleep(0.001)
         fake.finish(run.run_id)
         assert (await waiting).is_completed
 
 
-async def test_a_wait_does_not_need_the_event_to_be_handed_on(session_on: OpenSession, serve: Serve) -> None:
+async def test_a_wait_ends_even_if_the_event_is_not_passed_on(session_on: OpenSession, serve: Serve) -> None:
     queue: asyncio.Queue[WebhookEvent] = asyncio.Queue(maxsize=1)
     receiver = WebhookReceiver("whsec_local", on_event=queue.put_nowait)
     async with FakeFlora(webhook_retries=[5.0] * 1000) as fake, serve(receiver) as url:
@@ -110,7 +110,7 @@ async def test_a_wait_does_not_need_the_event_to_be_handed_on(session_on: OpenSe
         flora = session_on(fake)
         await flora.wait_for_run(await start(flora), wake=receiver)
         run = await flora.wait_for_run(await start(flora), wake=receiver)
-        assert looks(fake) == 2
+        assert polls(fake) == 2
         assert queue.get_nowait().data.run_id != run.run_id
         assert (await queue.get()).data.run_id == run.run_id  # delivered again, as it could not be handed on
         assert [delivery.status for delivery in fake.deliveries][:2] == [204, 500]
@@ -127,7 +127,7 @@ async def test_a_lost_delivery_costs_less_than_a_minute(session_on: OpenSession,
         began = clock.monotonic()
         assert (await flora.wait_for_run(run, wake=receiver, timeout=3600)).is_completed
         assert clock.monotonic() - began == minutes * 60
-        assert looks(fake) == minutes
+        assert polls(fake) == minutes
     assert receiver._ended._listeners == {}
 
 

@@ -1,4 +1,4 @@
-"""Real servers of both kinds, on which a receiver of webhooks is served."""
+"""Real servers of both kinds that serve a webhook receiver."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
