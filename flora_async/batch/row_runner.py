@@ -230,8 +230,9 @@ class RowRunner:
             return await self.preparer.take(
                 row.technique_id, row.drafts, check=self.check, workspace_id=self.workspace_id
             )
-        except (NotFoundError, ValueError, OSError) as error:
-            if isinstance(error, FloraError) and not isinstance(error, NotFoundError):
+        except (FloraError, ValueError, OSError) as error:
+            # These two of an upload say nothing about the starts of other rows.
+            if isinstance(error, FloraError) and not isinstance(error, NotFoundError | APIConnectionError):
                 raise
             raise UploadError(f"A file could not be uploaded: {error}") from error
 

@@ -15,6 +15,7 @@ from attrs import define, field, fields, frozen
 
 from flora_async._cache import KeyedLocks, RecentItems
 from flora_async._http.responses import is_transient
+from flora_async._http.retry import logger
 from flora_async.errors import APIStatusError, FloraError, NotFoundError
 from flora_async.models import Page, Run, Technique, TechniqueRun
 from flora_async.polling import Poller, log_end, wait
@@ -199,6 +200,18 @@ class _History:
         return ended
 
     async def _watch(self) -> None:
+        try:
+            await self._poll_until_ended()
+        except Exception:  # noqa: BLE001 - a row does not depend on the others, whatever happens here
+            logger.exception("the history of %.80s cannot be used; its runs are polled one by one", self._slug)
+            self._is_unusable = True
+        finally:
+            self._is_watched = False
+            # The remaining runs are followed by their own poll URLs, which tolerate outages as the policy says.
+            for waiter in self._waiters.values():
+                waiter.resolve(None)
+
+    async def _poll_until_ended(self) -> None:
         clock, policy = self._poller.clock, self._poller.policy
         interval = _INTERVAL if policy.maximum is None else min(policy.maximum, _INTERVAL)
         failures, pause = 0, min(policy.initial, interval)
@@ -225,10 +238,6 @@ class _History:
             self._give_up(now)
             # Measured from poll to poll, so that many pages do not delay results; a slow FLORA gets a rest.
             pause = max(began + interval - now, interval / 4, retry_after)
-        self._is_watched = False
-        # The remaining runs are followed by their own poll URLs, which tolerate outages as the policy says.
-        for waiter in self._waiters.values():
-            waiter.resolve(None)
 
     def _give_up(self, now: float) -> None:
         """Leave the runs whose deadline has come to a last poll of their own."""

@@ -105,13 +105,12 @@ class BudgetExceededError(SkippedError):
     Attributes:
         max_cost: The budget of the batch in USD.
         spent: The cost of its runs so far in USD.
-        price: The expected cost of the next run in USD.
+        price: The expected cost of the next run in USD; 0 while FLORA has named neither a price nor a cost.
     """
 
     def __init__(self, *, max_cost: float, spent: float, price: float) -> None:
-        super().__init__(
-            f"Not started: {spent:.6g} USD of max_cost={max_cost:.6g} are spent, and a run costs about {price:.6g}"
-        )
+        cost = f"a run costs about {price:.6g}" if price else "the cost of a run is not known yet"
+        super().__init__(f"Not started: {spent:.6g} USD of max_cost={max_cost:.6g} are spent, and {cost}")
         self.max_cost = max_cost
         self.spent = spent
         self.price = price

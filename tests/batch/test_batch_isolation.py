@@ -312,3 +312,23 @@ async def test_the_log_tells_the_end_of_each_run(
     await flora.run_all("caption", prompts(6), watch=watch)
     lines = [record.getMessage() for record in caplog.records if " ended: completed" in record.getMessage()]
     assert sorted(line.split()[1] for line in lines) == sorted(run.run_id for run in fake.runs)
+
+
+class BrokenClock(VirtualClock):
+    """Breaks in the pauses between two readings of the history."""
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds == 0.0123:
+            raise ArithmeticError("an exception that nobody foresaw")
+        await super().sleep(seconds)
+
+
+async def test_an_unforeseen_exception_of_the_shared_watcher_costs_no_run(
+    session_on: OpenSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = BrokenClock()
+    async with FakeFlora(clock=clock) as fake:
+        flora = session_on(fake, clock=clock, poll=PollPolicy(initial=0.0123, maximum=1.0))
+        results = await flora.run_all("caption", prompts(12), watch="list")
+        assert [result.error for result in results] == [None] * 12
+    assert any(isinstance(r.exc_info[1], ArithmeticError) for r in caplog.records if r.exc_info)
