@@ -1,16 +1,16 @@
-"""Hold back every request of a session after a 429, until the time that FLORA named."""
+"""Pause every request of a session after a 429 for as long as FLORA asks."""
 
 import math
 from typing import Final
 
 from flora_async._clock import Clock
 
-# Those who waited for one moment leave within a quarter of the pause after it, not all in one burst.
+# Requests that waited for the same moment are spread over a quarter of the pause after it.
 SPREAD: Final = 0.25
 
 
 class RateLimitGate:
-    """Holds back every request of a session from a 429 until the time that FLORA named.
+    """Pauses every request of a session after a 429 for as long as FLORA asks.
 
     Args:
         clock: Time, sleep and randomness.
@@ -25,18 +25,18 @@ class RateLimitGate:
 
     @property
     def closed(self) -> bool:
-        """Whether `wait` has to be asked."""
+        """Whether requests have to `wait`."""
         return self._opens_at is not None
 
     def close(self, seconds: float) -> None:
-        """Close for `seconds` from now, or leave it closed if it is for longer."""
+        """Close the gate for `seconds`, unless it is closed for longer already."""
         opens_at = self._clock.monotonic() + seconds
         if seconds > 0 and (self._opens_at is None or opens_at > self._opens_at):
             self._opens_at = opens_at
             self._spread = seconds * SPREAD
 
     async def wait(self, deadline: float = math.inf) -> bool:
-        """Return True once requests may go out, or False when `deadline` (monotonic seconds) came first."""
+        """Return True once requests may be sent, or False if `deadline` (monotonic seconds) comes first."""
         while self._opens_at is not None:
             now = self._clock.monotonic()
             if now >= self._opens_at:

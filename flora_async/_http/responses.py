@@ -1,4 +1,4 @@
-"""What FLORA's answers mean, without any I/O: errors, waits, and what a failed attempt says about money.
+"""Interpret FLORA's responses, without any I/O: errors, pauses, and whether a failed attempt may have cost money.
 
 The table of statuses is FLORA's page "Get a technique run"; RFC 9110 has the rest.
 """

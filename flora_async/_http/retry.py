@@ -1,6 +1,6 @@
-"""When to try again, and how long to wait; the only importer of tenacity.
+"""Decide when to retry a request, and how long to wait; the only importer of tenacity.
 
-A request that succeeds at once never enters tenacity: with thousands of polls that is what keeps a poll cheap.
+A request that succeeds at once never enters tenacity, which keeps reads cheap.
 """
 
 import logging
@@ -18,12 +18,12 @@ logger = logging.getLogger("flora_async")
 
 ResultT = TypeVar("ResultT")
 
-# Doubling is cut off here only because a float ends somewhere: 0.5 s doubled 60 times is older than the universe.
-_MOST_DOUBLINGS: Final = 60
+# Limits the doubling of a pause only because floats are limited: 0.5 s doubled 60 times is 18 billion years.
+_MAX_DOUBLINGS: Final = 60
 
 
 class Retrier:
-    """Calls again what failed for a reason that may pass, as a `RetryPolicy` says.
+    """Retries what failed for a reason that may be temporary, as a `RetryPolicy` says.
 
     Args:
         policy: How often and with which waits.
@@ -81,20 +81,20 @@ class Retrier:
         )(replay_then_attempt)
 
     def _pause(self, state: RetryCallState) -> float:
-        doublings = min(state.attempt_number - 1, _MOST_DOUBLINGS)
-        longest = self._policy.initial * 2.0**doublings
+        doublings = min(state.attempt_number - 1, _MAX_DOUBLINGS)
+        max_pause = self._policy.initial * 2.0**doublings
         if self._policy.maximum is not None:
-            longest = min(longest, self._policy.maximum)
-        pause = longest * self._clock.random()
+            max_pause = min(max_pause, self._policy.maximum)
+        pause = max_pause * self._clock.random()
         error = _failure(state)
-        # What a 429 asks for is the gate's business, as it holds for every request of the session.
+        # The pause that a 429 asks for holds for every request of the session: the rate limit gate keeps it.
         if isinstance(error, APIStatusError) and not isinstance(error, RateLimitError) and error.retry_after:
             return error.retry_after + min(pause, error.retry_after * SPREAD)
         return pause
 
 
 def _failure(state: RetryCallState) -> FloraError:
-    """Why another attempt is made: it is asked for only once an error of ours has been found worth one."""
+    """The error that is retried: `retry` has found it to be one of ours."""
     return cast("FloraError", state.outcome.exception() if state.outcome else None)
 
 
@@ -111,5 +111,5 @@ def _log_pause(name: str, state: RetryCallState) -> None:
 
 
 def outcome(error: FloraError) -> str:
-    """What the log calls an error: the status when there is one, else its kind."""
+    """What logs call an error: its status, or else its class."""
     return str(error.status) if isinstance(error, APIStatusError) else type(error).__name__

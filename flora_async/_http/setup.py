@@ -1,4 +1,4 @@
-"""From a session's arguments, once each is found right, to the client that all its requests take."""
+"""Check the arguments of a session, and build the client for its requests."""
 
 import os
 from collections.abc import AsyncGenerator, Sequence
@@ -28,9 +28,9 @@ class Setup(NamedTuple):
 
 
 def conceal(api_key: object) -> Secret | type:
-    """The key, or the one of the environment, in a form that shows nowhere; of what is no text, the type alone.
+    """The given key, or else that of the environment, in a form that no repr shows; of anything but text, the type.
 
-    It refuses nothing, so that no error ever has a frame that holds the key as it came.
+    It never raises, so that no frame of an error holds the key as it was given.
     """
     if api_key is None:
         api_key = os.environ.get("FLORA_API_KEY", "")
@@ -69,7 +69,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
     if http_session is not None:
         _check_type("http_session", http_session, ClientSession)
         if trace_configs:
-            raise ValueError("trace_configs belong to an own session: give them to http_session instead")
+            raise ValueError("trace_configs cannot be combined with http_session: give them to that session instead")
     if isinstance(trusted_origins, str):
         raise TypeError(f"trusted_origins must be a sequence of URLs: [{trusted_origins!r}]")
     base_url = os.environ.get("FLORA_BASE_URL", BASE_URL) if base_url is None else base_url
@@ -94,7 +94,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
 
 @asynccontextmanager
 async def standalone_storage(*, allow_local: bool) -> AsyncGenerator[StorageClient, None]:
-    """A client to other hosts without a session: it has no key that it could give away.
+    """A client to other hosts that works without a session, and so without a key.
 
     Args:
         allow_local: Whether hosts on this machine may be named, as a local FLORA does.

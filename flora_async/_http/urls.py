@@ -1,7 +1,7 @@
-"""What URLs mean here: where the key may go, how paths are built, which of the server's URLs are followed.
+"""Build and check URLs: where the key may go, how paths are encoded, which of the server's URLs are followed.
 
-Pure functions over text (RFC 3986). A URL from the server is never handed on as it came: its origin is compared, and
-then only its path and query are put behind the origin that we know. So no two parsers can disagree about its host.
+Pure functions over text (RFC 3986). A URL from the server is never used as it was sent: its origin is compared, and
+then its path and query are appended to the known origin, so that two parsers cannot disagree about its host.
 """
 
 import re
@@ -28,7 +28,7 @@ ParameterValue = str | int | float | bool | None
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port: what the browser world calls an origin (RFC 6454)."""
+    """Scheme, host and port of a URL (RFC 6454)."""
 
     scheme: str
     host: str
@@ -50,7 +50,7 @@ def origin_of(url: str) -> Origin:
         raise ValueError("it holds white space, a control character or a backslash")
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError("it is no absolute http or https URL")
+        raise ValueError("it is not an absolute http or https URL")
     if "@" in parts.netloc:
         raise ValueError("it holds user information")
     host = parts.hostname.rstrip(".")
@@ -63,7 +63,7 @@ def check_endpoint(name: str, url: object, *, allow_http: bool) -> str:
     """A base URL or trusted origin, without trailing slash, or an error that says what is wrong with it.
 
     Raises:
-        TypeError: It is no text.
+        TypeError: It is not text.
         ValueError: It cannot be used; plain http is for loopback only unless `allow_http`.
     """
     if not isinstance(url, str):
@@ -110,7 +110,7 @@ def segment(name: str, value: object) -> str:
     """One id as one path segment: percent-encoded so that it cannot become more or less than that.
 
     Raises:
-        TypeError: It is no text.
+        TypeError: It is not text.
         ValueError: It is blank, `.` or `..`, or holds characters that UTF-8 cannot write.
     """
     if not isinstance(value, str):
@@ -131,7 +131,7 @@ def check_path(path: object) -> str:
     """A path below the base URL as a caller wrote it, with a query or without.
 
     Raises:
-        TypeError: It is no text.
+        TypeError: It is not text.
         ValueError: It names another host, climbs above the base URL, or holds characters that no URL has.
     """
     if not isinstance(path, str):
@@ -164,8 +164,8 @@ def check_trusted(url: object, *, allow_http: bool) -> str:
     """An origin whose poll URLs may be followed: scheme and host alone.
 
     Raises:
-        TypeError: It is no text.
-        ValueError: As `check_endpoint`, or it has a path, which would be heeded nowhere.
+        TypeError: It is not text.
+        ValueError: As `check_endpoint`, or it has a path, which would be ignored.
     """
     checked = check_endpoint("trusted_origins", url, allow_http=allow_http)
     if checked != str(origin_of(checked)):
@@ -199,7 +199,7 @@ class Endpoints:
         """
         try:
             if _NOT_IN_URLS.search(url):
-                raise ValueError("it holds white space, a control character or a backslash")  # noqa: TRY301 - one mapping for every flaw
+                raise ValueError("it holds white space, a control character or a backslash")  # noqa: TRY301 - one mapping for every problem
             absolute = urljoin(f"{self.base_url}/", url)
             origin, parts = origin_of(absolute), urlsplit(_encoded(absolute))
         except ValueError as error:
@@ -252,8 +252,8 @@ def check_https(name: str, url: object) -> str:
     """An absolute https URL that FLORA can call.
 
     Raises:
-        TypeError: It is no text.
-        ValueError: It is not https, or no URL.
+        TypeError: It is not text.
+        ValueError: It is not https, or not a URL.
     """
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a URL as text, not {url!r}")

@@ -1,4 +1,4 @@
-"""The poll loop: follow a run to its end, through outages, rate limits and restarts."""
+"""Follow a run to its end, through outages, rate limits and restarts."""
 
 import asyncio
 import inspect
