@@ -1,12 +1,14 @@
 """`flora.workspaces.library`: saved images and texts."""
 
+from http import HTTPStatus
 from typing import Literal, get_args
 
 from flora_async import models
 from flora_async._checks import non_blank, one_of, optional
 from flora_async._http.client import Client
+from flora_async._http.responses import Response
 from flora_async._http.urls import check_https
-from flora_async.resources._operations import mutate
+from flora_async.resources._operations import mutate, read_model
 
 ItemKind = Literal["image", "text"]
 
@@ -86,12 +88,19 @@ class LibraryFolders:
             >>> (await flora.workspaces.library.folders.delete(folder.folder_id, workspace_id="ws_local")).deleted
             True
         """
+
+        def read(response: Response) -> models.LibraryFolder:
+            if response.status == HTTPStatus.NO_CONTENT:
+                return models.LibraryFolder(folder_id=folder_id, deleted=True)
+            return read_model(models.LibraryFolder, response)
+
         return await mutate(
             self._client,
             "workspaces.library.folders.delete",
             models.LibraryFolder,
             {"workspace_id": workspace_id, "folder_id": folder_id},
             idempotency_key=idempotency_key,
+            read=read,
         )
 
     async def add_item(  # noqa: PLR0913 - FLORA's own fields

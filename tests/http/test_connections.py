@@ -186,6 +186,8 @@ async def test_a_204_is_an_answer() -> None:
     async with raw_flora(serve) as url, FloraSession(KEY, base_url=url, retry=ONCE) as flora:
         assert await flora.request("DELETE", "/anything") is None
         assert await flora.request("POST", "/anything") is None
+        folder = await flora.workspaces.library.folders.delete("libfolder_1", workspace_id="ws_1")
+    assert (folder.folder_id, folder.deleted) == ("libfolder_1", True)
 
 
 async def test_a_small_answer_that_unpacks_to_a_large_run_is_refused() -> None:
