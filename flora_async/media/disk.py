@@ -79,7 +79,7 @@ class PartFile:
 
     def __init__(self, path: Path, *, exists: Exists, source: str) -> None:
         self.path = path
-        self._exists = exists
+        self._exists: Exists = exists
         self._source = source
         self._part = path.with_name(f".{path.stem[:_MAX_STEM]}.{secrets.token_hex(8)}.part")
         self._file: BinaryIO | None = None

@@ -99,7 +99,7 @@ def aiohttp_app(deliver: Deliver, body_timeout: float | None) -> "Application":
 
         try:
             answer = await _answer(
-                deliver, _Request(request.method, request.headers, request.query_string, read), body_timeout
+                deliver, _Request(request.method, request.headers, request.rel_url.raw_query_string, read), body_timeout
             )
         except (ConnectionError, web.RequestPayloadError):
             answer = refusal(_BAD_REQUEST, "unreadable")
