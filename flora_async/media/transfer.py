@@ -26,8 +26,8 @@ Progress = Callable[[int, int | None], object]
 
 # Starting a thread costs more than writing a MiB does.
 _CHUNK_SIZE: Final = 4 * 1024 * 1024
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
-_LENGTH: Final = re.compile(r"\d{1,18}")
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE | re.ASCII)
+_LENGTH: Final = re.compile(r"\d{1,18}", re.ASCII)
 # What proxies and portals send with 200 in place of a file.
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml", "application/json"})
 _STRONG_TAG: Final = re.compile(r'"[!#-~]{0,200}"')

@@ -12,10 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 from conftest import SWIFT_RETRY, OpenSession
+from hypothesis import given
+from hypothesis import strategies as st
 
 import flora_async
 from flora_async import (
@@ -29,7 +32,7 @@ from flora_async import (
     UntrustedURLError,
 )
 from flora_async.media.disk import in_thread
-from flora_async.media.names import mark_of
+from flora_async.media.names import extension_for, mark_of
 from flora_async.media.transfer import _CHUNK_SIZE, body_of
 from flora_async.models import Asset
 from flora_async.testing import Cut, FakeFlora
@@ -526,6 +529,28 @@ def test_a_date_is_a_strong_validator_a_minute_later(headers: dict[str, str], va
     body = body_of(200, headers)
     assert body is not None
     assert body.validator == validator
+
+
+HEADER_NAMES = st.sampled_from(["ETag", "Last-Modified", "Date", "Content-Range", "Content-Length", "Content-Encoding"])
+RANGES = st.from_regex(r"bytes \d{1,20}-\d{1,20}/(\d{1,20}|\*)", fullmatch=True)
+HEADERS = st.dictionaries(HEADER_NAMES, st.text(max_size=40) | RANGES | st.sampled_from(["0", "5", MODIFIED, '"v1"']))
+
+
+@given(status=st.sampled_from([200, 204, 206, 304, 416]), headers=HEADERS)
+def test_no_headers_make_more_of_a_response_than_it_is(status: int, headers: dict[str, str]) -> None:
+    body = body_of(status, headers)
+    if body is not None:
+        assert status in {200, 206}
+        assert 0 <= body.start <= (body.end if body.end is not None else body.start)
+        assert body.total is None or (body.end or 0) <= body.total
+        assert body.validator in {None, headers.get("ETag"), headers.get("Last-Modified")}
+        assert "\n" not in (body.validator or "")
+
+
+@given(kind=st.text(max_size=40), name=st.text(max_size=40))
+def test_no_content_type_and_no_url_make_an_extension_that_is_a_path(kind: str, name: str) -> None:
+    extension = extension_for(kind, f"https://example.com/{quote(name)}")
+    assert re.fullmatch(r"\.[A-Za-z0-9_+~-]{1,20}", extension)
 
 
 NEWER = bytes(reversed(BODY))[:-1000]

@@ -213,6 +213,28 @@ async def test_a_local_flora_does_not_lead_to_other_private_addresses(tmp_path: 
             await flora.download("http://localhost:2/out.png", tmp_path / "out.png")
 
 
+@pytest.mark.parametrize("by", ["environment", "argument"])
+async def test_a_proxy_that_the_caller_chose_may_have_a_private_address(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening() as (port, connections):
+        options: dict[str, Any] = {}
+        if by == "environment":
+            monkeypatch.setenv("http_proxy", f"http://proxy.corp:{port}")
+            options["trust_env"] = True
+        else:
+            options["proxy"] = f"http://proxy.corp:{port}"
+        connector = aiohttp.TCPConnector(resolver=Names({"proxy.corp": ["127.0.0.1"]}))
+        origin = f"http://by-{by}.corp"
+        async with (
+            aiohttp.ClientSession(connector=connector, **options) as http,
+            FloraSession(KEY, base_url=origin, allow_http=True, http_session=http, retry=SWIFT_RETRY) as flora,
+        ):
+            path = await flora.download(f"{origin}/out.png", tmp_path / "out.png")
+            assert path.read_bytes() == b"bytes"
+        assert len(connections) == 1
+
+
 async def dribbled_head(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     while True:
