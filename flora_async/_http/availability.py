@@ -41,33 +41,29 @@ class Availability:
         probe: Sends a small request, whose outcome is reported here as that of every other.
 
     Attributes:
+        down_since: Since when starts have to `wait`, in seconds of the monotonic clock; None = they do not.
         failures: How many attempts in a row have failed since FLORA last answered.
         date: The `Date` of FLORA's last answer, and this machine's Unix time then; None = no answer yet.
     """
 
-    __slots__ = ("_clock", "_is_probing", "_limit", "_probe", "_since", "_unsent", "date", "failures")
+    __slots__ = ("_clock", "_is_probing", "_limit", "_probe", "_unsent", "date", "down_since", "failures")
 
     def __init__(self, clock: Clock, limit: float | None, probe: Callable[[], Awaitable[object]]) -> None:
         self._clock = clock
         self._limit = math.inf if limit is None else limit
         self._probe = probe
         self._unsent = 0
-        self._since: float | None = None
+        self.down_since: float | None = None
         self._is_probing = False
         self.failures = 0
         self.date: tuple[str, float] | None = None
 
-    @property
-    def is_down(self) -> bool:
-        """Whether starts have to `wait`."""
-        return self._since is not None
-
     def answered(self) -> None:
         """FLORA answered."""
         self.failures = self._unsent = 0
-        if self._since is not None:
-            logger.info("FLORA can be reached again, after %.0f s", self._clock.monotonic() - self._since)
-            self._since = None
+        if self.down_since is not None:
+            logger.info("FLORA can be reached again, after %.0f s", self._clock.monotonic() - self.down_since)
+            self.down_since = None
 
     def failed(self, error: FloraError) -> None:
         """An attempt ended with this error."""
@@ -75,8 +71,8 @@ class Availability:
         if is_unsent or is_overload(error):
             self.failures += 1
             self._unsent = self._unsent + 1 if is_unsent else 0
-            if self._since is None and (self._unsent >= _MAX_UNSENT or self.failures >= _MAX_FAILURES):
-                self._since = self._clock.monotonic()
+            if self.down_since is None and (self._unsent >= _MAX_UNSENT or self.failures >= _MAX_FAILURES):
+                self.down_since = self._clock.monotonic()
                 logger.warning("FLORA cannot be reached; starts are held back for up to %.0f s: %s", self._limit, error)
         elif isinstance(error, APIStatusError | DecodeError):
             self.answered()
@@ -91,13 +87,13 @@ class Availability:
             SessionClosedError: The session was closed meanwhile.
         """
         pause = _FIRST_PAUSE
-        while self._since is not None:
-            left = min(self._since + self._limit, deadline) - self._clock.monotonic()
+        while self.down_since is not None:
+            left = min(self.down_since + self._limit, deadline) - self._clock.monotonic()
             if left <= 0:
                 return
             await self._clock.sleep(min(pause * (0.5 + self._clock.random() / 2), left))
             pause = min(pause * 2, _MAX_PAUSE)
-            if self._since is not None and not self._is_probing:
+            if self.down_since is not None and not self._is_probing:
                 await self._send_probe()
 
     async def _send_probe(self) -> None:

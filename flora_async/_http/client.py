@@ -130,7 +130,7 @@ class Client:
         Args:
             deadline: When to return in any case, in seconds of the monotonic clock.
         """
-        if self._availability.is_down and self.policy.attempts != 1:
+        if self._availability.down_since is not None and self.policy.attempts != 1:
             await self._availability.wait(deadline)
 
     async def _probe(self) -> None:
@@ -256,7 +256,7 @@ class Client:
         Raises:
             FloraError: The attempt's error.
         """
-        if self._gate.closed and not await self._gate.wait(deadline):
+        if self._gate.opens_at is not None and not await self._gate.wait(deadline):
             raise APIConnectionError(f"{request.method} {request.path} was held back by a rate limit", sent=False)
         within: float | None = None
         if deadline < math.inf:

@@ -14,37 +14,35 @@ class RateLimitGate:
 
     Args:
         clock: Time, sleep and randomness.
+
+    Attributes:
+        opens_at: Until when requests have to `wait`, in seconds of the monotonic clock; None = they do not.
     """
 
-    __slots__ = ("_clock", "_opens_at", "_spread")
+    __slots__ = ("_clock", "_spread", "opens_at")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._opens_at: float | None = None
+        self.opens_at: float | None = None
         self._spread = 0.0
-
-    @property
-    def closed(self) -> bool:
-        """Whether requests have to `wait`."""
-        return self._opens_at is not None
 
     def close(self, seconds: float) -> None:
         """Close the gate for `seconds`, unless it is closed for longer already."""
         opens_at = self._clock.monotonic() + seconds
-        if seconds > 0 and (self._opens_at is None or opens_at > self._opens_at):
-            self._opens_at = opens_at
+        if seconds > 0 and (self.opens_at is None or opens_at > self.opens_at):
+            self.opens_at = opens_at
             self._spread = seconds * SPREAD
 
     async def wait(self, deadline: float = math.inf) -> bool:
         """Return True once requests may be sent, or False if `deadline` (monotonic seconds) comes first."""
-        while self._opens_at is not None:
+        while self.opens_at is not None:
             now = self._clock.monotonic()
-            if now >= self._opens_at:
-                self._opens_at = None
+            if now >= self.opens_at:
+                self.opens_at = None
                 break
-            if self._opens_at > deadline:
+            if self.opens_at > deadline:
                 await self._clock.sleep(max(deadline - now, 0.0))
                 return False
-            leave_at = self._opens_at + self._spread * self._clock.random()
+            leave_at = self.opens_at + self._spread * self._clock.random()
             await self._clock.sleep(min(leave_at, deadline) - now)
         return True

@@ -232,7 +232,7 @@ class Transport:
             if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
                 pool = await self._open(for_transfers=request.is_transfer)
             limit = Limit(pool, timeout, within, has_body=request.body is not None)
-            body = _body_of(request.body, on_sent, limit.renew)
+            body = None if request.body is None else _body_of(request.body, on_sent, limit.renew)
             request_id: str | None = None
             try:
                 with limit:
@@ -364,13 +364,13 @@ class Transport:
 
 
 def _body_of(
-    content: bytes | Form | File | None, on_sent: Callable[[], None] | None, on_progress: Callable[[], None]
-) -> JsonBody | FormBody | FileBody | None:
+    content: bytes | Form | File, on_sent: Callable[[], None] | None, on_progress: Callable[[], None]
+) -> JsonBody | FormBody | FileBody:
     if isinstance(content, Form):
         return FormBody(content, on_sent, on_progress)
     if isinstance(content, File):
         return FileBody(content, on_sent, on_progress)
-    return None if content is None else JsonBody(content, on_sent)
+    return JsonBody(content, on_sent)
 
 
 def _sent(error: BaseException, limit: Limit, body: JsonBody | FormBody | FileBody | None) -> bool:
