@@ -117,7 +117,8 @@ def _tuple_hook(kind: Any, converter: Converter) -> Callable[[Any, Any], tuple[A
 
 def _mapping_hook(kind: Any, converter: Converter) -> Hook:  # noqa: ANN401 - as above
     plain: Any = dict[get_args(kind)]  # type: ignore[misc]  # a type built at run time
-    build = mapping_structure_factory(plain, converter)
+    # Before cattrs 25.1, the factory does not ask the converter.
+    build = mapping_structure_factory(plain, converter, detailed_validation=converter.detailed_validation)
 
     def structure(data: Any, _: Any) -> Any:  # noqa: ANN401 - any JSON value
         check_map(data, kind)
