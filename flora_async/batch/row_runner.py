@@ -149,13 +149,12 @@ class RowRunner:
         except Exception:
             self.budget.defer()  # the run may still be charged
             raise
-        self._book(progress, ended, quote=believable(run.charged_cost), is_answer_of_start=ended is run)
+        # Until a run has ended, its cost is a quote.
+        self._book(progress, ended, quote=believable(run.charged_cost))
         await self.journal.write(progress.row, progress.entry)
 
-    def _book(self, progress: _Progress, ended: Run, *, quote: float | None, is_answer_of_start: bool) -> None:
-        # The cost in the answer to a start is a quote, also when that answer says that the run has ended.
-        cost = None if is_answer_of_start else believable(ended.charged_cost)
-        price = None
+    def _book(self, progress: _Progress, ended: Run, *, quote: float | None) -> None:
+        cost, price = believable(ended.charged_cost), None
         if cost is None:
             self.budget.expect(quote)
             self.late_costs.add(ended, progress.row.technique_id)
