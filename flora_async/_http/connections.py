@@ -136,9 +136,11 @@ class Limit:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _LIMIT.reset(self._token)
+        del self._token  # the token, the timer and the context that refers back here would be a cycle
         task, self._task = self._task, None
         if self._handle is not None:
             self._handle.cancel()
+            self._handle = None
         if self._expired and task is not None:
             was_cancelled_here = task.uncancel() <= self._cancelling
             if was_cancelled_here and exc_type is asyncio.CancelledError:
