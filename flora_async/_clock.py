@@ -41,3 +41,17 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+async def sleep_or(clock: Clock, seconds: float, event: asyncio.Event) -> bool:
+    """Sleep until `event` is set, for `seconds` at most, and say whether it is."""
+    async with asyncio.TaskGroup() as group:
+        asleep = group.create_task(clock.sleep(seconds))
+        waiting = group.create_task(_wait(event))
+        asleep.add_done_callback(lambda _: waiting.cancel())
+        waiting.add_done_callback(lambda _: asleep.cancel())
+    return event.is_set()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
+from attrs.validators import instance_of
 
 from flora_async._checks import check_number
 
@@ -61,6 +62,9 @@ class RetryPolicy:
         settle: Seconds to wait after a paid start was cut off before its key is sent again; None = never send it again.
             A broken connection, or a proxy that answers for FLORA, does not mean that FLORA has stopped working on the
             start, and two at once under one key may both be carried out. Default 30.
+        resolve: Find out what became of a paid start whose answer was lost: ask for it again under its key, and when
+            FLORA says that it was carried out, find its run in the history. False = raise `SubmissionUnknownError` once
+            `attempts` are used up. Default True.
         outage: Seconds for which starts are held back while FLORA cannot be reached, rather than fail one after
             another; None = no limit, 0 = not at all. After several connections in a row that could not be made, or
             answers of 502, 503 and 504 and timeouts without any other, small requests check whether FLORA is back. It
@@ -82,6 +86,7 @@ class RetryPolicy:
     maximum: float | None = field(default=30.0, validator=_number(unlimited=True))
     settle: float | None = field(default=30.0, validator=_number(unlimited=True))
     outage: float | None = field(default=120.0, validator=_number(unlimited=True))
+    resolve: bool = field(default=True, validator=instance_of(bool))
     rate_limit_pause: float = field(default=5.0, validator=_number())
 
 

@@ -1,6 +1,7 @@
 """`FloraSession`: one connection to FLORA, from which everything else is reached."""
 
 import json
+import math
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import cached_property
@@ -8,13 +9,16 @@ from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from attrs import evolve
+
 from flora_async import batch, media, resources
-from flora_async._checks import check_workspace_id
+from flora_async._checks import check_number, check_workspace_id
 from flora_async._clock import Clock
 from flora_async._http.setup import conceal, set_up
 from flora_async._http.transport import ClientSession, TraceConfig
 from flora_async._http.urls import ParameterValue
 from flora_async.config import MAX_FILE_SIZE, PollPolicy, RetryPolicy
+from flora_async.errors import SubmissionUnknownError
 from flora_async.models import Run, RunOutput
 from flora_async.polling import (
     OnUpdate,
@@ -33,7 +37,7 @@ from flora_async.resources import Inputs
 if TYPE_CHECKING:
     from flora_async.batch import Batch, BatchResult, OnProgress, Rows, Watch
     from flora_async.media import Exists, Progress
-    from flora_async.models import Asset
+    from flora_async.models import Asset, RunTicket
     from flora_async.resources.models import Medium
 
 
@@ -111,10 +115,12 @@ class FloraSession:
         self._workspace_id = None if workspace is None else check_workspace_id(workspace)
         self._poll = poll
         self._poller = Poller(self._client, poll, self._clock)
-        self._starts = resources.Starts()
         techniques = resources.TechniqueCache(self._client, self._clock)
         self._preparer = resources.InputPreparer(techniques.find, lambda: self._uploads, self._clock.monotonic)
-        runs = resources.TechniqueRuns(self._client, self._preparer, self._starts.note)
+        open_starts = resources.OpenStarts(self._clock)
+        finder = resources.RunFinder(self._client, open_starts, techniques.find_id)
+        self._starter = resources.Starter(self._client, finder, open_starts)
+        runs = resources.TechniqueRuns(self._client, self._preparer, self._starter)
         self.techniques = resources.Techniques(self._client, runs)
         self._entered = False
 
@@ -188,7 +194,7 @@ class FloraSession:
     @cached_property
     def generations(self) -> "resources.Generations":
         """Generations by a model, without a technique."""
-        return resources.Generations(self._client, self._workspace, self._catalog, self._preparer)
+        return resources.Generations(self._client, self._starter, self._workspace, self._catalog, self._preparer)
 
     @cached_property
     def models(self) -> "resources.Models":
@@ -203,7 +209,7 @@ class FloraSession:
     @cached_property
     def runs(self) -> "resources.Runs":
         """Starts of runs below FLORA's `/runs`, among them several runs of a technique at once."""
-        return resources.Runs(self._client, self._workspace, self._preparer)
+        return resources.Runs(self._client, self._starter, self._workspace, self._preparer)
 
     @cached_property
     def workspaces(self) -> "resources.Workspaces":
@@ -283,7 +289,8 @@ class FloraSession:
                 what it does not take, before anything is spent. Default True.
             workspace_id: Where files are uploaded to (`ws_…`); None = the session's, or the only one there is.
             poll: When to poll; None = the session's policy.
-            timeout: Seconds to wait once the run is started; None = no limit; left out = `poll.timeout`.
+            timeout: Seconds for all of it, the start included; None = no limit; left out = `poll.timeout`. A start that
+                is under way is given at least 10 s, since cutting it off would leave money in doubt.
             on_update: Called with the run as soon as it is started, and each time it has changed.
             raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
             wake: A `WebhookReceiver` that gets the deliveries to `callback_url`; None = polling alone.
@@ -301,19 +308,15 @@ class FloraSession:
             >>> run.status, run.error_code
             (<RunStatus.FAILED: 'failed'>, 'safety_blocked')
         """
-        limit = self._check_wait(poll, timeout, on_update, wake, callback_url)
-        started = await self.techniques.runs.create(
-            technique_id,
-            inputs=inputs,
-            callback_url=callback_url,
-            idempotency_key=idempotency_key,
-            check=check,
-            workspace_id=workspace_id,
+        deadline = self._check_wait(poll, timeout, on_update, wake, callback_url)
+        options = resources.StartOptions(technique_id, callback_url=callback_url, idempotency_key=idempotency_key)
+        started = await self.techniques.runs._create(  # noqa: SLF001 - create, with a deadline
+            options, inputs, check=check, workspace_id=workspace_id, wake=wake, deadline=deadline
         )
         if not started.is_terminal:
             await notify(on_update, started)
-        return await self.wait_for_run(
-            started, poll=poll, timeout=limit, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
+        return await self._wait(
+            started, deadline, poll=poll, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
         )
 
     async def generate(  # noqa: PLR0913 - what create and wait_for_run take
@@ -349,7 +352,8 @@ class FloraSession:
             check: Read the catalogue of models first (once in five minutes), and refuse a model, a parameter or a
                 value that it does not know, before anything is spent. Default True.
             poll: When to poll; None = the session's policy.
-            timeout: Seconds to wait once the run is started; None = no limit; left out = `poll.timeout`.
+            timeout: Seconds for all of it, the start included; None = no limit; left out = `poll.timeout`. A start that
+                is under way is given at least 10 s, since cutting it off would leave money in doubt.
             on_update: Called with the run each time it has changed.
             raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
             wake: A `WebhookReceiver` that gets the deliveries to `callback_url`; None = polling alone.
@@ -367,8 +371,8 @@ class FloraSession:
             >>> run.outputs[0].type
             <OutputType.IMAGE: 'imageUrl'>
         """
-        limit = self._check_wait(poll, timeout, on_update, wake, callback_url)
-        ticket = await self.generations.create(
+        deadline = self._check_wait(poll, timeout, on_update, wake, callback_url)
+        ticket = await self.generations._create(  # noqa: SLF001 - create, with a deadline
             type=type,
             prompt=prompt,
             project_id=project_id,
@@ -378,9 +382,11 @@ class FloraSession:
             callback_url=callback_url,
             idempotency_key=idempotency_key,
             check=check,
+            wake=wake,
+            deadline=deadline,
         )
-        return await self.wait_for_run(
-            ticket, poll=poll, timeout=limit, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
+        return await self._wait(
+            ticket, deadline, poll=poll, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
         )
 
     def _check_wait(
@@ -390,13 +396,71 @@ class FloraSession:
         on_update: OnUpdate | None,
         wake: Wake | None,
         callback_url: str | None,
-    ) -> float | None:
-        """Refuse how to wait, before anything is spent, and return the seconds that the wait may take."""
+    ) -> float:
+        """Refuse how to wait, before anything is spent, and return the deadline in seconds of the monotonic clock."""
         check_listener(on_update)
-        check_wake(wake)
-        if wake is not None and callback_url is None:
-            raise ValueError("wake needs callback_url: without it FLORA delivers nothing that could end the wait")
-        return time_limit(self._poll if poll is None else poll, timeout)
+        check_wake(wake, callback_url)
+        limit = time_limit(self._poll if poll is None else poll, timeout)
+        return math.inf if limit is None else self._clock.monotonic() + limit
+
+    async def _wait(  # noqa: PLR0913 - as wait_for_run
+        self,
+        started: "Run | RunTicket",
+        deadline: float,
+        *,
+        poll: PollPolicy | None,
+        on_update: OnUpdate | None,
+        raise_on_failure: bool,
+        wake: Wake | None,
+    ) -> Run:
+        """Wait for a run that was just started, until the deadline of the whole call."""
+        left = None if math.isinf(deadline) else max(deadline - self._clock.monotonic(), 0.0)
+        finished = await wait(
+            self._poller,
+            started,
+            poll=poll,
+            timeout=left,
+            on_update=on_update,
+            raise_on_failure=raise_on_failure,
+            wake=wake,
+        )
+        return evolve(finished, adopted=True) if started.adopted else finished
+
+    async def resolve(
+        self,
+        error: SubmissionUnknownError,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - on the session's clock, down to the last request
+    ) -> Any:  # noqa: ANN401 - what the start would have returned
+        """Find out what became of a start in doubt: ask for it again under its key, then look for its run.
+
+        Within two hours the start is sent again under the key that it had, which FLORA answers with a run only when the
+        earlier attempts were not carried out, so that in no case there are two. After that, or when FLORA says that
+        its run exists, the run is looked for in the history.
+
+        Args:
+            error: What the start has raised, in this process or another.
+            timeout: Seconds to try; None = as long as it takes.
+
+        Returns:
+            What the start would have returned: a `Run`, or a `RunTicket` of a generation. `adopted` is set where it was
+            found in the history.
+
+        Raises:
+            SubmissionUnknownError: It still cannot be told; `candidates` and `steps` say more. Or it was a start that
+                cannot be repeated, such as one by `request`.
+            FloraError: FLORA refused the start, so it was not carried out; or another error.
+            ValueError: `timeout` is negative or not finite.
+
+        Example:
+            >>> try:
+            ...     run = await flora.run("caption", {"prompt": "a red bicycle"})
+            ... except SubmissionUnknownError as error:
+            ...     run = await flora.resolve(error)
+        """
+        if timeout is not None:
+            check_number("timeout", timeout)
+        return await self._starter.resolve(error, math.inf if timeout is None else self._clock.monotonic() + timeout)
 
     async def request(
         self,
@@ -513,6 +577,7 @@ class FloraSession:
             technique_id,
             rows,
             options,
+            starter=self._starter,
             preparer=self._preparer,
             storage=self._storage,
             poll=self._poll,
@@ -691,7 +756,7 @@ class FloraSession:
             >>> path.name
             'cctv-cam-1.png'
         """
-        start = self._starts.of(getattr(run, "run_id", ""))
+        start = self._starter.sent_for(getattr(run, "run_id", ""))
         return await media.save_outputs(
             self._storage,
             run,

@@ -13,7 +13,9 @@ from plain_client import Client
 from flora_async import FloraSession, PollPolicy, RetryPolicy
 from flora_async.testing import FakeFlora, VirtualClock
 
-SWIFT_RETRY = RetryPolicy(attempts=4, initial=0.001, maximum=0.01, settle=0.01, rate_limit_pause=0.01)
+SWIFT_RETRY = RetryPolicy(attempts=4, initial=0.001, maximum=0.01, settle=0.01, outage=0.2, rate_limit_pause=0.01)
+# A start whose answer is lost stays in doubt, as after a crash.
+UNRESOLVED = RetryPolicy(attempts=4, initial=0.001, maximum=0.01, settle=None, resolve=False, outage=0.2)
 SWIFT_POLL = PollPolicy(initial=0.001, maximum=0.01, outage=0.2, timeout=20.0)
 IMAGE = {"input_image": "https://example.com/photo.png"}
 

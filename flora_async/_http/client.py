@@ -9,7 +9,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from copy import copy
-from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
 
 from attrs import evolve
@@ -32,6 +31,8 @@ ResultT = TypeVar("ResultT")
 # An attempt that begins at the deadline still needs time to be answered: this much, in seconds.
 _GRACE: Final = 2.0
 _PROBE_TIMEOUT: Final = 10.0
+# A start that is cut off leaves money in doubt, so each attempt is given at least this much, in seconds.
+_START_TIME: Final = 10.0
 # A response of this size is decoded in a few milliseconds, whatever is in it; in bytes. Runs are far smaller.
 _MAX_INLINE: Final = 16 * 1024
 
@@ -173,68 +174,79 @@ class Client:
         absolute, with_key = self._endpoints.resolve(url)
         return self._transport.request("GET", absolute, with_key=with_key, label="poll")
 
-    async def fetch(self, request: Request, read: Callable[[Response], ResultT]) -> ResultT:
+    async def fetch(
+        self, request: Request, read: Callable[[Response], ResultT], *, deadline: float = math.inf
+    ) -> ResultT:
         """Send a request that may be repeated at will, until an answer can be read.
+
+        Args:
+            request: The request.
+            read: Makes a result of the answer.
+            deadline: When to give up, in seconds of the monotonic clock.
 
         Raises:
             FloraError: The last attempt's error, or the first that repeating cannot cure.
         """
 
         async def attempt() -> ResultT:
-            return await read_response(read, await self.attempt(request))
+            return await read_response(read, await self.attempt(request, deadline))
 
-        return await self._retrier.call(attempt, retry_if=is_transient, name=f"{request.method} {request.path}")
+        return await self._retrier.call(
+            attempt,
+            retry_if=is_transient,
+            may_pause=lambda seconds: self.clock.monotonic() + seconds < deadline,
+            name=f"{request.method} {request.path}",
+        )
 
     async def submit(
         self,
         request: Request,
         read: Callable[[Response], ResultT],
+        submission: Submission,
         *,
-        route: Route,
-        idempotency_key: str,
-        technique_id: str | None = None,
+        deadline: float = math.inf,
     ) -> ResultT:
         """Send a request that may cost money, so that it is carried out at most once.
 
         Args:
             request: The request; it carries the key in every place that FLORA reads it from.
             read: Makes a result of the answer.
-            route: Says whether it costs money, and whether FLORA honors the key.
-            idempotency_key: The key, for the error.
-            technique_id: What is started, for the error.
+            submission: What is known of it, and the rule for sending it again; kept up to date.
+            deadline: When to give up, in seconds of the monotonic clock. An attempt that is under way by then is given
+                the time that a start takes.
 
         Raises:
             SubmissionUnknownError: It may have been carried out, but no answer says so.
             FloraError: It was certainly not carried out; this is why.
         """
-        submission = Submission(
-            idempotency_key=idempotency_key,
-            technique_id=technique_id,
-            since=datetime.fromtimestamp(self.clock.time(), UTC),
-            resend=route.honors_key,
-            settle=self.policy.settle if route.spends else 0.0,
-        )
+        clock = self.clock
+
+        def may_pause(seconds: float) -> bool:
+            return clock.monotonic() + seconds < deadline and clock.time() + seconds < submission.expires_at
 
         async def attempt() -> ResultT:
-            await self.available()
-            submission.begin()
-            try:
-                return await read_response(read, await self.attempt(request, on_sent=submission.sent))
-            except FloraError as error:
-                submission.failed(error)
-                raise
+            await self.available(deadline)
+            with submission.attempt(clock.time):
+                limit = min(deadline, clock.monotonic() + submission.time_left(clock.time()))
+                response = await self.attempt(request, limit, on_sent=submission.sent, min_time=_START_TIME)
+                return await read_response(read, response)
 
         name = f"{request.method} {request.path}"
         try:
             return await self._retrier.call(
-                attempt, retry_if=submission.may_repeat, min_pause=submission.pause, name=name
+                attempt,
+                retry_if=submission.may_repeat,
+                min_pause=lambda error: submission.pause(error, clock.time()),
+                may_pause=may_pause,
+                limited=False,
+                name=name,
             )
         except asyncio.CancelledError:
             if submission.in_doubt:
                 logger.warning(
                     "%s was cancelled before its answer came; a run may exist and be charged. Idempotency key: %s",
                     name,
-                    idempotency_key,
+                    submission.idempotency_key,
                 )
             raise
         except Exception as error:
@@ -244,7 +256,11 @@ class Client:
             raise verdict from error
 
     async def attempt(
-        self, request: Request, deadline: float = math.inf, on_sent: Callable[[], None] | None = None
+        self,
+        request: Request,
+        deadline: float = math.inf,
+        on_sent: Callable[[], None] | None = None,
+        min_time: float = 0.0,
     ) -> Response:
         """Send a request once, held back while a rate limit lasts. A 429 holds back every request of the session.
 
@@ -252,6 +268,7 @@ class Client:
             request: The request.
             deadline: When to give up, in seconds of the monotonic clock.
             on_sent: Called when the request goes out.
+            min_time: Seconds that the attempt is given even where the deadline is nearer.
 
         Raises:
             FloraError: The attempt's error.
@@ -260,7 +277,7 @@ class Client:
             raise APIConnectionError(f"{request.method} {request.path} was held back by a rate limit", sent=False)
         within: float | None = None
         if deadline < math.inf:
-            within = deadline - self.clock.monotonic()
+            within = max(deadline - self.clock.monotonic(), min_time)
             within = within if within > 0 else _GRACE
         if self._observer is not None:
             self._observer.on_request(request.label)

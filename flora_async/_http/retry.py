@@ -36,13 +36,15 @@ class Retrier:
         self._policy = policy
         self._clock = clock
 
-    async def call(
+    async def call(  # noqa: PLR0913 - each keyword is one rule about repeating
         self,
         attempt: Callable[[], Awaitable[ResultT]],
         *,
         retry_if: Callable[[FloraError], bool],
         name: str,
         min_pause: Callable[[FloraError], float] = lambda _: 0.0,
+        may_pause: Callable[[float], bool] = lambda _: True,
+        limited: bool = True,
     ) -> ResultT:
         """The first success of `attempt`, or the last error.
 
@@ -51,6 +53,8 @@ class Retrier:
             retry_if: Whether an error allows another try.
             name: Method and path, for the log.
             min_pause: The shortest wait after an error, in seconds.
+            may_pause: Whether there is time for a wait of so many seconds.
+            limited: Whether the policy's `attempts` are a limit; if not, `retry_if` alone decides.
 
         Raises:
             FloraError: The error of the last attempt.
@@ -58,7 +62,7 @@ class Retrier:
         try:
             return await attempt()
         except FloraError as error:
-            if self._policy.attempts == 1 or not retry_if(error):
+            if (limited and self._policy.attempts == 1) or not retry_if(error):
                 raise
             first = error
         first_failure: list[FloraError] = [first]
@@ -70,10 +74,11 @@ class Retrier:
                 raise first_failure.pop()
             return await attempt()
 
-        attempts = self._policy.attempts
+        attempts = self._policy.attempts if limited else None
+        enough = stop_never if attempts is None else stop_after_attempt(attempts)
         return await AsyncRetrying(
             sleep=self._clock.sleep,
-            stop=stop_never if attempts is None else stop_after_attempt(attempts),
+            stop=lambda state: enough(state) or not may_pause(state.upcoming_sleep),
             wait=lambda state: max(self._pause(state), min_pause(_failure(state))),
             retry=retry_if_exception(lambda error: isinstance(error, FloraError) and retry_if(error)),
             before_sleep=lambda state: _log_pause(name, state),

@@ -1,77 +1,194 @@
-"""What is known of a paid start while it is under way: the rule that keeps it from being carried out twice. No I/O."""
+"""The rule that keeps a paid start from being carried out twice, as far as it is known at each moment. No I/O.
 
-from datetime import datetime
+FLORA's section "Idempotency" says what a key does; in production it suppresses a second run and is released when a
+request fails, so asking again under the same key is safe once the earlier attempt has ended.
+"""
+
+import math
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Final
 
 from flora_async._http.responses import has_ended, is_transient, may_be_in_flight, may_have_acted
-from flora_async.errors import APIConnectionError, ConflictError, FloraError, SubmissionUnknownError
+from flora_async._http.routes import Route
+from flora_async.config import RetryPolicy
+from flora_async.errors import DecodeError, FloraError, IdempotencyError, SubmissionUnknownError
 
-_AN_EARLIER_ONE: Final = 2
+# FLORA is sure to know a key for two hours. No attempt may arrive later than that, clocks and networks being what they
+# are: after it, the same key would start a second run.
+KEY_LIFETIME: Final = 7200.0
+_KEY_MARGIN: Final = 300.0
+# An attempt that ended unseen may still be at work; after this many times `settle` it is not.
+_UNSEEN_END: Final = 3.0
+# How often a start in doubt is asked for again at least, where `RetryPolicy.attempts` allows any repetition.
+_MIN_ASKS: Final = 3
 
 
 class Submission:
-    """One start over all its attempts, under one key.
+    """One start over all its attempts, under one key. All times are Unix seconds.
 
     Args:
         idempotency_key: What every attempt carries.
-        technique_id: What is started, for the error.
-        since: When the first attempt begins.
-        resend: Whether FLORA is known to heed the key here. If not, an attempt in doubt is never repeated.
-        settle: Seconds to leave FLORA alone after an attempt of which nobody saw the end; None = it is not repeated.
+        policy: How it may be repeated.
+        route: Says whether it costs money, and whether FLORA honors the key.
+        target: What is started, for the error.
+        since: When an earlier process first sent it, if one did and its outcome is not known; not finite = unknown.
 
     Attributes:
         idempotency_key: As given.
-        in_doubt: Whether an attempt may have been carried out of which no answer tells.
+        in_doubt: Whether an attempt may have been carried out although no answer tells.
+        proven: Whether FLORA has said that an attempt was carried out.
+        since: When the first attempt that may have been carried out was sent; None = no attempt may have.
+        until: When the last such attempt ended, as far as is known.
     """
 
-    def __init__(
-        self, *, idempotency_key: str, technique_id: str | None, since: datetime, resend: bool, settle: float | None
+    def __init__(  # noqa: PLR0913 - what is known of a start
+        self,
+        *,
+        idempotency_key: str,
+        policy: RetryPolicy,
+        route: Route,
+        target: str | None = None,
+        since: float | None = None,
+        now: float = math.nan,
     ) -> None:
         self.idempotency_key = idempotency_key
-        self.in_doubt = False
-        self._was_in_doubt = False
-        self._arrived = 0
-        self._technique_id = technique_id
-        self._since = since
-        self._resend = resend
-        self._settle = settle
+        self.target = target
+        self.in_doubt = since is not None
+        self.proven = False
+        self.since = since
+        self.until = None if since is None else now
+        # Where two attempts at once do no harm, or cost nothing, a repetition need not wait.
+        self._settle = policy.settle if route.spends else 0.0
+        self._honors_key = route.honors_key
+        self._attempts = policy.attempts
+        self._resolves = policy.resolve and route.spends
+        self._number = 0
+        self._doubt_began_with = 0 if since is not None else None
+        self._attempt_began = now
+        self._is_sent = False
+        self._has_arrived = self._is_resumed = since is not None
 
-    def begin(self) -> None:
-        """An attempt begins; nothing of it was sent yet."""
-        self._was_in_doubt = self.in_doubt
+    @property
+    def expires_at(self) -> float:
+        """When the last attempt may be sent: before FLORA may forget the key of one that may have been carried out."""
+        if not self.in_doubt or self.since is None:
+            return math.inf
+        if self._is_resumed and self._settle is None:
+            return -math.inf
+        # A time in the future, or one that is not known, is an unknown age: the key may be forgotten already.
+        if not self.since <= self._attempt_began:
+            return -math.inf
+        return self.since + KEY_LIFETIME - _KEY_MARGIN
+
+    def time_left(self, now: float) -> float:
+        """The seconds in which an attempt may still be sent; infinite while nothing is in doubt.
+
+        Raises:
+            SubmissionUnknownError: There are none.
+        """
+        left = self.expires_at - now
+        if left <= 0:
+            raise self.unknown()
+        return left
+
+    @contextmanager
+    def attempt(self, time: Callable[[], float]) -> Generator[None, None, None]:
+        """Make one attempt inside the `with`, and learn from how it ends.
+
+        Args:
+            time: Tells the Unix time.
+        """
+        self._number += 1
+        self._attempt_began = time()
+        self._is_sent = False
+        if not self.in_doubt:
+            self.since = self._attempt_began
+        try:
+            yield
+        except FloraError as error:
+            # A duplicate after an attempt of our own means that the attempt got through, whatever it looked like.
+            self.proven = self.proven or (isinstance(error, IdempotencyError) and self._has_arrived)
+            if may_have_acted(error):
+                self._ended_in_doubt(time())
+            raise
+        except BaseException:
+            self._ended_in_doubt(time())
+            raise
+        finally:
+            self._has_arrived = self._has_arrived or self._is_sent
 
     def sent(self) -> None:
         """The attempt goes out: from now on it may be carried out."""
-        self.in_doubt = True
+        self._is_sent = True
 
-    def failed(self, error: FloraError) -> None:
-        """The attempt has ended with an error."""
-        self.in_doubt = self._was_in_doubt or (self.in_doubt and may_have_acted(error))
-        self._arrived += not isinstance(error, APIConnectionError) or error.sent
+    def _ended_in_doubt(self, now: float) -> None:
+        if self._is_sent:
+            self.in_doubt, self.until = True, now
+            if self._doubt_began_with is None:
+                self._doubt_began_with = self._number
 
     def may_repeat(self, error: FloraError) -> bool:
-        """Whether another attempt can be made: only when this one is over, or will be by then."""
-        if not is_transient(error):
+        """Whether another attempt can be made, once `pause` has passed."""
+        if not (is_transient(error) or (self._resolves and isinstance(error, DecodeError))):
             return False
-        if not may_have_acted(error):
-            return True
-        return self._resend and not may_be_in_flight(error) and (has_ended(error) or self._settle is not None)
+        if self.in_doubt and not self._honors_key:
+            return False
+        if self._settle is None and may_have_acted(error) and _has_unseen_end(error):
+            return False
+        return self._number < self._max_attempts
 
-    def pause(self, error: FloraError) -> float:
+    def pause(self, error: FloraError, now: float) -> float:
         """The seconds that have to pass before another attempt."""
-        is_open = may_have_acted(error) and not has_ended(error)
-        return self._settle or 0.0 if is_open else 0.0
+        if self._settle is None or not may_have_acted(error) or not _has_unseen_end(error):
+            return 0.0
+        if may_be_in_flight(error):
+            return max(_UNSEEN_END * self._settle - (now - self._attempt_began), 0.0)
+        return self._settle
+
+    def first_pause(self, now: float) -> float:
+        """The seconds that have to pass before the first attempt: what is left of those since an earlier process's."""
+        if not self.in_doubt or self.since is None or self._settle is None:
+            return 0.0
+        return min(max(self.since + self._settle - now, 0.0), self._settle)
 
     def verdict(self, error: Exception) -> Exception:
-        """What to raise after the last attempt: the error as it is, or that nobody knows."""
-        # A 409 after an attempt of our own means that the attempt got through, whatever it looked like.
-        is_our_own = isinstance(error, ConflictError) and self._arrived >= _AN_EARLIER_ONE
-        if not (self.in_doubt or is_our_own):
+        """What to raise after the last attempt: the error as it is, or that the outcome is unknown."""
+        if isinstance(error, SubmissionUnknownError) or not (self.in_doubt or self.proven):
             return error
-        unknown = SubmissionUnknownError(
-            idempotency_key=self.idempotency_key, technique_id=self._technique_id, since=self._since
-        )
+        unknown = self.unknown()
         if isinstance(error, FloraError):
             unknown.request_id, unknown.run = error.request_id, error.run
         unknown.__cause__ = error
         return unknown
+
+    def unknown(self) -> SubmissionUnknownError:
+        """The error that says all that is known of this start."""
+        return SubmissionUnknownError(
+            idempotency_key=self.idempotency_key,
+            technique_id=self.target,
+            since=_moment(self.since),
+            until=None if self.until is None else _moment(self.until),
+            proven=self.proven,
+        )
+
+    @property
+    def _max_attempts(self) -> float:
+        if self._attempts is None:
+            return math.inf
+        if self._doubt_began_with is None or not self._resolves or self._attempts == 1:
+            return self._attempts
+        return max(self._attempts, self._doubt_began_with + _MIN_ASKS)
+
+
+def _has_unseen_end(error: FloraError) -> bool:
+    """Whether FLORA may still be at work on an attempt: it has not answered itself, or a gateway stopped waiting."""
+    return may_be_in_flight(error) or not has_ended(error)
+
+
+def _moment(seconds: float | None) -> datetime:
+    try:
+        return datetime.fromtimestamp(math.nan if seconds is None else seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)

@@ -29,7 +29,7 @@ from flora_async.config import PollPolicy
 from flora_async.errors import BatchInterruptedError, FloraError
 from flora_async.media.disk import check_writable
 from flora_async.polling import Poller
-from flora_async.resources import InputPreparer, TechniqueCache
+from flora_async.resources import InputPreparer, Starter, TechniqueCache
 
 _BOOKED_AT_ONCE: Final = 4096  # costs of earlier processes, before the loop has another turn
 
@@ -61,6 +61,7 @@ class Batch:
         rows: Rows,
         options: BatchOptions,
         *,
+        starter: Starter,
         preparer: InputPreparer,
         storage: StorageClient,
         poll: PollPolicy,
@@ -79,6 +80,7 @@ class Batch:
         self._client = client.observed_by(TrafficCounter(self._tally, self._limiter))
         self._techniques = TechniqueLookup(TechniqueCache(self._client, clock))
         self._preparer = preparer.finding(self._techniques.find)
+        self._starter = starter.using(self._client)
         self._poller = Poller(self._client, options.poll or poll, clock)
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,6 +139,7 @@ class Batch:
         late_costs.resume(unsettled)
         runner = RowRunner(
             client=self._client,
+            starter=self._starter,
             preparer=self._preparer,
             check=options.check,
             workspace_id=options.workspace_id,
@@ -147,7 +150,6 @@ class Batch:
             late_costs=late_costs,
             tally=self._tally,
             clock=self._clock,
-            settle=self._client.policy.settle,
             max_attempts=options.run_attempts,
         )
         return Pump(

@@ -1,7 +1,7 @@
 """`RowRunner`: start the run of one row once, follow it to its end, and run it again where that can help."""
 
+import math
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ from flora_async.errors import (
     UploadError,
 )
 from flora_async.models import FailureHint, Run, RunInput
-from flora_async.resources import InputPreparer, StartOptions, start_run
+from flora_async.resources import InputPreparer, Starter, StartOptions
 
 Save = Callable[[Planned, Run], Awaitable[tuple[Path, ...]]]
 """Saves the outputs of a completed run and returns their paths."""
@@ -35,8 +35,6 @@ Save = Callable[[Planned, Run], Awaitable[tuple[Path, ...]]]
 EXPECTED: Final = (FloraError, TypeError, ValueError, OSError)
 """What a row can fail with for a known reason; any other exception is logged with its traceback."""
 
-# FLORA remembers a key for at least two hours; a start is not repeated in the last minutes of them.
-_KEY_LIFETIME: Final = 7200.0 - 300.0
 _WORTH_ANOTHER_RUN: Final = frozenset({FailureHint.AGAIN, FailureHint.LATER})
 # Seconds before another run where the provider is under load; doubled for each further one.
 _FIRST_BACK_OFF: Final = 5.0
@@ -63,6 +61,7 @@ class RowRunner:
 
     Attributes:
         client: Sends the requests.
+        starter: Starts the runs.
         preparer: Checks inputs and uploads files.
         check: Whether inputs are checked against the technique.
         workspace_id: Where files go; None = the session's workspace.
@@ -73,11 +72,11 @@ class RowRunner:
         late_costs: Reads the costs that are not known when a run ends.
         tally: Counts the runs.
         clock: Time, sleep and randomness.
-        settle: Seconds to wait before a start of an earlier process is sent again; None = it is not sent again.
         max_attempts: The most runs for one row.
     """
 
     client: Client
+    starter: Starter
     preparer: InputPreparer
     check: bool
     workspace_id: str | None
@@ -88,7 +87,6 @@ class RowRunner:
     late_costs: LateCosts
     tally: Tally
     clock: Clock
-    settle: float | None
     max_attempts: int
 
     async def run(self, row: Planned, entry: Entry, *, may_start: Callable[[], bool]) -> BatchResult:
@@ -183,7 +181,7 @@ class RowRunner:
                     logger.warning("run %s could not be recorded as running: %s", printable(run.run_id), error)
         ended = await self.watcher.finish(run, progress.row.technique_id)
         self.tally.in_flight.pop(run.run_id, None)
-        return ended
+        return evolve(ended, adopted=True) if run.adopted else ended
 
     async def _start_when_reachable(self, progress: _Progress) -> Run:
         """Start a run; while FLORA cannot be reached, wait for it as long as `RetryPolicy.outage` says."""
@@ -202,26 +200,14 @@ class RowRunner:
     async def _start(self, row: Planned, entry: Entry) -> Run:
         key = row.idempotency_key(self.journal.name, entry.attempt)
         options = StartOptions(row.technique_id, callback_url=row.request.callback_url, idempotency_key=key)
-        since = self.clock.time() if entry.since is None else entry.since
-        unknown = SubmissionUnknownError(
-            idempotency_key=key, technique_id=row.technique_id, since=datetime.fromtimestamp(since, UTC)
-        )
-        if entry.state == "submitting":
-            # An earlier process sent this start and did not read the answer. FLORA may still be working on it, and two
-            # requests at once may both be carried out; much later FLORA has forgotten the key.
-            age = entry.age(self.clock.time())
-            if self.settle is None or age is None or age > _KEY_LIFETIME:
-                raise unknown
-            await self.clock.sleep(self.settle)
+        since = None
+        if entry.state == "submitting":  # an earlier process sent this start and did not read the answer
+            since = math.nan if entry.since is None else entry.since
         inputs = await self._prepare(row) if entry.inputs is None else entry.inputs
-        await self.journal.write(row, evolve(entry, state="submitting", since=since, inputs=inputs))
+        sent_at = self.clock.time() if since is None else since
+        await self.journal.write(row, evolve(entry, state="submitting", since=sent_at, inputs=inputs))
         self.tally.started += 1
-        try:
-            return await start_run(self.client, options, inputs)
-        except FloraError as error:
-            if entry.state != "submitting" or isinstance(error, SubmissionUnknownError):
-                raise
-            raise unknown from error  # whatever is refused now, the earlier attempt may have been carried out
+        return await self.starter.start_technique(options, inputs, since=since)
 
     async def _prepare(self, row: Planned) -> tuple[RunInput, ...]:
         """Check the row's inputs and upload its files."""

@@ -70,18 +70,39 @@ class WaitTimeoutError(FloraError, TimeoutError):
 
 
 class SubmissionUnknownError(FloraError):
-    """A paid start has no known outcome: one run may exist and be charged, but FLORA's answer never arrived.
+    """A paid start has no known outcome: one run may exist and be charged, but no answer of FLORA's says so.
 
-    Nothing was sent under a second key. To find out, call again with the same `idempotency_key` (never a new one),
-    or look through `techniques.runs.list()` for a run created after `since`. The cause is `__cause__`.
+    Nothing was sent under a second key. The start was asked for again under its key and looked for in the history, as
+    far as `RetryPolicy` and the deadline allowed; `steps` says what was done, and `FloraSession.resolve` does the rest
+    later. The last error is `__cause__`.
 
     Attributes:
         idempotency_key: The key that every attempt carried.
         technique_id: What was started, as the caller named it; None for `FloraSession.request`.
         since: When the first attempt was sent (aware, UTC, by this machine's clock).
+        until: When the last attempt ended, as far as is known (likewise), or None.
+        proven: Whether FLORA has said that the run exists.
+        candidates: The runs in the history that may be this start's. FLORA's answers cannot tell several apart.
+        steps: What was done to find out, one sentence each.
+
+    Example:
+        >>> try:
+        ...     run = await flora.run("caption", {"prompt": "a red bicycle"})
+        ... except SubmissionUnknownError as error:
+        ...     run = await flora.resolve(error)  # later, with this or another session
     """
 
-    def __init__(self, *, idempotency_key: str, technique_id: str | None, since: datetime) -> None:
+    def __init__(  # noqa: PLR0913 - all that is known of a start
+        self,
+        *,
+        idempotency_key: str,
+        technique_id: str | None,
+        since: datetime,
+        until: datetime | None = None,
+        proven: bool = False,
+        candidates: "Sequence[Run]" = (),
+        steps: Sequence[str] = (),
+    ) -> None:
         what = f"start of {technique_id[:30]!r}" if technique_id else "request"
         is_shown = len(idempotency_key) <= _MAX_SHOWN_KEY
         key = f"idempotency_key={idempotency_key!r}" if is_shown else "the key in error.idempotency_key"
@@ -90,6 +111,11 @@ class SubmissionUnknownError(FloraError):
         self.idempotency_key = idempotency_key
         self.technique_id = technique_id
         self.since = since
+        self.until = until
+        self.proven = proven
+        self.candidates = tuple(candidates)
+        self.steps = tuple(steps)
+        self._start: object = None  # as `FloraSession.resolve` needs it
 
 
 class SkippedError(FloraError):

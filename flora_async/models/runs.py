@@ -97,6 +97,7 @@ class Run:
         outputs: The results, in FLORA's order; empty until the run completes. An output without a type or URL is left
             out, logged, and kept in `extra`: identify outputs by `output_id` where that matters.
         poll_url: The URL to poll; filled in when FLORA leaves it out.
+        adopted: Whether the answer to its start was lost, and it was found in the history instead.
         extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
@@ -118,6 +119,7 @@ class Run:
     error_message: str | None = None
     outputs: tuple[RunOutput, ...] = ()
     poll_url: str | None = None
+    adopted: bool = False
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
 
     @property

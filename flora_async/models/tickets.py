@@ -26,6 +26,7 @@ class RunTicket:
         action: The action, where one was started.
         model: The model, where one was started.
         technique: The technique, where one was started.
+        adopted: Whether the answer to its start was lost, and it was found in the history instead.
         extra: Unknown fields and unreadable values, under FLORA's names.
 
     Example:
@@ -42,6 +43,7 @@ class RunTicket:
     action: ActionReference | None = None
     model: ModelReference | None = None
     technique: TechniqueReference | None = None
+    adopted: bool = False
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
 
 

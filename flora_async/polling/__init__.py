@@ -1,6 +1,6 @@
 """Wait for runs: poll them until they end, through outages, rate limits and restarts."""
 
-from flora_async.polling._poller import Poller, RunReference, decode_run
+from flora_async.polling._poller import Poller, RunReference, decode_run, plain_run
 from flora_async.polling._schedule import PollSchedule
 from flora_async.polling._waiting import (
     OnUpdate,
@@ -28,6 +28,7 @@ __all__ = [
     "decode_run",
     "log_end",
     "notify",
+    "plain_run",
     "time_limit",
     "wait",
     "wait_for_run",

@@ -5,7 +5,7 @@ import logging
 import math
 from typing import Any, Final, Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve, fields, frozen
 
 from flora_async._clock import Clock
 from flora_async._http.client import Client, read_response
@@ -165,3 +165,8 @@ def _objects(event: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON val
     for name in ("data", "run"):
         found += [each[name] for each in found if isinstance(each.get(name), dict)]
     return found
+
+
+def plain_run(run: Run) -> Run:
+    """A run of a history as its own poll URL would tell it, so that results do not differ by how they were learned."""
+    return Run(**{known.name: getattr(run, known.name) for known in fields(Run)})

@@ -263,7 +263,7 @@ async def wait_for_run(  # noqa: PLR0913 - as wait
     run: RunReference,
     *,
     poll: PollPolicy | None = None,
-    timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - as wait
+    timeout: float | EllipsisType | None = ...,  # noqa: ASYNC109 - the last poll comes at the deadline, not a cancellation
     on_update: OnUpdate | None = None,
     raise_on_failure: bool = False,
     wake: Wake | None = None,

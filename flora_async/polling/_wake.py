@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AbstractContextManager, ExitStack
 from typing import Final, Protocol
 
-from flora_async._clock import Clock
+from flora_async._clock import Clock, sleep_or
 
 # While a webhook is expected, polls only cover the case that it gets lost: seconds from one to the next.
 _POLL_INTERVAL: Final = 60.0
@@ -18,14 +18,21 @@ class Wake(Protocol):
         ...
 
 
-def check_wake(wake: object) -> None:
+def check_wake(wake: object, callback_url: object = "") -> None:
     """Refuse an object that cannot learn of runs, before anything is sent or spent.
+
+    Args:
+        wake: What was passed.
+        callback_url: Where FLORA delivers to, for a start.
 
     Raises:
         TypeError: It has no `expect`.
+        ValueError: It is there without a callback URL.
     """
     if wake is not None and not callable(getattr(wake, "expect", None)):
         raise TypeError(f"wake must be a WebhookReceiver, or have its method expect, not {wake!r:.60}")
+    if wake is not None and callback_url is None:
+        raise ValueError("wake needs callback_url: without it FLORA makes no delivery that could wake the wait")
 
 
 class WakeableSleep:
@@ -60,18 +67,9 @@ class WakeableSleep:
         if event is None or self._has_woken:
             await self._clock.sleep(seconds)
             return
-        async with asyncio.TaskGroup() as group:
-            asleep = group.create_task(self._clock.sleep(seconds))
-            waiting = group.create_task(_set(event))
-            asleep.add_done_callback(lambda _: waiting.cancel())
-            waiting.add_done_callback(lambda _: asleep.cancel())
-        self._has_woken = event.is_set()
+        self._has_woken = await sleep_or(self._clock, seconds, event)
 
     def close(self) -> None:
         """Expect nothing any more."""
         if self._stack is not None:
             self._stack.close()
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()

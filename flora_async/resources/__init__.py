@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 from flora_async._lazy import lazy_names
 from flora_async.resources._catalog import Catalog, TechniqueCache
+from flora_async.resources._history import RunFinder
+from flora_async.resources._open_starts import OpenStarts
 from flora_async.resources._operations import request_json
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import Draft, InputPreparer, Inputs, InputValue, draft_inputs
-from flora_async.resources._start import StartOptions, Starts, start_run
+from flora_async.resources._start import Starter, StartOptions
 from flora_async.resources.runs import RunHistory, TechniqueRuns
 from flora_async.resources.techniques import Techniques
 
@@ -50,12 +52,14 @@ __all__ = [
     "InputValue",
     "Inputs",
     "Models",
+    "OpenStarts",
     "Pager",
     "Projects",
+    "RunFinder",
     "RunHistory",
     "Runs",
     "StartOptions",
-    "Starts",
+    "Starter",
     "TechniqueCache",
     "TechniqueRuns",
     "Techniques",
@@ -63,5 +67,4 @@ __all__ = [
     "Workspaces",
     "draft_inputs",
     "request_json",
-    "start_run",
 ]

@@ -8,7 +8,7 @@ from flora_async import models
 from flora_async._cache import KeyedLocks, RecentItems
 from flora_async._clock import Clock
 from flora_async._http.client import Client
-from flora_async.errors import NotFoundError
+from flora_async.errors import FloraError, NotFoundError
 from flora_async.models import Technique
 from flora_async.resources._hints import explain_action, explain_technique
 from flora_async.resources._operations import fetch, paginate
@@ -64,6 +64,13 @@ class TechniqueCache(ReadCache[Technique]):
     def __init__(self, client: Client, clock: Clock) -> None:
         super().__init__(partial(read_technique, client), clock)
 
+    async def find_id(self, technique_id: str) -> str | None:
+        """The id of a technique that is named by slug or id; None where FLORA does not tell."""
+        try:
+            return (await self.find(technique_id)).technique_id
+        except FloraError:
+            return None
+
 
 class Catalog:
     """The models and actions that a session can run.
@@ -96,7 +103,7 @@ async def read_technique(client: Client, technique_id: str) -> Technique:
         ValueError: The id is blank.
     """
     try:
-        return await fetch(client, "techniques.retrieve", Technique, technique_id=technique_id)
+        return await fetch(client, "techniques.retrieve", Technique, {"technique_id": technique_id})
     except NotFoundError as error:
         await explain_technique(client, error, technique_id)
         raise
@@ -111,7 +118,7 @@ async def read_action(client: Client, action_id: str) -> "models.Action":
         ValueError: The slug is blank.
     """
     try:
-        return await fetch(client, "actions.retrieve", models.Action, action_id=action_id)
+        return await fetch(client, "actions.retrieve", models.Action, {"action_id": action_id})
     except NotFoundError as error:
         await explain_action(client, error, action_id)
         raise

@@ -1,6 +1,7 @@
 """Carry out an operation of the route table: read, list or change something."""
 
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,6 +13,7 @@ from flora_async._checks import check_idempotency_key, free_form, items, non_bla
 from flora_async._http.client import Client
 from flora_async._http.responses import Response
 from flora_async._http.routes import ROUTES, Route
+from flora_async._http.submission import Submission
 from flora_async._http.urls import ParameterValue, check_path
 from flora_async.models import Page
 from flora_async.models._codec import decode, decode_page, parse_json, to_body
@@ -23,15 +25,18 @@ _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # R
 _METHODS: Final = _IDEMPOTENT | {"POST", "PATCH"}
 
 
-async def fetch(client: Client, operation: str, model: type[ModelT], **ids: str) -> ModelT:
-    """Read something.
+async def fetch(
+    client: Client, operation: str, model: type[ModelT], ids: Mapping[str, str], deadline: float = math.inf
+) -> ModelT:
+    """Read something, until a deadline in seconds of the monotonic clock.
 
     Raises:
         FloraError: Any error of the request, after all retries.
         TypeError: An id is not text.
         ValueError: An id is blank.
     """
-    return await client.fetch(client.request(ROUTES[operation], ids), partial(read_model, model))
+    request = client.request(ROUTES[operation], ids)
+    return await client.fetch(request, partial(read_model, model), deadline=deadline)
 
 
 def paginate(  # noqa: PLR0913 - the parts of a list
@@ -44,6 +49,7 @@ def paginate(  # noqa: PLR0913 - the parts of a list
     filters: Mapping[str, str | None] | None = None,
     limit: int | None = None,
     cursor: str | None = None,
+    deadline: float = math.inf,
     complete: Callable[[ModelT], ModelT] | None = None,
 ) -> Pager[ModelT]:
     """A list; nothing is requested yet.
@@ -57,6 +63,7 @@ def paginate(  # noqa: PLR0913 - the parts of a list
         filters: FLORA's own filters; those that are None are left out.
         limit: Items on one page; None = FLORA's default.
         cursor: The page to begin at; None = the first.
+        deadline: When to give up, in seconds of the monotonic clock.
         complete: Adds to an item what FLORA may leave out.
 
     Raises:
@@ -70,7 +77,7 @@ def paginate(  # noqa: PLR0913 - the parts of a list
 
     async def fetch_page(at: str | None) -> Page[ModelT]:
         request = client.request(route, ids, params={**query, "limit": size, "cursor": at})
-        page = await client.fetch(request, partial(read_page, model, items_key))
+        page = await client.fetch(request, partial(read_page, model, items_key), deadline=deadline)
         return page if complete is None else evolve(page, items=tuple(map(complete, page.items)))
 
     return Pager(fetch_page, cursor)
@@ -105,9 +112,10 @@ async def mutate(  # noqa: PLR0913 - the parts of a change
     """
     route, key = ROUTES[operation], new_key(idempotency_key)
     # FLORA refuses a POST with an empty body, so one without arguments sends `{}`.
-    content = None if route.method == "DELETE" else _dump(body or {})
+    content = None if route.method == "DELETE" else to_content(body or {})
     request = client.request(route, ids or {}, body=content, idempotency_key=key)
-    return await client.submit(request, read or partial(read_model, model), route=route, idempotency_key=key)
+    submission = Submission(idempotency_key=key, policy=client.policy, route=route)
+    return await client.submit(request, read or partial(read_model, model), submission)
 
 
 async def request_json(  # noqa: PLR0913 - the parts of a request
@@ -134,7 +142,8 @@ async def request_json(  # noqa: PLR0913 - the parts of a request
     request = client.request(route, {}, params=params, body=body, idempotency_key=key)
     if method in _IDEMPOTENT or key is None:
         return await client.fetch(request, _read_json)
-    return await client.submit(request, _read_json, route=route, idempotency_key=key)
+    submission = Submission(idempotency_key=key, policy=client.policy, route=route)
+    return await client.submit(request, _read_json, submission)
 
 
 def new_key(given: str | None) -> str:
@@ -173,7 +182,13 @@ def all_to_json(name: str, values: object, model: type[AttrsInstance]) -> list[d
     return [to_json(f"{name}[{number}]", value, model) for number, value in enumerate(items(name, values))]
 
 
-def _dump(body: Mapping[str, Any]) -> bytes:
+def to_content(body: Mapping[str, Any]) -> bytes:
+    """A body as JSON; entries that are None are left out.
+
+    Raises:
+        ValueError: A number is not finite.
+        TypeError: A value is not JSON.
+    """
     given = {name: value for name, value in body.items() if value is not None}
     try:
         return json.dumps(given, allow_nan=False).encode()

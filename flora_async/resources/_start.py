@@ -1,35 +1,58 @@
-"""Starting runs of techniques: what a start says, and what comes back (FLORA's page "Start a technique run")."""
+"""Start paid runs, each exactly once, and find out what became of a start whose answer was lost."""
 
+import asyncio
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar, cast, get_args, runtime_checkable
+from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
+from flora_async import models
 from flora_async._cache import RecentItems
 from flora_async._http.client import Client
+from flora_async._http.responses import Response
+from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
+from flora_async._http.submission import KEY_LIFETIME, Submission
 from flora_async._http.urls import check_https, segment
+from flora_async.errors import FloraError, IdempotencyError, SubmissionUnknownError
 from flora_async.models import Run, RunInput
 from flora_async.models._codec import to_dict
-from flora_async.polling import decode_run
-from flora_async.resources._operations import new_key
+from flora_async.polling import decode_run, plain_run
+from flora_async.resources._history import History, Knows, RunFinder
+from flora_async.resources._open_starts import OpenStart, OpenStarts
+from flora_async.resources._operations import new_key, read_model, to_content
 
 Mode = Literal["async", "stream"]
-
 RunT = TypeVar("RunT", bound=Run)
+
+_QUERY_FIELD: Final = "flora_start"
+_MAX_STARTS: Final = 1000
+
+
+@runtime_checkable
+class StartNews(Protocol):
+    """Learns from webhooks which run belongs to which start, such as `flora_async.webhooks.WebhookReceiver`."""
+
+    def expect_start(self, token: str) -> AbstractContextManager[asyncio.Future[str]]:
+        """The id of the run whose callback URL carries `token`, once FLORA has called it."""
+        ...
 
 
 @frozen
 class StartOptions:
-    """What a start says besides its inputs, found right when it is built.
+    """What a start says besides its inputs, checked when it is built.
 
     Attributes:
         technique_id: The technique's slug or id.
         mode: FLORA's execution mode.
         callback_url: A public https URL that FLORA calls when the run has ended.
-        idempotency_key: The key of this one start; None given = a new one.
+        idempotency_key: The key of this one start; None = a new one.
 
     Raises:
         ValueError: A part of it cannot be right.
@@ -49,28 +72,258 @@ class StartOptions:
             check_https("callback_url", self.callback_url)
 
 
-async def start_run(client: Client, options: StartOptions, inputs: tuple[RunInput, ...]) -> Run:
-    """Start a run, exactly once.
+class Started(Protocol):
+    """What a start answers: a `Run` or a ticket."""
 
-    Raises:
-        SubmissionUnknownError: A run may exist and be charged, but no answer says so.
-        FloraError: Nothing was started; this is why.
+    @property
+    def run_id(self) -> str:
+        """FLORA's id of the run."""
+        ...
+
+
+StartedT = TypeVar("StartedT", bound=Started)
+
+
+@frozen
+class PendingStart(Generic[StartedT]):
+    """A paid start as it is sent: all it takes to send it again, or to recognize its run.
+
+    Attributes:
+        operation: Its name in the route table.
+        ids: The ids in the path.
+        body: The JSON body, its key included where the operation has a field for it.
+        idempotency_key: The key of every attempt.
+        target: What is started, as the caller named it, for messages.
+        read: Makes what is returned of the answer.
+        adopt: Makes the same of a run from the history.
+        history: Where its run shows up; None = in no history.
     """
-    key = options.idempotency_key
+
+    operation: str
+    ids: Mapping[str, str]
+    body: bytes
+    idempotency_key: str
+    target: str
+    read: Callable[[Response], StartedT]
+    adopt: Callable[[Run], StartedT]
+    history: History | None = None
+
+
+def technique_start(options: StartOptions, inputs: Sequence[RunInput]) -> PendingStart[Run]:
+    """The start of a technique run."""
+    key, technique_id = options.idempotency_key, options.technique_id
     body: dict[str, Any] = {"inputs": [to_dict(item) for item in inputs], "mode": options.mode}
     if options.callback_url is not None:
         body["callback_url"] = options.callback_url
     body["idempotency_key"] = key
-    route, ids = ROUTES["techniques.runs.create"], {"technique_id": options.technique_id}
-    request = client.request(route, ids, body=json.dumps(body).encode(), idempotency_key=key)
-    run = await client.submit(
-        request,
-        partial(decode_run, run_id=None),
-        route=route,
+    return PendingStart(
+        operation="techniques.runs.create",
+        ids={"technique_id": technique_id},
+        body=json.dumps(body).encode(),
         idempotency_key=key,
-        technique_id=options.technique_id,
+        target=technique_id,
+        read=partial(decode_run, run_id=None),
+        adopt=plain_run,
+        history=History("techniques.runs.list", technique_id=technique_id),
     )
-    return with_poll_url(client, run, options.technique_id)
+
+
+class Starter:
+    """Starts runs for one session.
+
+    Args:
+        client: Sends the requests.
+        finder: Finds runs in the histories.
+        open_starts: The session's starts under way.
+    """
+
+    def __init__(self, client: Client, finder: RunFinder, open_starts: OpenStarts) -> None:
+        self._client = client
+        self._finder = finder
+        self._open_starts = open_starts
+        self._sent: RecentItems[str, SentInputs] = RecentItems(_MAX_STARTS)
+
+    def using(self, client: Client) -> "Starter":
+        """The same starter, its memory included, with another client of the same session."""
+        starter = Starter(client, self._finder.using(client), self._open_starts)
+        starter._sent = self._sent
+        return starter
+
+    async def start_technique(  # noqa: PLR0913 - what is known of a start
+        self,
+        options: StartOptions,
+        inputs: Sequence[RunInput],
+        *,
+        deadline: float = math.inf,
+        since: float | None = None,
+        adopt: bool = False,
+        wake: object = None,
+        knows: Knows | None = None,
+    ) -> Run:
+        """Start a run of a technique, exactly once; `start` documents the rest."""
+        start = technique_start(options, inputs)
+        run = await self.start(start, deadline=deadline, since=since, adopt=adopt, wake=wake, knows=knows)
+        self._sent[run.run_id] = SentInputs(options.technique_id, {item.id: item.value for item in inputs})
+        return run
+
+    def sent_for(self, run_id: str) -> "SentInputs | None":
+        """What a run was started with, if it was one of the last thousand of this session."""
+        return self._sent.get(run_id)
+
+    async def start(  # noqa: PLR0913 - what is known of a start
+        self,
+        start: PendingStart[StartedT],
+        *,
+        deadline: float = math.inf,
+        since: float | None = None,
+        adopt: bool = False,
+        wake: object = None,
+        knows: Knows | None = None,
+    ) -> StartedT:
+        """Start something, exactly once.
+
+        Args:
+            start: What to start.
+            deadline: When to give up, in seconds of the monotonic clock.
+            since: When an earlier process first sent it without seeing its outcome (Unix seconds); None = it is new.
+            adopt: Look for the run where the key was used by an earlier call, rather than raise `IdempotencyError`.
+            wake: A `WebhookReceiver` that gets the deliveries to the start's callback URL.
+            knows: Whether a run of some id belongs to another start, beyond those of this session.
+
+        Raises:
+            SubmissionUnknownError: A run may exist and be charged, but it cannot be told which.
+            IdempotencyError: An earlier call has used the key.
+            FloraError: Nothing was started; this is why.
+        """
+        clock, route = self._client.clock, ROUTES[start.operation]
+        submission = Submission(
+            idempotency_key=start.idempotency_key,
+            policy=self._client.policy,
+            route=route,
+            target=start.target,
+            since=since,
+            now=clock.time(),
+        )
+        history = start.history.operation if start.history else None
+        opened = OpenStart(history, start.target, submission)
+        with ExitStack() as stack:
+            stack.enter_context(self._open_starts.opened(opened))
+            news = None
+            if isinstance(wake, StartNews):
+                news = stack.enter_context(wake.expect_start(start_token(start.idempotency_key)))
+            try:
+                started = await self._send(start, submission, deadline)
+            except FloraError as error:
+                started = await self._recover(start, opened, error, deadline, adopt=adopt, news=news, knows=knows)
+            self._open_starts.account_for(opened, started.run_id)
+        logger.info("Run %s of %.80s started", started.run_id, start.target)
+        return started
+
+    async def resolve(self, error: SubmissionUnknownError, deadline: float) -> Any:  # noqa: ANN401 - as start
+        """Find out what became of a start; `FloraSession.resolve` documents it."""
+        start = error._start  # noqa: SLF001 - kept there for this
+        if not isinstance(start, PendingStart):
+            raise error
+        return await self.start(start, deadline=deadline, since=error.since.timestamp(), adopt=True)
+
+    async def _send(self, start: PendingStart[StartedT], submission: Submission, deadline: float) -> StartedT:
+        clock = self._client.clock
+        pause = min(submission.first_pause(clock.time()), max(deadline - clock.monotonic(), 0.0))
+        if pause > 0:
+            logger.info(
+                "The start of %.80s was sent by an earlier process; waiting %.1f s for it to settle before asking again"
+                " under %s",
+                start.target,
+                pause,
+                start.idempotency_key,
+            )
+            await clock.sleep(pause)
+        route = ROUTES[start.operation]
+        request = self._client.request(route, start.ids, body=start.body, idempotency_key=start.idempotency_key)
+        started = await self._client.submit(request, start.read, submission, deadline=deadline)
+        technique_id = start.ids.get("technique_id")
+        return with_poll_url(self._client, started, technique_id) if isinstance(started, Run) else started
+
+    async def _recover(  # noqa: PLR0913 - what is known of a start
+        self,
+        start: PendingStart[StartedT],
+        opened: OpenStart,
+        error: FloraError,
+        deadline: float,
+        *,
+        adopt: bool,
+        news: asyncio.Future[str] | None,
+        knows: Knows | None,
+    ) -> Any:  # noqa: ANN401 - an instance of start.model
+        """Find the run of a start that may have been carried out, or raise what is known of it."""
+        opened.settled.set()  # other starts in doubt need not wait for this one any longer
+        submission, clock = opened.submission, self._client.clock
+        if isinstance(error, SubmissionUnknownError):
+            unknown = error
+        elif adopt and isinstance(error, IdempotencyError):
+            # FLORA remembers a key for two hours, so the run is not older than that.
+            submission.in_doubt = submission.proven = True
+            submission.since, submission.until = clock.time() - KEY_LIFETIME, clock.time()
+            unknown = submission.unknown()
+            unknown.__cause__ = error
+        else:
+            raise error
+        unknown._start = start  # noqa: SLF001 - for `resolve`
+        if not self._client.policy.resolve:
+            raise unknown
+        found = await self._finder.find(start.history, opened, unknown, deadline, news=news, knows=knows)
+        logger.warning(
+            "Adopted the run %s for the start of %.80s under the idempotency key %s",
+            found.run_id,
+            start.target,
+            start.idempotency_key,
+        )
+        adopted: StartedT = evolve(cast("Any", start.adopt(found)), adopted=True)
+        return adopted
+
+
+def generation_start(body: Mapping[str, Any], idempotency_key: str, operation: str) -> "PendingStart[models.RunTicket]":
+    """The start of a generation; `body` holds FLORA's own fields."""
+    model = body.get("model")
+    return PendingStart(
+        operation=operation,
+        ids={},
+        body=to_content(body),
+        idempotency_key=idempotency_key,
+        target=model or body["type"],
+        read=partial(read_model, models.RunTicket),
+        adopt=_ticket_of,
+        history=History(
+            "generations.list",
+            model=model,
+            filters={"workspace_id": body["workspace_id"], "project_id": body["project_id"]},
+        ),
+    )
+
+
+def _ticket_of(run: Run) -> "models.RunTicket":
+    return models.RunTicket(
+        run_id=run.run_id,
+        type="generation",
+        poll_url=run.poll_url,
+        charged_cost=run.charged_cost,
+        project_id=getattr(run, "project_id", None),
+        model=getattr(run, "model", None),
+    )
+
+
+def start_token(idempotency_key: str) -> str:
+    """The token that a callback URL carries to tell which start its run belongs to; it does not show the key."""
+    return hashlib.sha256(f"flora_start:{idempotency_key}".encode()).hexdigest()[:32]
+
+
+def with_token(callback_url: str | None, idempotency_key: str) -> str | None:
+    """The callback URL with the token of a start, which the receiver of the delivery reads."""
+    if callback_url is None:
+        return None
+    parts = urlsplit(callback_url)
+    query = f"{parts.query}&" if parts.query else ""
+    return parts._replace(query=f"{query}{_QUERY_FIELD}={start_token(idempotency_key)}").geturl()
 
 
 def with_poll_url(client: Client, run: RunT, technique_id: str | None) -> RunT:
@@ -86,11 +339,8 @@ def with_poll_url(client: Client, run: RunT, technique_id: str | None) -> RunT:
         return run
 
 
-_MAX_STARTS: Final = 1000
-
-
 @frozen
-class Start:
+class SentInputs:
     """What one run was started with.
 
     Attributes:
@@ -100,18 +350,3 @@ class Start:
 
     technique_id: str
     inputs: Mapping[str, str]
-
-
-class Starts:
-    """The last thousand starts of a session."""
-
-    def __init__(self) -> None:
-        self._known: RecentItems[str, Start] = RecentItems(_MAX_STARTS)
-
-    def note(self, run: Run, technique_id: str, inputs: Sequence[RunInput]) -> None:
-        """Remember a start."""
-        self._known[run.run_id] = Start(technique_id, {item.id: item.value for item in inputs})
-
-    def of(self, run_id: str) -> Start | None:
-        """What a run was started with, if it was in this session and not too long ago."""
-        return self._known.get(run_id)

@@ -176,7 +176,7 @@ class Uploads:
         raise UploadError(_IN_DOUBT_MESSAGE) from doubt
 
     async def _retrieve(self, asset_id: str) -> Asset:
-        return await fetch(self._client, "assets.retrieve", Asset, asset_id=asset_id)
+        return await fetch(self._client, "assets.retrieve", Asset, {"asset_id": asset_id})
 
     async def _ready(self, asset: Asset, timeout: float | None) -> Asset:  # noqa: ASYNC109 - on the session's clock
         """The asset once it can be used."""

@@ -253,4 +253,4 @@ class Assets:
             >>> (await flora.assets.retrieve(asset.asset_id)).uploaded_via
             'url'
         """
-        return await fetch(self._client, "assets.retrieve", models.Asset, asset_id=asset_id)
+        return await fetch(self._client, "assets.retrieve", models.Asset, {"asset_id": asset_id})

@@ -34,7 +34,7 @@ class ProjectCanvas:
             >>> (await flora.projects.canvas.retrieve("prj_local")).summary.edge_count
             0
         """
-        return await fetch(self._client, "projects.canvas.retrieve", models.Canvas, project_id=project_id)
+        return await fetch(self._client, "projects.canvas.retrieve", models.Canvas, {"project_id": project_id})
 
     async def update(
         self,
@@ -196,8 +196,7 @@ class WorkspaceCanvas:
             self._client,
             "workspaces.projects.canvas.retrieve_definition",
             models.DefinedCanvas,
-            workspace_id=workspace_id,
-            project_id=project_id,
+            {"workspace_id": workspace_id, "project_id": project_id},
         )
 
     async def replace_definition(

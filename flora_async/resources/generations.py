@@ -17,7 +17,7 @@ from flora_async.errors import BadRequestError, FieldError, InputError, NotFound
 from flora_async.media.content import Content
 from flora_async.models import Run, RunStatus
 from flora_async.models._codec import decode, parse_json
-from flora_async.polling import decode_run
+from flora_async.polling import Wake, check_wake, decode_run
 from flora_async.resources._catalog import Catalog
 from flora_async.resources._default_workspace import DefaultWorkspace
 from flora_async.resources._hints import explain_model, explain_technique
@@ -25,15 +25,23 @@ from flora_async.resources._operations import mutate, new_key, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._parameters import generation_problems, read_files, upload_files
 from flora_async.resources._prepare import Draft, InputPreparer, check_against
-from flora_async.resources._start import with_poll_url
+from flora_async.resources._start import Starter, generation_start, with_poll_url, with_token
 from flora_async.resources.models import Medium, check_medium
 
 
 class Generations:
     """Runs of a model: start one, read one, list them."""
 
-    def __init__(self, client: Client, workspace: DefaultWorkspace, catalog: Catalog, preparer: InputPreparer) -> None:
+    def __init__(
+        self,
+        client: Client,
+        starter: Starter,
+        workspace: DefaultWorkspace,
+        catalog: Catalog,
+        preparer: InputPreparer,
+    ) -> None:
         self._client = client
+        self._starter = starter
         self._workspace = workspace
         self._catalog = catalog
         self._preparer = preparer
@@ -50,6 +58,7 @@ class Generations:
         callback_url: str | None = None,
         idempotency_key: str | None = None,
         check: bool = False,
+        wake: Wake | None = None,
     ) -> "models.RunTicket":
         """Start a generation (FLORA's `POST /generate`). This spends the workspace's credits, exactly once.
 
@@ -69,6 +78,8 @@ class Generations:
             idempotency_key: Your own key for this one start; None = a new one.
             check: Read the catalogue of models first (once in five minutes), and refuse a model, a parameter or a
                 value that it does not know. Default False.
+            wake: A `WebhookReceiver` that gets the deliveries to `callback_url`, to which a token of this start is
+                added: a delivery then tells which run is this start's, even if every answer to the start was lost.
 
         Returns:
             The ticket; pass it to `wait_for_run`.
@@ -87,8 +98,40 @@ class Generations:
             >>> (await flora.wait_for_run(ticket)).is_completed
             True
         """
+        return await self._create(
+            type=type,
+            prompt=prompt,
+            project_id=project_id,
+            workspace_id=workspace_id,
+            model=model,
+            params=params,
+            callback_url=callback_url,
+            idempotency_key=idempotency_key,
+            check=check,
+            wake=wake,
+        )
+
+    async def _create(  # noqa: PLR0913 - as create
+        self,
+        *,
+        type: Medium,  # noqa: A002 - FLORA's name
+        prompt: str,
+        project_id: str,
+        workspace_id: str | None,
+        model: str | None,
+        params: Mapping[str, Any] | None,
+        callback_url: str | None,
+        idempotency_key: str | None,
+        check: bool,
+        wake: Wake | None,
+        deadline: float = math.inf,
+    ) -> "models.RunTicket":
+        """Start a generation; `deadline` is in seconds of the monotonic clock."""
+        check_wake(wake, callback_url)
         body = _generation(type, prompt, workspace_id, project_id, model, params, callback_url)
         key = new_key(idempotency_key)
+        if wake is not None:
+            body["callback_url"] = with_token(callback_url, key)
         given = await read_files("params", body["params"] or {})
         if check:
             await check_against(
@@ -101,7 +144,8 @@ class Generations:
         if params is not None:
             body["params"] = await upload_files(given, self._preparer, workspace)
         try:
-            return await mutate(self._client, "generations.create", models.RunTicket, body=body, idempotency_key=key)
+            start = generation_start(body, key, "generations.create")
+            return await self._starter.start(start, deadline=deadline, wake=wake)
         except (BadRequestError, NotFoundError) as error:
             if model is not None and "model" in f"{error.message} {error.fields}".lower():
                 await explain_model(self._client, error, type, model)
@@ -181,8 +225,9 @@ class Runs:
     `start_generation` is a deprecated twin of `generations.create`.
     """
 
-    def __init__(self, client: Client, workspace: DefaultWorkspace, preparer: InputPreparer) -> None:
+    def __init__(self, client: Client, starter: Starter, workspace: DefaultWorkspace, preparer: InputPreparer) -> None:
         self._client = client
+        self._starter = starter
         self._workspace = workspace
         self._preparer = preparer
 
@@ -229,7 +274,7 @@ class Runs:
         body = _generation(type, prompt, workspace_id, project_id, model, params, callback_url)
         key = new_key(idempotency_key)
         body["workspace_id"] = await self._workspace.choose(workspace_id)
-        return await mutate(self._client, "runs.start_generation", models.RunTicket, body=body, idempotency_key=key)
+        return await self._starter.start(generation_start(body, key, "runs.start_generation"))
 
     async def start_technique(
         self,

@@ -68,7 +68,7 @@ class Projects:
             >>> (await flora.projects.retrieve("prj_local")).workspace_id
             'ws_local'
         """
-        return await fetch(self._client, "projects.retrieve", models.Project, project_id=project_id)
+        return await fetch(self._client, "projects.retrieve", models.Project, {"project_id": project_id})
 
     def list(
         self, *, workspace_id: str, query: str | None = None, limit: int | None = None, cursor: str | None = None

@@ -1,17 +1,19 @@
 """`flora.techniques.runs`: FLORA's section "Runs" under techniques, whose three pages the methods name."""
 
-from collections.abc import Callable
+import math
+
+from attrs import evolve
 
 from flora_async._http.client import Client
 from flora_async._http.routes import ROUTES
 from flora_async.errors import NotFoundError
-from flora_async.models import Run, RunInput, RunStatus, TechniqueRun
-from flora_async.polling import decode_run
+from flora_async.models import Run, RunStatus, TechniqueRun
+from flora_async.polling import Wake, check_wake, decode_run
 from flora_async.resources._hints import explain_technique
 from flora_async.resources._operations import paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import InputPreparer, Inputs, draft_inputs
-from flora_async.resources._start import Mode, StartOptions, start_run, with_poll_url
+from flora_async.resources._start import Mode, Starter, StartOptions, with_poll_url, with_token
 
 
 class RunHistory:
@@ -75,12 +77,10 @@ class RunHistory:
 class TechniqueRuns(RunHistory):
     """Runs of techniques: start one, read one, list them."""
 
-    def __init__(
-        self, client: Client, preparer: InputPreparer, on_start: Callable[[Run, str, tuple[RunInput, ...]], object]
-    ) -> None:
+    def __init__(self, client: Client, preparer: InputPreparer, starter: Starter) -> None:
         super().__init__(client)
         self._preparer = preparer
-        self._on_start = on_start
+        self._starter = starter
 
     async def create(  # noqa: PLR0913 - what FLORA takes, and what is done before
         self,
@@ -92,12 +92,15 @@ class TechniqueRuns(RunHistory):
         idempotency_key: str | None = None,
         check: bool = False,
         workspace_id: str | None = None,
+        adopt: bool = False,
+        wake: Wake | None = None,
     ) -> Run:
         """Start a run. This spends the workspace's credits, exactly once.
 
-        One idempotency key goes with every attempt. A start is sent again only under that key, only after the attempt
-        before has ended, and at most `RetryPolicy.attempts` times. When no answer says whether a run
-        exists, the error is `SubmissionUnknownError`; there is never a second run.
+        One idempotency key goes with every attempt. A start is sent again only under that key, and only after the
+        attempt before has ended. When FLORA says that the key was used, so that a run exists whose answer was lost,
+        the run is looked up in the history and adopted if no other can be meant. What still cannot be told is
+        `SubmissionUnknownError`, never a second run.
 
         Args:
             technique_id: The technique's slug or id (`tech_…`).
@@ -111,9 +114,14 @@ class TechniqueRuns(RunHistory):
             check: Read the technique first (once in five minutes), give each input the technique's own type, and refuse
                 what it does not take. Default False: one request, and FLORA decides.
             workspace_id: Where files are uploaded to (`ws_…`); None = the session's, or the only one there is.
+            adopt: Where an earlier call has used your key, look for its run in the history of the last two hours rather
+                than raise `IdempotencyError`. Default False.
+            wake: A `WebhookReceiver` that gets the deliveries to `callback_url`, to which a token of this start is
+                added: a delivery then tells which run is this start's, even if every answer to the start was lost.
 
         Returns:
-            The run, usually still pending; pass it to `wait_for_run`.
+            The run, as a rule still pending; pass it to `wait_for_run`. `adopted` is set where it was found in the
+            history.
 
         Raises:
             SubmissionUnknownError: A run may exist and be charged, but no answer says so.
@@ -130,16 +138,32 @@ class TechniqueRuns(RunHistory):
             >>> run.is_failed
             False
         """
+        check_wake(wake, callback_url)
         options = StartOptions(technique_id, mode=mode, callback_url=callback_url, idempotency_key=idempotency_key)
+        return await self._create(options, inputs, check=check, workspace_id=workspace_id, adopt=adopt, wake=wake)
+
+    async def _create(  # noqa: PLR0913 - as create
+        self,
+        options: StartOptions,
+        inputs: Inputs,
+        *,
+        check: bool,
+        workspace_id: str | None,
+        adopt: bool = False,
+        wake: Wake | None = None,
+        deadline: float = math.inf,
+    ) -> Run:
+        """Start a run; `deadline` is in seconds of the monotonic clock."""
+        technique_id = options.technique_id
+        if wake is not None:
+            options = evolve(options, callback_url=with_token(options.callback_url, options.idempotency_key))
         drafts = await draft_inputs(inputs, technique_id)
         taken = await self._preparer.take(technique_id, drafts, check=check, workspace_id=workspace_id)
         try:
-            run = await start_run(self._client, options, taken)
+            return await self._starter.start_technique(options, taken, deadline=deadline, adopt=adopt, wake=wake)
         except NotFoundError as error:
             await explain_technique(self._client, error, technique_id)
             raise
-        self._on_start(run, technique_id, taken)
-        return run
 
     async def retrieve(self, run_id: str, *, technique_id: str) -> Run:
         """Read a run once. To follow it to its end, use `wait_for_run`.

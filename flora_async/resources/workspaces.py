@@ -107,8 +107,7 @@ class WorkspaceProjects:
             self._client,
             "workspaces.projects.graph",
             models.ProjectGraph,
-            workspace_id=workspace_id,
-            project_id=project_id,
+            {"workspace_id": workspace_id, "project_id": project_id},
         )
 
     async def run_nodes(

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from conftest import IMAGE, OpenSession
+from conftest import IMAGE, UNRESOLVED, OpenSession
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -379,7 +379,8 @@ async def test_without_a_price_one_run_goes_first_and_tells_it(fake: FakeFlora, 
     assert len(fake.runs) == sum(result.ok for result in results) == 3
 
 
-async def test_a_start_in_doubt_counts_as_spent(fake: FakeFlora, flora: FloraSession) -> None:
+async def test_a_start_in_doubt_counts_as_spent(fake: FakeFlora, session_on: OpenSession) -> None:
+    flora = session_on(fake, retry=UNRESOLVED)
     fake.add_technique(FakeTechnique("priced", run_cost=0.1))
     fake.inject(Status(504, acts=True), on="start", times=2)
     async with flora.batch("priced", prompts(10), max_cost=0.5, concurrency=2) as batch:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import IMAGE, OpenSession
+from conftest import IMAGE, UNRESOLVED, OpenSession
 
-from flora_async import DownloadError, FloraSession, RunRequest, SubmissionUnknownError
+from flora_async import DownloadError, FloraSession, RunRequest
 from flora_async.batch.saving import name_of
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, Status
 from flora_async.testing._state.sample_files import png
@@ -36,7 +36,7 @@ async def test_files_are_rows_like_others_and_equal_ones_are_uploaded_once(
     assert results[0].request.inputs == {"input_image": paths[0]}
 
 
-@pytest.mark.parametrize("idempotency", ["replay", "conflict"])
+@pytest.mark.parametrize("idempotency", ["replay", "conflict", "suppress"])
 async def test_a_start_in_doubt_is_sent_again_with_the_file_where_it_was(
     session_on: OpenSession, tmp_path: Path, idempotency: Any
 ) -> None:
@@ -45,16 +45,15 @@ async def test_a_start_in_doubt_is_sent_again_with_the_file_where_it_was(
     async with FakeFlora(idempotency=idempotency) as fake:
         fake.inject(Status(504, acts=True), on="start")
         rows = [{"input_image": path}]
-        await session_on(fake).run_all("cctv-cam", rows, journal=journal)
+        await session_on(fake, retry=UNRESOLVED).run_all("cctv-cam", rows, journal=journal)
         # Another session, which would upload the file under another URL.
         (result,) = await session_on(fake).run_all("cctv-cam", rows, journal=journal)
         assert (len(fake.runs), len(fake.assets)) == (1, 1)
         first, second = starts(fake)
         assert first == second
-        if idempotency == "replay":
-            assert result.ok
-        else:
-            assert isinstance(result.error, SubmissionUnknownError)
+        assert result.ok
+        assert result.run is not None
+        assert result.run.adopted == (idempotency != "replay")
 
 
 async def test_a_file_that_has_changed_is_another_row(fake: FakeFlora, flora: FloraSession, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from conftest import OpenSession
+from conftest import UNRESOLVED, OpenSession
 
 from flora_async import (
     BudgetExceededError,
@@ -108,10 +108,10 @@ async def test_leaving_early_is_gone_on_with_by_the_poll_url_and_nothing_is_star
 
 
 async def test_a_start_in_doubt_is_sent_again_under_its_key_by_the_next_call(
-    fake: FakeFlora, flora: FloraSession, journal: Path
+    fake: FakeFlora, flora: FloraSession, session_on: OpenSession, journal: Path
 ) -> None:
     fake.inject(Status(504, acts=True), on="start")
-    first = await flora.run_all("caption", ROWS, journal=journal)
+    first = await session_on(fake, retry=UNRESOLVED).run_all("caption", ROWS, journal=journal)
     (doubtful,) = [result for result in first if not result.ok]
     assert isinstance(doubtful.error, SubmissionUnknownError)
     second = await flora.run_all("caption", ROWS, journal=journal)
@@ -158,11 +158,11 @@ async def test_each_step_is_in_the_file_before_the_next_is_taken(
 
 
 async def test_what_an_earlier_call_has_started_is_reserved_for_before_anything_else_is(
-    fake: FakeFlora, flora: FloraSession, journal: Path
+    fake: FakeFlora, flora: FloraSession, session_on: OpenSession, journal: Path
 ) -> None:
     fake.add_technique(FakeTechnique("priced", run_cost=1.0))
     fake.inject(Status(504, acts=True), on="start")
-    await flora.run_all("priced", ROWS[:1], journal=journal)
+    await session_on(fake, retry=UNRESOLVED).run_all("priced", ROWS[:1], journal=journal)
     rows = [ROWS[1], ROWS[0]]
     new, old = await flora.run_all("priced", rows, journal=journal, max_cost=1.0)
     assert isinstance(new.error, BudgetExceededError)
@@ -172,10 +172,10 @@ async def test_what_an_earlier_call_has_started_is_reserved_for_before_anything_
 
 @pytest.mark.parametrize("later", [-7200.0, 60.0, float("nan"), float("inf")])
 async def test_a_start_in_doubt_is_not_sent_again_unless_flora_is_sure_to_know_its_key(
-    fake: FakeFlora, flora: FloraSession, journal: Path, later: float
+    fake: FakeFlora, flora: FloraSession, session_on: OpenSession, journal: Path, later: float
 ) -> None:
     fake.inject(Status(504, acts=True), on="start")
-    await flora.run_all("caption", ROWS[:1], journal=journal)
+    await session_on(fake, retry=UNRESOLVED).run_all("caption", ROWS[:1], journal=journal)
     row = await plan(ROWS[0], 0, "caption")
     record = await SqliteJournal.open(journal, None)
     entry = await record.find(row)
@@ -200,12 +200,12 @@ async def test_a_start_in_doubt_is_left_in_doubt_where_nothing_may_be_sent_again
 
 
 async def test_a_refusal_of_a_start_in_doubt_leaves_it_in_doubt(
-    fake: FakeFlora, flora: FloraSession, journal: Path
+    fake: FakeFlora, session_on: OpenSession, flora: FloraSession, journal: Path
 ) -> None:
     fake.inject(Status(504, acts=True), on="start")
     fake.inject(Status(402), on="start")
-    for _ in range(2):
-        (result,) = await flora.run_all("caption", ROWS[:1], journal=journal)
+    for session in (session_on(fake, retry=UNRESOLVED), flora):
+        (result,) = await session.run_all("caption", ROWS[:1], journal=journal)
         assert isinstance(result.error, SubmissionUnknownError)
     (result,) = await flora.run_all("caption", ROWS[:1], journal=journal)
     assert result.ok
@@ -262,17 +262,17 @@ async def test_a_journal_that_cannot_be_made_is_an_error_before_anything_is_spen
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_conflict_over_a_key_of_our_own_is_explicit_and_starts_nothing(
+async def test_a_conflict_over_a_key_of_our_own_finds_the_run_and_starts_nothing(
     session_on: OpenSession, journal: Path
 ) -> None:
-    async with FakeFlora(idempotency="conflict") as fake:
-        flora = session_on(fake)
+    async with FakeFlora(idempotency="suppress") as fake:
         fake.inject(Drop(acts=True), on="start", times=1)
-        (first,) = await flora.run_all("caption", ROWS[:1], journal=journal)
-        (second,) = await flora.run_all("caption", ROWS[:1], journal=journal)
+        (first,) = await session_on(fake, retry=UNRESOLVED).run_all("caption", ROWS[:1], journal=journal)
         assert isinstance(first.error, SubmissionUnknownError)
-        assert isinstance(second.error, SubmissionUnknownError)
-        assert len(fake.runs) == 1
+        (second,) = await session_on(fake).run_all("caption", ROWS[:1], journal=journal)
+        assert second.run is not None
+        assert second.run.adopted
+        assert [run.run_id for run in fake.runs] == [second.run.run_id]
 
 
 @pytest.mark.timeout(180)

@@ -86,7 +86,7 @@ async def test_a_failed_run_says_why_and_exits_1(fake: FakeFlora, tmp_path: Path
 
 
 async def test_an_unknown_submission_exits_3_and_shows_the_whole_key(fake: FakeFlora, tmp_path: Path) -> None:
-    fake.inject(Status(504, acts=True), on="start")
+    fake.inject(Replace({"status": "running"}), on="start", times=None)
     code, _, err = await call("run", "caption", "--input", "prompt=x", fake=fake, cwd=tmp_path)
     assert code == 3
     assert f"Idempotency key: {fake.runs[0].idempotency_key}" in err

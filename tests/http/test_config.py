@@ -36,6 +36,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "initial": 0.5,
         "maximum": 30.0,
         "settle": 30.0,
+        "resolve": True,
         "outage": 120.0,
         "rate_limit_pause": 5.0,
     }

@@ -99,6 +99,7 @@ TRUTH: list[tuple[FloraError, bool, bool, bool]] = [
     (errors.DownloadError("https://media.example/a.png", "404"), False, True, False),
     (errors.WebhookVerificationError("Signed too long ago", "stale"), False, True, False),
     (errors.SkippedError(), False, True, False),
+    (errors.BatchInterruptedError(LookupError(), []), False, True, False),
     (errors.BudgetExceededError(max_cost=5.0, spent=4.5, price=0.75), False, True, False),
     (errors.BatchInterruptedError(LookupError("no such file"), []), False, True, False),
     (errors.JournalError("q3.sqlite", "is damaged"), False, True, False),

@@ -93,6 +93,7 @@ def test_every_field_of_the_page_runs_is_read() -> None:
         "created_at": "2026-05-28T20:26:40+00:00",
         "started_at": "2026-05-28T20:26:40.500000+00:00",
         "completed_at": "2026-05-28T20:27:05.500000+00:00",
+        "adopted": False,
     }
     assert (page.next_cursor, page.total_estimate, item.duration) == ("c2", 7, 25.0)
     assert item.technique == TechniqueReference("tech_1", "CCTV cam")

@@ -11,7 +11,7 @@ import pytest
 from webhook_servers import SERVERS, Serve
 
 from flora_async import FloraSession
-from flora_async.testing import FakeFlora
+from flora_async.testing import Drop, FakeFlora
 from flora_async.webhooks import WebhookReceiver, sign
 
 SECRET = "whsec_test"
@@ -50,16 +50,17 @@ async def test_a_delivery_over_a_socket_tells_which_run_a_start_has_made(
             assert not second.done()
 
 
-async def test_the_callback_url_of_a_session_names_its_start(
+async def test_a_start_whose_every_answer_is_lost_gets_its_run_from_the_delivery(
     fake: FakeFlora, flora: FloraSession, serve: Serve
 ) -> None:
     receiver = WebhookReceiver(fake.webhook_secret)
+    fake.inject(Drop(acts=True), on="start", times=None)
     async with serve(receiver) as url:
         fake.resolve("https://hooks.example/flora", url)
-        callback = "https://hooks.example/flora?flora_start=t1"
-        run = await flora.run("caption", {"prompt": "a red bicycle"}, callback_url=callback, wake=receiver)
-        with receiver.expect_start("t1") as started:
-            assert await started == run.run_id
+        callback = "https://hooks.example/flora"
+        run = await flora.run("caption", {"prompt": "a red bicycle"}, callback_url=callback, wake=receiver, timeout=10)
+    assert run.adopted
+    assert [run.run_id] == [started.run_id for started in fake.runs]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,250 @@
+"""Find the run of a start in FLORA's histories, where no answer to the start has told which it is."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from flora_async import models
+from flora_async._clock import Clock, sleep_or
+from flora_async._http.client import Client
+from flora_async._http.retry import logger
+from flora_async._http.routes import ROUTES
+from flora_async.errors import FloraError, SubmissionUnknownError
+from flora_async.models import Run, TechniqueRun
+from flora_async.polling import decode_run
+from flora_async.resources._open_starts import SLACK, OpenStart, OpenStarts
+from flora_async.resources._operations import paginate
+
+Knows = Callable[[str], Awaitable[bool]]
+"""Whether a run of some id belongs to another start."""
+FindTechniqueId = Callable[[str], Awaitable[str | None]]
+"""Finds the id of a technique named by slug or id; None where FLORA does not tell."""
+
+_PAGE_SIZE: Final = 100
+_MAX_PAGES: Final = 20
+# Without FLORA's `Date` to measure by, the two clocks may differ by this much, in seconds.
+_UNKNOWN_SKEW: Final = 120.0
+# Histories lag: an empty one is looked at this often before it counts as empty, with growing pauses.
+_MAX_EMPTY: Final = 6
+_GROWTH: Final = 1.5
+_DEFAULT_PAUSE: Final = 10.0
+
+
+@frozen
+class History:
+    """Where the runs of a start are listed, and what they are known by.
+
+    Attributes:
+        operation: `techniques.runs.list` or `generations.list`.
+        technique_id: The technique's slug or id.
+        model: The model's endpoint id.
+        filters: What else FLORA can filter by: workspace and project.
+    """
+
+    operation: str
+    technique_id: str | None = None
+    model: str | None = None
+    filters: Mapping[str, str | None] = field(factory=dict)
+
+    @property
+    def _items(self) -> tuple[type[Run], str]:
+        if self.operation == "techniques.runs.list":
+            return TechniqueRun, "technique_runs"
+        return models.Generation, "generations"
+
+    def _may_be(self, run: Any, technique_id: str | None) -> bool:  # noqa: ANN401 - a TechniqueRun or a Generation
+        """Whether a run is of the same technique or model, as far as the history tells."""
+        technique, model = getattr(run, "technique", None), getattr(run, "model", None)
+        if technique_id and technique and technique.technique_id not in {"", technique_id}:
+            return False
+        return not (self.model and model and model.model_id and model.model_id != self.model)
+
+
+class RunFinder:
+    """Finds the runs of starts in doubt.
+
+    Args:
+        client: Sends the requests.
+        open_starts: The session's starts under way and the runs it knows.
+        technique_id_of: Finds the id of a technique.
+    """
+
+    def __init__(self, client: Client, open_starts: OpenStarts, technique_id_of: FindTechniqueId) -> None:
+        self._client = client
+        self._open_starts = open_starts
+        self._technique_id_of = technique_id_of
+
+    def using(self, client: Client) -> "RunFinder":
+        """The same finder with another client of the same session."""
+        return RunFinder(client, self._open_starts, self._technique_id_of)
+
+    async def find(  # noqa: PLR0913 - what is known of a start
+        self,
+        history: History | None,
+        start: OpenStart,
+        unknown: SubmissionUnknownError,
+        deadline: float,
+        *,
+        news: asyncio.Future[str] | None,
+        knows: Knows | None,
+    ) -> Run:
+        """The run of a start, when FLORA's answers leave no doubt which it is.
+
+        A run is taken only when FLORA has said that there is one (409), it is the only one of its kind and time that
+        belongs to no other start, twice in a row, and no other start of this session in doubt could claim it; or when a
+        webhook has named it.
+
+        Args:
+            history: Where the run is listed; None = in no history.
+            start: The start.
+            unknown: The error to raise otherwise; it is told what was done and found.
+            deadline: When to give up, in seconds of the monotonic clock.
+            news: Done with the run's id when a webhook names it.
+            knows: Whether a run belongs to another start, beyond those of this session.
+
+        Raises:
+            SubmissionUnknownError: `unknown`, with `candidates` and `steps`.
+        """
+        told = _Told(news)
+        try:
+            found = await self._find(history, start, unknown, deadline, told=told, knows=knows)
+            if found is None and told.is_possible and not math.isinf(deadline):
+                self._step(unknown, "waited for a webhook until the deadline")
+                await told.sleep(self._client.clock, max(deadline - self._client.clock.monotonic(), 0.0))
+            if found is None and told.run_id:
+                self._step(unknown, f"a webhook named the run {told.run_id:.60}")
+                found = await self._retrieve(told.run_id, deadline)
+        except (FloraError, RuntimeError) as error:  # RuntimeError: the session was closed meanwhile
+            if error is not unknown:
+                self._step(unknown, f"could not ask: {error}")
+            raise unknown from unknown.__cause__
+        if found is None:
+            raise unknown from unknown.__cause__
+        return found
+
+    async def _find(  # noqa: PLR0913 - as find
+        self,
+        history: History | None,
+        start: OpenStart,
+        unknown: SubmissionUnknownError,
+        deadline: float,
+        *,
+        told: "_Told",
+        knows: Knows | None,
+    ) -> Run | None:
+        if history is None:
+            self._step(unknown, "FLORA lists such runs in no history")
+            return None
+        clock, submission = self._client.clock, start.submission
+        settle = self._client.policy.settle
+        pause = _DEFAULT_PAUSE if settle is None else settle / 3
+        technique_id = await self._technique_id(history)
+        before: set[str] | None = None
+        for look in range(1, _MAX_EMPTY + 1):
+            await self._open_starts.wait_for_rivals(start, deadline)
+            candidates = await self._candidates(history, technique_id, start, deadline, knows)
+            unknown.candidates = tuple(candidates)
+            ids = {run.run_id for run in candidates}
+            self._step(unknown, f"found {len(ids)} unclaimed runs of its kind and time in the history")
+            if not submission.proven:
+                return None  # it may never have been carried out, so none of them need be its run
+            if rivals := self._open_starts.rivals(start):
+                self._step(unknown, f"cannot tell its run from those of {len(rivals)} other starts in doubt")
+                return None
+            if ids and ids == before:
+                return candidates[0] if len(candidates) == 1 else None
+            before = ids
+            if look == _MAX_EMPTY or clock.monotonic() + pause > deadline:
+                break
+            if await told.sleep(clock, pause):
+                break
+            pause *= _GROWTH
+        return None
+
+    async def _technique_id(self, history: History) -> str | None:
+        if history.technique_id is None or history.technique_id.startswith("tech_"):
+            return history.technique_id
+        return await self._technique_id_of(history.technique_id)
+
+    async def _candidates(
+        self, history: History, technique_id: str | None, start: OpenStart, deadline: float, knows: Knows | None
+    ) -> list[Run]:
+        """The runs of the start's kind that were created in its time and belong to no other start."""
+        submission, offset = start.submission, self._client.clock_offset
+        slack = SLACK if offset is not None else _UNKNOWN_SKEW
+        since = -math.inf if submission.since is None else submission.since + (offset or 0.0) - slack
+        until = math.inf if submission.until is None else submission.until + (offset or 0.0) + slack
+        model, items_key = history._items  # noqa: SLF001 - of this module
+        filters = {**history.filters}
+        if technique_id is not None:
+            filters["technique_id"] = technique_id
+        pager = paginate(
+            self._client,
+            history.operation,
+            model,
+            items_key=items_key,
+            filters=filters,
+            limit=_PAGE_SIZE,
+            deadline=deadline,
+        )
+        found: list[Run] = []
+        pages = 0
+        async for page in pager.pages():
+            pages += 1
+            times = [run.created_at.timestamp() for run in page.items if run.created_at]
+            for run in page.items:
+                created = run.created_at.timestamp() if run.created_at else None
+                is_in_time = created is None or since <= created <= until
+                if is_in_time and history._may_be(run, technique_id) and not await self._is_anothers(run, knows):  # noqa: SLF001 - of this module
+                    found.append(run)
+            if pages == _MAX_PAGES or (times and times[-1] < since):
+                break
+        return found
+
+    async def _is_anothers(self, run: Run, knows: Knows | None) -> bool:
+        return self._open_starts.knows(run.run_id) or (knows is not None and await knows(run.run_id))
+
+    async def _retrieve(self, run_id: str, deadline: float) -> Run:
+        request = self._client.request(ROUTES["generations.retrieve"], {"run_id": run_id})
+        return await self._client.fetch(request, partial(decode_run, run_id=run_id), deadline=deadline)
+
+    @staticmethod
+    def _step(unknown: SubmissionUnknownError, what: str) -> None:
+        unknown.steps = (*unknown.steps, what)
+        logger.info("Start under the idempotency key %s in doubt: %s", unknown.idempotency_key, what)
+
+
+class _Told:
+    """Whether a webhook has named the run.
+
+    Args:
+        news: Done with the run's id when a webhook names it; None = no webhook is expected.
+    """
+
+    def __init__(self, news: "asyncio.Future[str] | None") -> None:
+        self._news = news
+        self._event = asyncio.Event()
+        if news is not None:
+            news.add_done_callback(lambda _: self._event.set())
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a webhook may still name it."""
+        return self._news is not None
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's id, once a webhook has named it."""
+        news = self._news
+        return news.result() if news is not None and news.done() and not news.cancelled() else None
+
+    async def sleep(self, clock: Clock, seconds: float) -> bool:
+        """Sleep, or return early when a webhook has named the run; whether one has."""
+        if self._news is None:
+            await clock.sleep(seconds)
+            return False
+        return self._news.done() or await sleep_or(clock, seconds, self._event)

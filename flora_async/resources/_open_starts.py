@@ -1,0 +1,131 @@
+"""What a session knows of its starts: which are under way or in doubt, and which runs are accounted for."""
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from attrs import define, field
+
+from flora_async._clock import Clock, sleep_or
+from flora_async._http.submission import KEY_LIFETIME, Submission
+
+# Clocks differ, and FLORA's `Date` has whole seconds: two attempts this close may have made each other's run.
+SLACK: Final = 2.0
+# How long the runs of settled starts are remembered, in seconds, and how many at the most.
+_REMEMBERED: Final = 900.0
+_MAX_REMEMBERED: Final = 20_000
+
+
+@define(eq=False)
+class OpenStart:
+    """A start whose outcome is not known yet.
+
+    Attributes:
+        history: The list that its run would show up in, such as `techniques.runs.list`; None = in none.
+        target: What it is a start of.
+        submission: What is known of it.
+        settled: Set once nothing more is sent for it.
+    """
+
+    history: str | None
+    target: str | None
+    submission: Submission
+    settled: asyncio.Event = field(factory=asyncio.Event)
+
+    def may_share_a_run_with(self, other: "OpenStart") -> bool:
+        """Whether a run found for this start may be the other's."""
+        if self.history != other.history or _are_distinct(self.target, other.target):
+            return False
+        since, until = self._span()
+        others_since, others_until = other._span()  # noqa: SLF001 - of this class
+        return since <= others_until and others_since <= until
+
+    def _span(self) -> tuple[float, float]:
+        submission = self.submission
+        since = submission.since
+        if since is None or not math.isfinite(since):
+            return -math.inf, math.inf
+        until = submission.until if self.settled.is_set() else None
+        return since - SLACK, math.inf if until is None else until + SLACK
+
+
+def _are_distinct(target: str | None, other: str | None) -> bool:
+    """Whether two names of techniques or models are certainly of two: a slug and an id may be of one technique."""
+    if target is None or other is None or target == other:
+        return False
+    return target.startswith("tech_") is other.startswith("tech_")
+
+
+class OpenStarts:
+    """The starts of a session that are under way or in doubt, and the runs of those that are settled.
+
+    Args:
+        clock: Tells the time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._open: set[OpenStart] = set()
+        self._runs: OrderedDict[str, float] = OrderedDict()
+
+    @contextmanager
+    def opened(self, start: OpenStart) -> Generator[OpenStart, None, None]:
+        """Keep a start among those under way; when it ends in doubt, it stays as long as its key may be known."""
+        # A start that is asked for again takes the place of its earlier self, which would otherwise rival it.
+        self._open = {other for other in self._open if not (other.settled.is_set() and _is_same(other, start))}
+        self._open.add(start)
+        try:
+            yield start
+        finally:
+            start.settled.set()
+            if not start.submission.in_doubt:
+                self._open.discard(start)
+
+    def account_for(self, start: OpenStart, run_id: str) -> None:
+        """A start has its run, which is therefore no other's."""
+        start.submission.in_doubt = False
+        self._open.discard(start)
+        now = self._clock.time()
+        self._runs[run_id] = now
+        self._runs.move_to_end(run_id)
+        self._forget(now)
+
+    def knows(self, run_id: str) -> bool:
+        """Whether a run belongs to a settled start of this session."""
+        return run_id in self._runs
+
+    def rivals(self, start: OpenStart) -> list[OpenStart]:
+        """Other starts whose run may be the one that is found for this start."""
+        return [other for other in self._open if other is not start and start.may_share_a_run_with(other)]
+
+    async def wait_for_rivals(self, start: OpenStart, deadline: float) -> None:
+        """Wait until nothing more is sent for any rival: it has its run, was refused, or is in doubt as well."""
+        while under_way := [other for other in self.rivals(start) if not other.settled.is_set()]:
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                return
+            if math.isinf(left):
+                await under_way[0].settled.wait()
+            else:
+                await sleep_or(self._clock, left, under_way[0].settled)
+
+    def _forget(self, now: float) -> None:
+        """Forget runs and doubts that are too old to matter."""
+        for start in [o for o in self._open if o.settled.is_set() and not _matters(o, now)]:
+            self._open.discard(start)
+        since = min((o.submission.since or now for o in self._open), default=now)
+        oldest = min(since - SLACK, now - _REMEMBERED)
+        while self._runs and (len(self._runs) > _MAX_REMEMBERED or next(iter(self._runs.values())) < oldest):
+            self._runs.popitem(last=False)
+
+
+def _is_same(start: OpenStart, other: OpenStart) -> bool:
+    return start.submission.idempotency_key == other.submission.idempotency_key
+
+
+def _matters(start: OpenStart, now: float) -> bool:
+    since = start.submission.since
+    return since is None or not now - since > KEY_LIFETIME
