@@ -1,7 +1,7 @@
 """Runs: their inputs, their state and their outputs."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ class RunStatus(StrEnum):
 
 
 _STATUSES = frozenset(RunStatus)
+_EPOCH = datetime.fromtimestamp(0, UTC)  # FLORA's own example has a time of 0 where there is none
 
 
 class OutputType(StrEnum):
@@ -125,7 +126,9 @@ class Run:
     @property
     def is_terminal(self) -> bool:
         """Whether the run has ended: completed, failed, or in an unknown status with `completed_at` set."""
-        return self.is_completed or self.is_failed or (self.completed_at is not None and self.status not in _STATUSES)
+        if self.status in _STATUSES:
+            return self.is_completed or self.is_failed
+        return self.completed_at is not None and self.completed_at > _EPOCH
 
     @property
     def is_completed(self) -> bool:

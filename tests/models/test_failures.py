@@ -69,9 +69,17 @@ def test_an_unknown_status_with_an_end_is_an_end_without_success() -> None:
         run.raise_if_failed()
 
 
-@pytest.mark.parametrize("status", ["pending", "running", "queued", "completed"])
-def test_a_run_that_has_not_failed_has_no_failure(status: str) -> None:
-    completed_at = None if status == "queued" else ENDED
+@pytest.mark.parametrize(
+    ("status", "completed_at"),
+    [
+        ("pending", ENDED),
+        ("running", ENDED),
+        ("completed", ENDED),
+        ("queued", None),
+        ("queued", datetime.fromtimestamp(0, UTC)),  # FLORA's own example has a time of 0 where there is none
+    ],
+)
+def test_a_run_that_has_not_failed_has_no_failure(status: str, completed_at: datetime | None) -> None:
     run = Run(run_id="run_1", status=status, completed_at=completed_at, error_code="model_timeout")
     assert run.failure is None
     assert run.raise_if_failed() is run

@@ -94,15 +94,20 @@ def decode_page(body: bytes, kind: type[ModelT], items_key: str, *, request_id: 
             except UnreadableError as error:
                 reader.note(error.steps, error.reason)
                 problems.append(ItemProblem(index, path_of(error.steps[2:]), error.reason))
-    meta: Any = _first(data, "meta")
-    cursor = _part(meta, "next_cursor", text, reader)
-    if isinstance(cursor, ValueError):
-        # Nothing may take what was read so far for the whole list.
-        problems.append(ItemProblem(None, "meta.next_cursor", str(cursor)))
-        cursor = None
-    total = _part(meta, "total_estimate", integer, reader)
+    meta = _first(data, "meta")
+    cursor, total = None, None
+    try:
+        cursor = _part(meta, "next_cursor", text)
+    except ValueError as error:
+        # The page must not look like the last one.
+        problems.append(ItemProblem(None, "meta.next_cursor", str(error)))
+        reader.note(("meta", "next_cursor"), str(error))
+    try:
+        total = _part(meta, "total_estimate", integer)
+    except ValueError as error:
+        reader.note(("meta", "total_estimate"), str(error))
     reader.log(request_id)
-    return Page(tuple(items), cursor or None, None if isinstance(total, ValueError) else total, tuple(problems))
+    return Page(tuple(items), cursor or None, total, tuple(problems))
 
 
 def to_dict(model: AttrsInstance, case: Case = "snake") -> dict[str, Any]:
@@ -158,13 +163,13 @@ def _first(data: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSO
     return data.get(camel(name)) if value is None else value
 
 
-def _part(meta: Any, name: str, hook: Hook, reader: LenientReader) -> Any:  # noqa: ANN401 - any JSON value
-    """A value of a page's `meta`, or the error that it cannot be read, which is noted."""
-    try:
-        if meta is not None and type(meta) is not dict:
-            raise expected("an object", meta)
-        value = None if meta is None else _first(meta, name)
-        return None if value is None else hook(value, None)
-    except ValueError as error:
-        reader.note(("meta", name), str(error))
-        return error
+def _part(meta: Any, name: str, hook: Hook) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a value of a page's `meta`; null counts as missing.
+
+    Raises:
+        ValueError: It has the wrong type, or `meta` has.
+    """
+    if meta is not None and type(meta) is not dict:
+        raise expected("an object", meta)
+    value = None if meta is None else _first(meta, name)
+    return None if value is None else hook(value, None)
