@@ -8,6 +8,8 @@ import hashlib
 import json
 from typing import Any, Final, NamedTuple
 
+from attrs import fields
+
 from flora_async.batch.journal import Entry, Unsettled
 from flora_async.batch.rows import Planned
 from flora_async.models import Run, RunInput
@@ -18,6 +20,7 @@ SETTLED: Final = b"settled"
 """The state of a record of a cost that became known after its run had ended."""
 OPEN: Final = frozenset({b"submitting", b"running"})
 _STATES: Final = OPEN | {b"planned", FINISHED, SETTLED}
+_FIELDS: Final = frozenset(field.name for field in fields(Run))
 _LAST_MOMENT: Final = 253402300799.0  # the year 9999, where datetimes end
 # Not ensure_ascii: as escapes, two lone surrogates next to each other would be read as one character.
 _write_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -91,7 +94,7 @@ def encode(key: str, digest: str, idempotency_key: str, entry: Entry, *, techniq
         idempotency_key.encode(),
         encode_text(entry.run.run_id) if entry.run else b"",
         _to_json({name: value for name, value in details.items() if value is not None}),
-        _to_json(to_dict(entry.run)) if entry.run else b"",
+        _to_json(_sparse(entry.run)) if entry.run else b"",
     )
 
 
@@ -145,6 +148,11 @@ def decode_details(record: Record) -> dict[str, Any]:
     if not isinstance(details, dict):
         raise ValueError("a record cannot be read")  # noqa: TRY004 - whatever is wrong with a record is one error
     return details
+
+
+def _sparse(run: Run) -> dict[str, Any]:
+    """Return a run as plain data, without the fields that are None: they are None again where they are missing."""
+    return {name: value for name, value in to_dict(run).items() if value is not None or name not in _FIELDS}
 
 
 def _moment(since: float | None) -> float | None:

@@ -50,6 +50,7 @@ class SqliteJournal:
         self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
         self._is_writing = False
         self._is_closed = False
+        self._ended: dict[bytes, float | Unsettled] | None = None
         self._ahead: dict[int, Record] = {}
         self._read_ahead = 0
         self._fetched = 0
@@ -107,12 +108,12 @@ class SqliteJournal:
 
     async def costs(self) -> list[float]:
         """Return the known costs of the recorded runs, in USD."""
-        ended = await self._ask(self._ended)
+        ended = await self._read_ended()
         return [cost for cost in ended.values() if isinstance(cost, float)]
 
     async def unsettled(self) -> list[Unsettled]:
         """Return the recorded runs that have ended without a known cost."""
-        ended = await self._ask(self._ended)
+        ended = await self._read_ended()
         return [run for run in ended.values() if isinstance(run, Unsettled)]
 
     async def open_rows(self) -> int:
@@ -137,16 +138,11 @@ class SqliteJournal:
         finally:
             self._thread.shutdown()
 
-    def _ended(self) -> dict[bytes, float | Unsettled]:
+    async def _read_ended(self) -> dict[bytes, float | Unsettled]:
         """Return what each run that has ended cost, by its id; for others, of a row, what they cost together."""
-        ended: dict[bytes, float | Unsettled] = {}
-        for record in self._file.ended_runs():
-            cost = decode_details(record).get("cost")
-            if cost is not None:
-                ended[record.run_id or record.digest + record.key] = float(cost)
-            elif record.state == FINISHED:
-                ended[record.run_id] = decode_unsettled(record)
-        return ended
+        if self._ended is None:
+            self._ended = await self._ask(partial(_costs_of, self._file))
+        return self._ended
 
     async def _ask(self, question: Callable[[], ResultT]) -> ResultT:
         try:
@@ -157,6 +153,7 @@ class SqliteJournal:
     async def _append(self, record: Record) -> None:
         if self._is_closed:
             raise JournalError(self._path, "is closed: the batch has ended")
+        self._ended = None
         loop = asyncio.get_running_loop()
         written: asyncio.Future[None] = loop.create_future()
         self._waiting.append((record, written))
@@ -189,6 +186,17 @@ class SqliteJournal:
             self._is_writing = False
         else:
             self._write_waiting()
+
+
+def _costs_of(file: JournalFile) -> dict[bytes, float | Unsettled]:
+    ended: dict[bytes, float | Unsettled] = {}
+    for record in file.ended_runs():
+        cost = decode_details(record).get("cost")
+        if cost is not None:
+            ended[record.run_id or record.digest + record.key] = float(cost)
+        elif record.state == FINISHED:
+            ended[record.run_id] = decode_unsettled(record)
+    return ended
 
 
 async def _outlast(work: "asyncio.Future[ResultT]") -> ResultT:
