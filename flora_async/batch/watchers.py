@@ -192,7 +192,11 @@ class _History:
             spawn(self._watch())
         began = self._poller.clock.monotonic()
         try:
-            ended = await waiter.ended
+            # Deadlines are checked after each page. This one is for a page that does not end.
+            async with asyncio.timeout(None if deadline == math.inf else deadline - began):
+                ended = await waiter.ended
+        except TimeoutError:
+            ended = None
         finally:
             del self._waiters[run.run_id]
         if ended is not None:

@@ -30,7 +30,7 @@ from flora_async import (
     WaitTimeoutError,
 )
 from flora_async.batch import Row
-from flora_async.testing import FakeFlora, FakeTechnique, Replace, Status, VirtualClock
+from flora_async.testing import FakeFlora, FakeTechnique, Replace, Slow, Status, VirtualClock
 
 NEVER = float("inf")
 
@@ -193,6 +193,16 @@ async def test_pages_without_end_do_not_outlast_the_deadline_of_a_run(fake: Fake
     results = await job
     assert all(isinstance(result.error, WaitTimeoutError) and result.run for result in results)
     assert sum(request.operation == "history" for request in fake.requests) < 500
+
+
+async def test_a_page_that_does_not_end_does_not_outlast_the_deadline_of_a_run(
+    fake: FakeFlora, session_on: OpenSession
+) -> None:
+    fake.add_technique(FakeTechnique("endless", running=NEVER))
+    fake.inject(Slow(3600), on="history", times=None)
+    flora = session_on(fake, timeout=None, poll=PollPolicy(initial=0.01, maximum=0.05, timeout=0.3))
+    results = await flora.run_all("endless", prompts(6), watch="list")
+    assert all(isinstance(result.error, WaitTimeoutError) and result.run for result in results)
 
 
 async def test_leaving_early_logs_the_ids_of_runs_that_continue(
