@@ -207,7 +207,11 @@ class RowRunner:
         sent_at = self.clock.time() if since is None else since
         await self.journal.write(row, evolve(entry, state="submitting", since=sent_at, inputs=inputs))
         self.tally.started += 1
-        return await self.starter.start_technique(options, inputs, since=since)
+        return await self.starter.start_technique(options, inputs, since=since, knows=self._is_recorded)
+
+    async def _is_recorded(self, run_id: str) -> bool:
+        """Whether a run belongs to a row that an earlier process has recorded."""
+        return run_id in await self.journal.run_ids()
 
     async def _prepare(self, row: Planned) -> tuple[RunInput, ...]:
         """Check the row's inputs and upload its files."""

@@ -342,3 +342,21 @@ async def test_an_unforeseen_exception_of_the_shared_watcher_costs_no_run(
         results = await flora.run_all("caption", prompts(12), watch="list")
         assert [result.error for result in results] == [None] * 12
     assert any(isinstance(r.exc_info[1], ArithmeticError) for r in caplog.records if r.exc_info)
+
+
+async def test_a_start_in_doubt_does_not_adopt_the_run_of_another_row_of_an_earlier_process(
+    session_on: OpenSession, tmp_path: Path
+) -> None:
+    rows = [RunRequest({"prompt": f"row {number}"}, key=f"key-{number}") for number in range(3)]
+    async with FakeFlora(idempotency="suppress") as fake:
+        unresolved = session_on(fake, retry=RetryPolicy(attempts=1, resolve=False, settle=None))
+        fake.inject(Status(504, acts=True), on="start", after=1)
+        first = await unresolved.run_all("caption", rows, journal=tmp_path / "j", concurrency=1)
+        (lost,) = [result for result in first if not result.ok]
+        assert isinstance(lost.error, SubmissionUnknownError)
+        second = await session_on(fake).run_all("caption", rows, journal=tmp_path / "j")
+        assert all(result.ok and result.run for result in second)
+        assert [result.run.adopted for result in second if result.run] == [result is lost for result in first]
+        texts = [result.outputs[0].text for result in second]
+        assert texts == [f"Caption: row {number}" for number in range(3)]
+        assert len(fake.runs) == 3
