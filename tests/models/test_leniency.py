@@ -5,13 +5,13 @@ import logging
 from typing import Any
 
 import pytest
-from attrs import NOTHING, AttrsInstance, fields, has
+from attrs import NOTHING, AttrsInstance, evolve, fields, has
+from conftest import SWIFT_RETRY, OpenSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flora_async import (
     DecodeError,
-    FloraSession,
     Page,
     Run,
     RunOutput,
@@ -244,8 +244,9 @@ def test_the_warning_is_short_printable_and_holds_no_value_of_the_server(caplog:
 
 @pytest.mark.parametrize("status", [{}, {"status": None}, {"status": ""}, {"status": 5}], ids=str)
 async def test_an_answer_without_a_status_does_not_lose_the_id_of_the_run_that_was_started(
-    status: dict[str, Any], fake: FakeFlora, flora: FloraSession
+    status: dict[str, Any], fake: FakeFlora, session_on: OpenSession
 ) -> None:
+    flora = session_on(fake, retry=evolve(SWIFT_RETRY, resolve=False))
     fake.inject(Replace({"runId": "run_1", **status}), on="start")
     with pytest.raises(SubmissionUnknownError) as caught:
         await flora.techniques.runs.create("caption", inputs={"prompt": "a red bicycle"})

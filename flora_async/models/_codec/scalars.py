@@ -61,13 +61,14 @@ def cost(value: Any, _: Any) -> float:  # noqa: ANN401 - any JSON value
 def moment(value: Any, _: Any) -> datetime:  # noqa: ANN401 - any JSON value
     """Read a time, aware and in UTC."""
     try:
+        if type(value) is int or type(value) is float:
+            return datetime.fromtimestamp(value if abs(value) < _FIRST_MILLISECONDS else value / 1000, UTC)
         if type(value) is str:
             read = datetime.fromisoformat(value)
             return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
-        seconds = number(value, float)
-        return datetime.fromtimestamp(seconds if abs(seconds) < _FIRST_MILLISECONDS else seconds / 1000, UTC)
     except (ValueError, OverflowError, OSError):
-        raise expected("a time (Unix seconds, milliseconds or ISO 8601)", value) from None
+        pass
+    raise expected("a time (Unix seconds, milliseconds or ISO 8601)", value)
 
 
 def expected(what: str, value: object) -> ValueError:
