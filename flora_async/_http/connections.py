@@ -22,6 +22,8 @@ logger = logging.getLogger("flora_async")
 
 # A queue this long, in seconds, means that a session asks more than its connections can carry.
 _LONG_QUEUE: Final = 1.0
+# How late a limit may be noticed, in seconds, so that thousands that end together are noticed together.
+_SWEEP_INTERVAL: Final = 0.02
 # Marks the connections of aiohttp on which a request was sent before.
 _REUSED: Final = "flora_async_reused"
 
@@ -37,6 +39,7 @@ class Pool:
         session: The session.
         loop: The event loop that it belongs to.
         trust_env: Whether the environment's proxies are used.
+        limits: The limits of the requests that are under way.
         connected_at: When a request last got a connection, in seconds of the loop's clock.
         queue_time: How long that request had waited for it, in seconds.
 
@@ -60,6 +63,8 @@ class Pool:
             self._proxies.add((URL(default).host, URL(default).port))
         self.loop = asyncio.get_running_loop()
         self.trust_env = trust_env
+        self.limits: set[Limit] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self.connected_at = self.loop.time()
         self.queue_time = 0.0
         self._has_warned = proxies is not None  # transfers may queue as they like: nothing else waits for them
@@ -70,6 +75,35 @@ class Pool:
         if proxy is not None:
             self._proxies.add((proxy.host, proxy.port))
         return proxy
+
+    def enter(self, limit: "Limit") -> None:
+        """Watch a limit until it is discarded from `limits`. One timer serves all: it is cheaper than one each."""
+        self.limits.add(limit)
+        timer = self._timer
+        if timer is None or limit.ends < timer.when():
+            if timer is not None:
+                timer.cancel()
+            self._timer = self.loop.call_at(limit.ends, self._sweep)
+
+    def _sweep(self) -> None:
+        now, soonest = self.loop.time(), math.inf
+        for limit in tuple(self.limits):
+            ends = limit.ends_at()
+            if ends <= now:
+                self.limits.discard(limit)
+                limit.expire()
+            else:
+                soonest = min(soonest, ends)
+        self._timer = None
+        if soonest < math.inf:
+            self._timer = self.loop.call_at(max(soonest, now + _SWEEP_INTERVAL), self._sweep)
+
+    async def close(self) -> None:
+        """Close the session."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self.session.close()
 
     def warn_of_queue(self) -> None:
         """Say once that the session asks more than its connections can carry."""
@@ -96,21 +130,21 @@ class Limit:
 
     Attributes:
         connected: Whether the attempt has a connection.
+        ends: When it ends, in seconds of the loop's clock, if there is no progress before.
     """
 
     __slots__ = (
         "_began",
         "_cancelling",
         "_deadline",
-        "_ends",
         "_expired",
-        "_handle",
         "_has_body",
         "_pool",
         "_seconds",
         "_task",
         "_token",
         "connected",
+        "ends",
     )
 
     def __init__(self, pool: Pool, seconds: float | None, within: float | None, *, has_body: bool) -> None:
@@ -119,8 +153,7 @@ class Limit:
         self._has_body = has_body
         self._began = now = pool.loop.time()
         self._deadline = math.inf if within is None else now + within
-        self._ends = min(now + self._seconds, self._deadline)
-        self._handle: asyncio.TimerHandle | None = None
+        self.ends = min(now + self._seconds, self._deadline)
         self._task: asyncio.Task[Any] | None = None
         self._expired = self.connected = False
 
@@ -128,19 +161,17 @@ class Limit:
         task = self._task = asyncio.current_task()
         self._cancelling = 0 if task is None else task.cancelling()
         self._token = _LIMIT.set(self)
-        if self._ends < math.inf:
-            self._handle = self._pool.loop.call_at(self._ends, self._expire)
+        if self.ends < math.inf:
+            self._pool.enter(self)
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _LIMIT.reset(self._token)
-        del self._token  # the token, the timer and the context that refers back here would be a cycle
+        del self._token  # it refers to the context, which refers back here
         task, self._task = self._task, None
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        self._pool.limits.discard(self)
         if self._expired and task is not None:
             was_cancelled_here = task.uncancel() <= self._cancelling
             if was_cancelled_here and exc_type is asyncio.CancelledError:
@@ -165,19 +196,21 @@ class Limit:
         pool.queue_time = now - self._began
         if pool.queue_time > _LONG_QUEUE:
             pool.warn_of_queue()
-        self._ends = min(now + self._seconds, self._deadline)
+        self.ends = min(now + self._seconds, self._deadline)
 
     def renew(self) -> None:
         """Begin to count again: there was progress."""
-        self._ends = min(self._pool.loop.time() + self._seconds, self._deadline)
+        self.ends = min(self._pool.loop.time() + self._seconds, self._deadline)
 
-    def _expire(self) -> None:
-        ends = self._ends
-        if not self.connected and self._pool.connected_at > self._began:  # the queue moves
-            ends = min(self._pool.connected_at + self._seconds, self._deadline)
-        if self._pool.loop.time() < ends:
-            self._handle = self._pool.loop.call_at(ends, self._expire)
-        elif self._task is not None:
+    def ends_at(self) -> float:
+        """When it ends, as things are: a request in a queue that moves has more time."""
+        if not self.connected and self._pool.connected_at > self._began:
+            return min(self._pool.connected_at + self._seconds, self._deadline)
+        return self.ends
+
+    def expire(self) -> None:
+        """End the attempt with a `TimeoutError`."""
+        if self._task is not None:
             self._expired = True
             self._task.cancel()
 

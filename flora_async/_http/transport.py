@@ -330,7 +330,7 @@ class Transport:
         pools, self._pool, self._transfers = (self._pool, self._transfers), None, None
         for pool in pools:
             if pool is not None:
-                await pool.session.close()
+                await pool.close()
 
     async def _open(self, *, for_transfers: bool) -> Pool:
         if self.closed:
@@ -359,7 +359,7 @@ class Transport:
             if self._lent is not None:  # whose connections outlive this session, which need not be closed then
                 finalize(self, pool.session.detach)
         if gone is not None:
-            await gone.session.close()
+            await gone.close()
         return pool
 
 
