@@ -129,10 +129,15 @@ class Client:
         """Return once a start may be sent: at once, unless FLORA is known to be out of reach.
 
         Args:
-            deadline: When to return in any case, in seconds of the monotonic clock.
+            deadline: When to give up, in seconds of the monotonic clock.
+
+        Raises:
+            APIConnectionError: FLORA was still out of reach at the deadline; nothing was sent.
         """
         if self._availability.down_since is not None and self.policy.attempts != 1:
             await self._availability.wait(deadline)
+            if self._availability.down_since is not None and self.clock.monotonic() >= deadline:
+                raise APIConnectionError("A start was held back because FLORA could not be reached", sent=False)
 
     async def _probe(self) -> None:
         request = self.request(ROUTES["techniques.list"], {}, params={"limit": 1})
@@ -225,7 +230,8 @@ class Client:
             return clock.monotonic() + seconds < deadline and clock.time() + seconds < submission.expires_at
 
         async def attempt() -> ResultT:
-            await self.available(deadline)
+            # A key that FLORA may have forgotten by the end of an outage must not be sent.
+            await self.available(min(deadline, clock.monotonic() + submission.time_left(clock.time())))
             with submission.attempt(clock.time):
                 limit = min(deadline, clock.monotonic() + submission.time_left(clock.time()))
                 response = await self.attempt(request, limit, on_sent=submission.sent, min_time=_START_TIME)

@@ -11,7 +11,7 @@ import pytest
 from conftest import SWIFT_POLL
 from raw_flora import RUN, answer, raw_flora
 
-from flora_async import APIConnectionError, FloraSession, InternalServerError, RetryPolicy
+from flora_async import APIConnectionError, FloraSession, InternalServerError, RetryPolicy, SubmissionUnknownError
 from flora_async.testing import FakeFlora, Status, VirtualClock
 
 PROMPT = {"prompt": "x"}
@@ -132,3 +132,23 @@ async def test_an_observer_is_told_of_overload(fake: FakeFlora, flora: FloraSess
     with pytest.raises(Exception, match=str(fault.status)):
         await client.attempt(client.poll_request("/api/v1/runs/run_1"))
     assert watched.overloads == count
+
+
+async def test_a_start_in_doubt_is_not_held_back_for_longer_than_its_key_lives() -> None:
+    posts = 0
+    clock = VirtualClock()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal posts
+        posts += (await reader.readuntil(b"\r\n\r\n")).startswith(b"POST")
+        server.close()  # from now on FLORA is out of reach
+        writer.transport.abort()  # and nothing tells whether a run was started
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with FloraSession("sk_test_1", base_url=url, clock=clock, retry=RetryPolicy(outage=None)) as flora:
+        began = clock.monotonic()
+        with pytest.raises(SubmissionUnknownError):
+            await flora.techniques.runs.create("caption", inputs=PROMPT)
+    assert posts == 1
+    assert clock.monotonic() - began < 7200  # for so long FLORA is sure to know a key
