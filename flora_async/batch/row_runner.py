@@ -216,8 +216,8 @@ class RowRunner:
     async def _prepare(self, row: Planned) -> tuple[RunInput, ...]:
         """Check the row's inputs and upload its files."""
         try:
-            return await self.preparer.take(
-                row.technique_id, row.drafts, check=self.check, workspace_id=self.workspace_id
+            return await self.preparer.prepare(
+                row.technique_id, row.raw_inputs, check=self.check, workspace_id=self.workspace_id
             )
         except (FloraError, ValueError, OSError) as error:
             # These two of an upload say nothing about the starts of other rows.

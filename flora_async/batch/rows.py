@@ -9,7 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from flora_async._http.urls import check_https, segment
-from flora_async.resources import Draft, Inputs, draft_inputs
+from flora_async.resources import Inputs, RawInput, read_inputs
 
 
 @frozen
@@ -51,7 +51,7 @@ class Planned:
         key: Its name.
         request: The row, as a `RunRequest`.
         technique_id: The technique that it runs.
-        drafts: Its inputs, with files that are not uploaded yet.
+        raw_inputs: Its inputs, with files that are not uploaded yet.
         digest: A hash of everything that FLORA gets: a row whose inputs or files have changed is another row.
     """
 
@@ -59,7 +59,7 @@ class Planned:
     key: str
     request: RunRequest
     technique_id: str
-    drafts: tuple[Draft, ...]
+    raw_inputs: tuple[RawInput, ...]
     digest: str
 
     def idempotency_key(self, batch: str, attempt: int) -> str:
@@ -69,7 +69,10 @@ class Planned:
     @property
     def shown_inputs(self) -> dict[str, str]:
         """Its inputs as text, with the names of files."""
-        return {draft.id: draft.value if isinstance(draft.value, str) else draft.value.name for draft in self.drafts}
+        return {
+            raw_input.id: raw_input.value if isinstance(raw_input.value, str) else raw_input.value.name
+            for raw_input in self.raw_inputs
+        }
 
 
 async def iterate(rows: Rows) -> AsyncGenerator[Row, None]:
@@ -118,20 +121,20 @@ async def plan(request: RunRequest, index: int, technique_id: str) -> Planned:
     """
     key = key_of(request, index)
     technique = technique_id if request.technique_id is None else request.technique_id
-    drafts = await draft_inputs(request.inputs, str(technique))
+    raw_inputs = await read_inputs(request.inputs, str(technique))
     segment("technique_id", technique)
     if request.callback_url is not None:
         check_https("callback_url", request.callback_url)
-    values = sorted([(draft.id, draft.likely_type, await _fingerprint(draft)) for draft in drafts])
+    values = sorted([(raw_input.id, raw_input.likely_type, await _fingerprint(raw_input)) for raw_input in raw_inputs])
     digest = _hash(technique, str(request.callback_url), json.dumps(values))
-    return Planned(index=index, key=key, request=request, technique_id=technique, drafts=drafts, digest=digest)
+    return Planned(index=index, key=key, request=request, technique_id=technique, raw_inputs=raw_inputs, digest=digest)
 
 
-async def _fingerprint(draft: Draft) -> str:
+async def _fingerprint(raw_input: RawInput) -> str:
     """Identify a value; a file by its content, since each upload has another URL."""
-    if isinstance(draft.value, str):
-        return draft.value
-    return f"sha256:{await asyncio.to_thread(draft.value.digest)}"
+    if isinstance(raw_input.value, str):
+        return raw_input.value
+    return f"sha256:{await asyncio.to_thread(raw_input.value.digest)}"
 
 
 def _hash(*parts: str) -> str:

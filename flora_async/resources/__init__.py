@@ -8,7 +8,7 @@ from flora_async.resources._history import RunFinder
 from flora_async.resources._open_starts import OpenStarts
 from flora_async.resources._operations import request_json
 from flora_async.resources._pager import Pager
-from flora_async.resources._prepare import Draft, InputPreparer, Inputs, InputValue, draft_inputs
+from flora_async.resources._prepare import InputPreparer, Inputs, InputValue, RawInput, read_inputs
 from flora_async.resources._start import Starter, StartOptions
 from flora_async.resources.runs import RunHistory, TechniqueRuns
 from flora_async.resources.techniques import Techniques
@@ -45,7 +45,6 @@ __all__ = [
     "Assets",
     "Catalog",
     "DefaultWorkspace",
-    "Draft",
     "Feedback",
     "Generations",
     "InputPreparer",
@@ -55,6 +54,7 @@ __all__ = [
     "OpenStarts",
     "Pager",
     "Projects",
+    "RawInput",
     "RunFinder",
     "RunHistory",
     "Runs",
@@ -65,6 +65,6 @@ __all__ = [
     "Techniques",
     "Uploads",
     "Workspaces",
-    "draft_inputs",
+    "read_inputs",
     "request_json",
 ]

@@ -28,7 +28,7 @@ _SEVERAL: Final = "takes one value a run, not a list: start one run for each, or
 
 
 @frozen
-class Draft:
+class RawInput:
     """An input as the caller gave it; its type and its URL may be missing.
 
     Attributes:
@@ -49,7 +49,7 @@ class Draft:
         return _type_of(self.value) if isinstance(self.value, str) else self.value.input_type
 
 
-async def draft_inputs(inputs: object, technique_id: str = "") -> tuple[Draft, ...]:
+async def read_inputs(inputs: object, technique_id: str = "") -> tuple[RawInput, ...]:
     """Read inputs as callers write them, and the files among them.
 
     Args:
@@ -84,7 +84,7 @@ async def draft_inputs(inputs: object, technique_id: str = "") -> tuple[Draft, .
         if name in seen:
             raise ValueError(f"inputs: {name!r} is given twice; FLORA takes one value for each input")
         seen.add(name)
-    return tuple([Draft(name, kind, await read_value(f"inputs[{name!r}]", value)) for name, kind, value in given])
+    return tuple([RawInput(name, kind, await read_value(f"inputs[{name!r}]", value)) for name, kind, value in given])
 
 
 async def read_value(name: str, value: object) -> str | Content:
@@ -143,8 +143,8 @@ class InputPreparer:
         """The same preparer with another way to find techniques."""
         return InputPreparer(find, self._uploader, self._now)
 
-    async def take(
-        self, technique_id: str, drafts: Sequence[Draft], *, check: bool, workspace_id: str | None
+    async def prepare(
+        self, technique_id: str, raw_inputs: Sequence[RawInput], *, check: bool, workspace_id: str | None
     ) -> tuple[RunInput, ...]:
         """Check inputs, if asked to, upload the files among them, and leave out optional texts that are empty.
 
@@ -153,23 +153,28 @@ class InputPreparer:
             FloraError: The technique could not be read, or a file could not be uploaded.
             ValueError: No workspace is known for a file.
         """
-        if not check and not drafts:
+        if not check and not raw_inputs:
             raise InputError(technique_id, [FieldError("inputs", f"must not be empty: {_REMEDY}, or check=True")])
-        sent = await self.check(technique_id, drafts) if check else drafts
+        sent = await self.check(technique_id, raw_inputs) if check else raw_inputs
         return tuple(
-            [RunInput(draft.id, draft.likely_type, await self.sendable(draft.value, workspace_id)) for draft in sent]
+            [
+                RunInput(raw_input.id, raw_input.likely_type, await self.sendable(raw_input.value, workspace_id))
+                for raw_input in sent
+            ]
         )
 
     async def sendable(self, value: str | Content, workspace_id: str | None) -> str:
         """A text as it is, or the URL of a file once it is uploaded."""
         return value if isinstance(value, str) else await self._uploader().url_of(value, workspace_id)
 
-    async def check(self, technique_id: str, drafts: Sequence[Draft], *, several: bool = False) -> list[Draft]:
+    async def check(
+        self, technique_id: str, raw_inputs: Sequence[RawInput], *, several: bool = False
+    ) -> list[RawInput]:
         """Refuse inputs that a technique does not take.
 
         Args:
             technique_id: The technique's slug or id.
-            drafts: The inputs.
+            raw_inputs: The inputs.
             several: Whether an input may have several values, where the technique allows it.
 
         Returns:
@@ -182,14 +187,14 @@ class InputPreparer:
         technique = await check_against(
             technique_id,
             partial(self._find, technique_id),
-            lambda found: problems_of(drafts, found, several=several),
+            lambda found: problems_of(raw_inputs, found, several=several),
             asked_at=self._now(),
         )
         known = {item.id: item for item in technique.inputs} if technique is not None else {}
         return [
-            evolve(draft, type=known[draft.id].type or draft.type) if draft.id in known else draft
-            for draft in drafts
-            if not (draft.id in known and _is_left_out(draft, known[draft.id]))
+            evolve(raw_input, type=known[raw_input.id].type or raw_input.type) if raw_input.id in known else raw_input
+            for raw_input in raw_inputs
+            if not (raw_input.id in known and _is_left_out(raw_input, known[raw_input.id]))
         ]
 
 
@@ -228,34 +233,36 @@ async def check_against(
     return found
 
 
-def problems_of(drafts: Sequence[Draft], technique: Technique | None, *, several: bool = False) -> list[FieldError]:
+def problems_of(
+    raw_inputs: Sequence[RawInput], technique: Technique | None, *, several: bool = False
+) -> list[FieldError]:
     """The problems of inputs for a technique; none where FLORA does not say what it takes."""
     if technique is None or not technique.inputs:
         return []
     known = {item.id: item for item in technique.inputs}
     problems, given = [], set[str]()
-    for draft in drafts:
-        item = known.get(draft.id)
-        why = f"is unknown: {did_you_mean(draft.id, known)}" if item is None else _problem_of(draft, item)
-        if item is not None and draft.id in given and not (several and item.allow_multiple):
+    for raw_input in raw_inputs:
+        item = known.get(raw_input.id)
+        why = f"is unknown: {did_you_mean(raw_input.id, known)}" if item is None else _problem_of(raw_input, item)
+        if item is not None and raw_input.id in given and not (several and item.allow_multiple):
             why = "takes one value, not several: start one run for each"
-        given.add(draft.id)
+        given.add(raw_input.id)
         if why is not None:
-            problems.append(FieldError(draft.id, why))
+            problems.append(FieldError(raw_input.id, why))
     missing = [name for name, item in known.items() if not item.optional and name not in given]
     return problems + [FieldError(name, "is missing") for name in missing]
 
 
-def _is_left_out(draft: Draft, item: TechniqueInput) -> bool:
+def _is_left_out(raw_input: RawInput, item: TechniqueInput) -> bool:
     """Whether it is an empty text for an optional input, which FLORA refuses."""
-    return draft.value == "" and item.type == "text" and item.optional
+    return raw_input.value == "" and item.type == "text" and item.optional
 
 
-def _problem_of(draft: Draft, item: TechniqueInput) -> str | None:
+def _problem_of(raw_input: RawInput, item: TechniqueInput) -> str | None:
     """Why a value does not fit an input; None = it does, or this version cannot tell."""
-    value, kind = draft.value, item.type
-    if draft.type is not None and draft.type != kind:
-        return f"is of type {kind}, not {draft.type}"
+    value, kind = raw_input.value, item.type
+    if raw_input.type is not None and raw_input.type != kind:
+        return f"is of type {kind}, not {raw_input.type}"
     if kind == "text":
         if not isinstance(value, str):
             return "takes text, not a file: pass what is in it"

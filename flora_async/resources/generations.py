@@ -24,7 +24,7 @@ from flora_async.resources._hints import explain_model, explain_technique
 from flora_async.resources._operations import mutate, new_key, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._parameters import generation_problems, read_files, upload_files
-from flora_async.resources._prepare import Draft, InputPreparer, check_against
+from flora_async.resources._prepare import InputPreparer, RawInput, check_against
 from flora_async.resources._start import Starter, generation_start, with_poll_url, with_token
 from flora_async.resources.models import Medium, check_medium
 
@@ -364,9 +364,9 @@ class Runs:
         ]
         if problems:
             raise InputError(technique_id, problems)
-        drafts = [Draft(name, None, item) for name, items in values.items() for item in items]
-        sent = await self._preparer.check(technique_id, drafts, several=True)
-        return {name: value for name, value in given.items() if any(draft.id == name for draft in sent)}
+        raw_inputs = [RawInput(name, None, item) for name, items in values.items() for item in items]
+        sent = await self._preparer.check(technique_id, raw_inputs, several=True)
+        return {name: value for name, value in given.items() if any(raw_input.id == name for raw_input in sent)}
 
 
 def _read_technique_ticket(response: Response) -> "models.TechniqueTicket":

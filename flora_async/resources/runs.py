@@ -12,7 +12,7 @@ from flora_async.polling import Wake, check_wake, decode_run
 from flora_async.resources._hints import explain_technique
 from flora_async.resources._operations import paginate
 from flora_async.resources._pager import Pager
-from flora_async.resources._prepare import InputPreparer, Inputs, draft_inputs
+from flora_async.resources._prepare import InputPreparer, Inputs, read_inputs
 from flora_async.resources._start import Mode, Starter, StartOptions, with_poll_url, with_token
 
 
@@ -157,8 +157,8 @@ class TechniqueRuns(RunHistory):
         technique_id = options.technique_id
         if wake is not None:
             options = evolve(options, callback_url=with_token(options.callback_url, options.idempotency_key))
-        drafts = await draft_inputs(inputs, technique_id)
-        taken = await self._preparer.take(technique_id, drafts, check=check, workspace_id=workspace_id)
+        raw_inputs = await read_inputs(inputs, technique_id)
+        taken = await self._preparer.prepare(technique_id, raw_inputs, check=check, workspace_id=workspace_id)
         try:
             return await self._starter.start_technique(options, taken, deadline=deadline, adopt=adopt, wake=wake)
         except NotFoundError as error:

@@ -18,7 +18,7 @@ from flora_async import (
 )
 from flora_async.media.content import read_content
 from flora_async.models import Technique, TechniqueInput
-from flora_async.resources._prepare import Draft, problems_of
+from flora_async.resources._prepare import RawInput, problems_of
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, Garbage, Replace, Status, VirtualClock
 from flora_async.testing._state.sample_files import png
 from flora_async.webhooks import WebhookReceiver
@@ -42,8 +42,8 @@ PDF = read_content(b"%PDF-1.7\n" + bytes(50))
 
 
 def problems(**values: Any) -> dict[str, str]:
-    drafts = [Draft(name, None, value) for name, value in values.items()]
-    return dict(problems_of(drafts, STUDIO))
+    raw_inputs = [RawInput(name, None, value) for name, value in values.items()]
+    return dict(problems_of(raw_inputs, STUDIO))
 
 
 def starts(fake: FakeFlora) -> int:
@@ -109,8 +109,11 @@ def test_what_is_missing_is_named() -> None:
 
 
 def test_a_given_type_must_be_the_techniques() -> None:
-    drafts = [Draft("prompt", "imageUrl", "https://example.com/a.png"), Draft("photo", "imageUrl", "element_1")]
-    assert dict(problems_of(drafts, STUDIO)) == {
+    raw_inputs = [
+        RawInput("prompt", "imageUrl", "https://example.com/a.png"),
+        RawInput("photo", "imageUrl", "element_1"),
+    ]
+    assert dict(problems_of(raw_inputs, STUDIO)) == {
         "prompt": "is of type text, not imageUrl",
         "photo": "takes an image (an https URL, or a file as pathlib.Path), not the text 'element_1'",
     }
