@@ -146,7 +146,7 @@ class RunFinder:
         before: set[str] | None = None
         for look in range(1, _MAX_EMPTY + 1):
             await self._open_starts.wait_for_rivals(start, deadline)
-            candidates = await self._candidates(history, technique_id, start, deadline, knows)
+            candidates, unreadable = await self._candidates(history, technique_id, start, deadline, knows)
             unknown.candidates = tuple(candidates)
             ids = {run.run_id for run in candidates}
             self._step(unknown, f"found {len(ids)} unclaimed runs of its kind and time in the history")
@@ -154,6 +154,9 @@ class RunFinder:
                 return None  # it may never have been carried out, so none of them need be its run
             if rivals := self._open_starts.rivals(start):
                 self._step(unknown, f"cannot tell its run from those of {len(rivals)} other starts in doubt")
+                return None
+            if unreadable:
+                self._step(unknown, f"cannot tell whether it is one of {unreadable} runs that could not be read")
                 return None
             if ids and ids == before:
                 return candidates[0] if len(candidates) == 1 else None
@@ -172,8 +175,11 @@ class RunFinder:
 
     async def _candidates(
         self, history: History, technique_id: str | None, start: OpenStart, deadline: float, knows: Knows | None
-    ) -> list[Run]:
-        """The runs of the start's kind that were created in its time and belong to no other start."""
+    ) -> tuple[list[Run], int]:
+        """The runs of the start's kind that were created in its time and belong to no other start.
+
+        Beside them the number of those that could not be read, so that nothing tells whose they are.
+        """
         submission, offset = start.submission, self._client.clock_offset
         slack = SLACK if offset is not None else _UNKNOWN_SKEW
         since = -math.inf if submission.since is None else submission.since + (offset or 0.0) - slack
@@ -192,9 +198,10 @@ class RunFinder:
             deadline=deadline,
         )
         found: list[Run] = []
-        pages = 0
+        pages = unreadable = 0
         async for page in pager.pages():
             pages += 1
+            unreadable += len(page.problems)
             times = [run.created_at.timestamp() for run in page.items if run.created_at]
             for run in page.items:
                 created = run.created_at.timestamp() if run.created_at else None
@@ -203,7 +210,7 @@ class RunFinder:
                     found.append(run)
             if pages == _MAX_PAGES or (times and times[-1] < since):
                 break
-        return found
+        return found, unreadable
 
     async def _is_anothers(self, run: Run, knows: Knows | None) -> bool:
         return self._open_starts.knows(run.run_id) or (knows is not None and await knows(run.run_id))
