@@ -189,6 +189,7 @@ async def test_an_upload_can_be_a_put_of_the_raw_bytes(http: aiohttp.ClientSessi
             await client.send("PUT", url, data=PHOTO, headers={"Authorization": "Bearer sk_test_local"}),
         ]
         assert [response.status for response, _ in refused] == [403, 400, 400]
+        assert refused[0][1]["error"]["message"] == "This upload reservation is for PUT."
         response, _ = await client.send("PUT", url, data=PHOTO)
         assert response.status == 204
         status, asset = await complete(client, reserved)
