@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 
 from attrs import evolve
 
@@ -280,7 +280,7 @@ class Client:
             FloraError: The attempt's error.
         """
         if self._gate.opens_at is not None and not await self._gate.wait(deadline):
-            raise APIConnectionError(f"{request.method} {request.path} was held back by a rate limit", sent=False)
+            raise cast("RateLimitError", copy(self._gate.reason))  # not sent: the pause outlasts the deadline
         within: float | None = None
         if deadline < math.inf:
             within = max(deadline - self.clock.monotonic(), min_time)
@@ -316,7 +316,7 @@ class Client:
             pause = self.policy.rate_limit_pause if error.retry_after is None else error.retry_after
             if pause > 0:
                 logger.info("FLORA answered 429: session pauses for %.1f s (request id %s)", pause, error.request_id)
-            self._gate.close(pause)
+            self._gate.close(pause, error)
             if self._observer is not None:
                 self._observer.on_rate_limit(pause)
         elif is_overload(error) and self._observer is not None:

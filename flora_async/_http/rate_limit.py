@@ -4,6 +4,7 @@ import math
 from typing import Final
 
 from flora_async._clock import Clock
+from flora_async.errors import RateLimitError
 
 # Requests that waited for the same moment are spread over a quarter of the pause after it.
 SPREAD: Final = 0.25
@@ -17,20 +18,23 @@ class RateLimitGate:
 
     Attributes:
         opens_at: Until when requests have to `wait`, in seconds of the monotonic clock; None = they do not.
+        reason: The answer that closed the gate last.
     """
 
-    __slots__ = ("_clock", "_spread", "opens_at")
+    __slots__ = ("_clock", "_spread", "opens_at", "reason")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.opens_at: float | None = None
+        self.reason: RateLimitError | None = None
         self._spread = 0.0
 
-    def close(self, seconds: float) -> None:
+    def close(self, seconds: float, reason: RateLimitError) -> None:
         """Close the gate for `seconds`, unless it is closed for longer already."""
         opens_at = self._clock.monotonic() + seconds
         if seconds > 0 and (self.opens_at is None or opens_at > self.opens_at):
             self.opens_at = opens_at
+            self.reason = reason
             self._spread = seconds * SPREAD
 
     async def wait(self, deadline: float = math.inf) -> bool:

@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar, cast, get_args, runtime_checkable
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
 from flora_async._http.submission import KEY_LIFETIME, Submission
 from flora_async._http.urls import check_https, segment
+from flora_async._text import printable
 from flora_async.errors import FloraError, IdempotencyError, SubmissionUnknownError
 from flora_async.models import Run, RunInput
 from flora_async.models._codec import to_dict
@@ -214,9 +215,10 @@ class Starter:
             try:
                 started = await self._send(start, submission, deadline)
             except FloraError as error:
-                started = await self._recover(start, opened, error, deadline, adopt=adopt, news=news, knows=knows)
+                with _logging_cancellation(start):
+                    started = await self._recover(start, opened, error, deadline, adopt=adopt, news=news, knows=knows)
             self._open_starts.account_for(opened, started.run_id)
-        logger.info("Run %s of %.80s started", started.run_id, start.target)
+        logger.info("Run %s of %.80s started", printable(started.run_id), printable(start.target))
         return started
 
     async def resolve(self, error: SubmissionUnknownError, deadline: float) -> Any:  # noqa: ANN401 - as start
@@ -274,8 +276,8 @@ class Starter:
         found = await self._finder.find(start.history, opened, unknown, deadline, news=news, knows=knows)
         logger.warning(
             "Adopted the run %s for the start of %.80s under the idempotency key %s",
-            found.run_id,
-            start.target,
+            printable(found.run_id),
+            printable(start.target),
             start.idempotency_key,
         )
         adopted: StartedT = evolve(cast("Any", start.adopt(found)), adopted=True)
@@ -310,6 +312,20 @@ def _ticket_of(run: Run) -> "models.RunTicket":
         project_id=getattr(run, "project_id", None),
         model=getattr(run, "model", None),
     )
+
+
+@contextmanager
+def _logging_cancellation(start: PendingStart[Any]) -> Generator[None, None, None]:
+    """Log the key of a start in doubt whose resolution is cancelled, since nothing else tells of it."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        logger.warning(
+            "Looking for the run of a start of %.80s was cancelled; it may exist and be charged. Idempotency key: %s",
+            printable(start.target),
+            start.idempotency_key,
+        )
+        raise
 
 
 def start_token(idempotency_key: str) -> str:

@@ -97,10 +97,13 @@ async def test_one_429_pauses_every_request_of_the_session(
     assert sum(clock.sleeps) == pytest.approx(pause)
 
 
+LIMITED = RateLimitError("Rate limit exceeded.", status=429)
+
+
 async def test_those_who_waited_at_the_gate_leave_it_apart() -> None:
     clock = VirtualClock(seed=1)
     gate = RateLimitGate(clock)
-    gate.close(8)
+    gate.close(8, LIMITED)
     await asyncio.gather(*(gate.wait() for _ in range(50)))
     assert min(clock.sleeps) >= 8
     assert max(clock.sleeps) <= 10
@@ -110,8 +113,8 @@ async def test_those_who_waited_at_the_gate_leave_it_apart() -> None:
 async def test_a_shorter_pause_does_not_open_a_gate_that_is_closed_for_longer() -> None:
     clock = VirtualClock(constant=0.0)
     gate = RateLimitGate(clock)
-    gate.close(60)
-    gate.close(1)
+    gate.close(60, LIMITED)
+    gate.close(1, LIMITED)
     await gate.wait()
     assert clock.sleeps == [60]
     await gate.wait()
@@ -121,11 +124,11 @@ async def test_a_shorter_pause_does_not_open_a_gate_that_is_closed_for_longer() 
 async def test_a_gate_that_closes_again_holds_those_who_were_about_to_leave() -> None:
     clock = VirtualClock(constant=0.0)
     gate = RateLimitGate(clock)
-    gate.close(10)
+    gate.close(10, LIMITED)
     waiting = asyncio.create_task(gate.wait())
     while not clock.sleeps:
         await asyncio.sleep(0)
-    gate.close(25)
+    gate.close(25, LIMITED)
     assert await waiting
     assert clock.monotonic() == pytest.approx(VirtualClock().monotonic() + 25)
 
