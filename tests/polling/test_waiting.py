@@ -452,8 +452,9 @@ async def test_a_foreign_poll_url_is_not_followed_and_the_run_is_not_lost(
 ) -> None:
     fake.inject(ForeignPollUrl(url), on="start")
     run = await start(flora)
+    reference: Any = f"{url}/" if "/" in url else SimpleNamespace(poll_url=url)
     with pytest.raises(UntrustedURLError) as caught:
-        await flora.wait_for_run(f"{url}/") if "/" in url else await flora.wait_for_run(SimpleNamespace(poll_url=url))
+        await flora.wait_for_run(reference)
     assert caught.value.url.startswith(url)
     assert len(fake.requests) == 1
     assert (await flora.wait_for_run(run)).is_completed

@@ -211,14 +211,14 @@ async def test_generate_raises_on_failure_when_asked_to(fake: FakeFlora, flora: 
 
 
 async def test_generate_refuses_how_to_wait_before_anything_is_sent(fake: FakeFlora, flora: FloraSession) -> None:
-    wrong: Any = 5
-    for options_, error in (
-        ({"timeout": -1}, ValueError),
-        ({"on_update": wrong}, TypeError),
-        ({"wake": wrong}, TypeError),
-    ):
+    wrong: list[tuple[type[Exception], dict[str, Any]]] = [
+        (ValueError, {"timeout": -1}),
+        (TypeError, {"on_update": 5}),
+        (TypeError, {"wake": 5}),
+    ]
+    for error, options in wrong:
         with pytest.raises(error):
-            await flora.generate("x", type="image", **HERE, **options_)
+            await flora.generate("x", type="image", **HERE, **options)
     assert fake.requests == []
 
 

@@ -133,9 +133,7 @@ class LenientReader:
             raise self._error(error) from None
 
     def _value(self, kind: Any, value: Any) -> tuple[Any, bool]:  # noqa: ANN401 - any type and JSON value
-        kind = _without_none(kind)
-        if is_flag_or_model(kind) and type(value) is not bool:
-            kind = get_args(kind)[1]
+        kind = _alternative(kind, value)
         if has(kind):
             return self._model(kind, value), True
         try:
@@ -178,11 +176,11 @@ class LenientReader:
         return entries, len(entries) == len(values)
 
 
-def _without_none(kind: Any) -> Any:  # noqa: ANN401 - any type
-    """`X` for `X | None`; null never gets here."""
+def _alternative(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type and JSON value
+    """What a value is read as where a type allows None or, beside a model, a flag; null never gets here."""
     if get_origin(kind) in {Union, UnionType} and NoneType in get_args(kind):
-        return Union[tuple(arg for arg in get_args(kind) if arg is not NoneType)]  # noqa: UP007 - built at run time
-    return kind
+        kind = Union[tuple(arg for arg in get_args(kind) if arg is not NoneType)]  # noqa: UP007 - built at run time
+    return get_args(kind)[1] if is_flag_or_model(kind) and type(value) is not bool else kind
 
 
 def _key_of(name: str, value: Any, data: Mapping[str, Any], names: Mapping[str, str]) -> str:  # noqa: ANN401 - any JSON value

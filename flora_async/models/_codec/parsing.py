@@ -33,7 +33,7 @@ def parse_json(body: bytes, *, request_id: str | None = None) -> Any:  # noqa: A
         data = _parse(text)
         deep = containers > MAX_DEPTH and _is_deep(data)
     except RecursionError:
-        deep = True
+        data, deep = None, True
     except ValueError:
         raise DecodeError("", _describe_text(text), request_id=request_id, transient=True) from None
     if deep:
