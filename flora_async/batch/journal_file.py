@@ -5,7 +5,7 @@ import sqlite3
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_SIZE: Final = 100
+_PATIENCE_MS: Final = 60_000  # with a program that reads the file while a record is to be written
 _FORMAT_AT: Final = slice(60, 64)
 _ID_AT: Final = slice(68, 72)
 _READ_AHEAD_BYTES: Final = 1 << 20
@@ -117,10 +118,13 @@ class JournalFile:
             # The rollback journal stays, emptied: to create and remove it takes three times as long as all else.
             database.execute("PRAGMA journal_mode = PERSIST")
             database.execute("PRAGMA synchronous = FULL")
-            # A place that cannot be written to is found now, and not by the first row that was paid for.
+            # A place that cannot be written to is found now, and not by the first row that was paid for. What stays
+            # the same is not written, hence the two updates.
             database.execute("BEGIN IMMEDIATE")
+            database.execute("UPDATE batch SET records = -1")
             database.execute("UPDATE batch SET records = ?", (contents.records,))
             database.execute("COMMIT")
+            database.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
         except BaseException:
             database.close()
             raise
@@ -174,8 +178,10 @@ class JournalFile:
     def close(self) -> None:
         """Release the file, and after it the lock."""
         try:
-            with closing(self._database):
-                self._database.execute("PRAGMA journal_mode = DELETE")  # removes the emptied rollback journal
+            with closing(self._database), suppress(sqlite3.Error):
+                # Remove the emptied rollback journal, unless another program is reading: it does no harm.
+                self._database.execute("PRAGMA busy_timeout = 0")
+                self._database.execute("PRAGMA journal_mode = DELETE")
         finally:
             self._lock.release()
 
@@ -242,7 +248,7 @@ def _check_header(place: Path) -> int:
     if version < 1:
         raise Refused(CHANGED)
     if version == FORMAT and size(beside(place, "-wal")):
-        raise Refused(f"has a write-ahead log of another program, {place.name[-60:]}-wal: {CHANGED.partition(': ')[2]}")
+        raise Refused(f"has a write-ahead log (-wal): it {CHANGED}")
     return version
 
 
@@ -265,13 +271,13 @@ def _create(place: Path, name: bytes) -> None:
     """Create a journal, whole or not at all."""
     for suffix in ("-journal", "-wal"):
         if size(beside(place, suffix)):
-            raise Refused(f"is missing, but {place.name[-60:]}{suffix} is there: put the two together again")
+            raise Refused(f"is missing, but its {suffix[1:]!r} file is there: put the two together again")
     draft = place.with_name(f".{uuid.uuid4().hex}.new")
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         with closing(connect(draft)) as database:
             database.execute("PRAGMA journal_mode = MEMORY")  # a draft that a crash leaves behind is of no use
-            database.execute("PRAGMA synchronous = EXTRA")
+            database.execute("PRAGMA synchronous = FULL")
             database.execute("BEGIN IMMEDIATE")
             create_tables(database, name)
             database.execute("COMMIT")

@@ -34,7 +34,7 @@ _VALUES: Final = (
     " CAST(? AS TEXT))"
 )
 _ROLLBACK: Final = bytes.fromhex("d9d505f920a163d7")  # how a rollback journal starts that is to be applied
-_BUSY_SECONDS: Final = 5.0  # for a program that reads the file while a batch writes to it
+_BUSY_SECONDS: Final = 2.0  # for a program that has the file open
 
 DAMAGED: Final = "is damaged: restore a copy, or move it away to start over"
 CHANGED: Final = "was changed by another program: restore a copy, or move it away to start over"

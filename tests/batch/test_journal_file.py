@@ -190,6 +190,39 @@ async def test_a_clean_end_leaves_one_file_no_thread_and_no_lock(path: Path) -> 
     await write(path, {})
 
 
+async def test_a_program_that_reads_the_journal_does_not_get_in_the_way_of_its_end(path: Path) -> None:
+    journal = await SqliteJournal.open(path, None)
+    await journal.write(await planned(), Entry("planned", 1, None))
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN")
+        assert database.execute("SELECT key, state FROM rows").fetchall() == [("key", "planned")]
+        await journal.close()
+    assert await read(path, "key") == [Entry("planned", 1, None)]
+
+
+async def test_a_record_waits_for_a_program_that_reads_the_journal(path: Path) -> None:
+    journal = await SqliteJournal.open(path, None)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN")
+        database.execute("SELECT count(*) FROM rows").fetchall()
+        writing = asyncio.create_task(journal.write(await planned(), Entry("planned", 1, None)))
+        while is_free_to_write(path):
+            await asyncio.sleep(0.001)
+        assert not writing.done()
+    await writing
+    await journal.close()
+    assert await read(path, "key") == [Entry("planned", 1, None)]
+
+
+def is_free_to_write(path: Path) -> bool:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+
 async def test_opening_cancelled_at_any_turn_leaves_no_thread_and_no_lock(path: Path) -> None:
     await write(path, {"key": Entry("finished", 1, FINISHED, 0.05)})
     for turns in range(6):
@@ -269,7 +302,7 @@ async def test_a_full_place_is_noticed_on_opening(path: Path) -> None:
     assert "Journal" in open_in_a_child(path, let_no_file_grow).stdout
     await write(path, {"key": Entry("finished", 1, FINISHED, 0.05)})
     before = {name: content for name, (_, content) in state_of(path.parent).items()}
-    assert "Journal" in open_in_a_child(path, let_no_file_grow).stdout
+    assert "cannot be used" in open_in_a_child(path, let_no_file_grow).stdout
     assert {name: content for name, (_, content) in state_of(path.parent).items()} == before
     assert await read(path, "key") == [Entry("finished", 1, FINISHED, 0.05)]
 
