@@ -14,6 +14,7 @@ from attrs import evolve
 from flora_async import batch, media, resources
 from flora_async._checks import check_number, check_workspace_id
 from flora_async._clock import Clock
+from flora_async._http.deadline import until
 from flora_async._http.setup import conceal, set_up
 from flora_async._http.transport import ClientSession, TraceConfig
 from flora_async._http.urls import ParameterValue
@@ -309,10 +310,16 @@ class FloraSession:
             (<RunStatus.FAILED: 'failed'>, 'safety_blocked')
         """
         deadline = self._check_wait(poll, timeout, on_update, wake, callback_url)
-        options = resources.StartOptions(technique_id, callback_url=callback_url, idempotency_key=idempotency_key)
-        started = await self.techniques.runs._create(  # noqa: SLF001 - create, with a deadline
-            options, inputs, check=check, workspace_id=workspace_id, wake=wake, deadline=deadline
-        )
+        with until(deadline):
+            started = await self.techniques.runs.create(
+                technique_id,
+                inputs=inputs,
+                callback_url=callback_url,
+                idempotency_key=idempotency_key,
+                check=check,
+                workspace_id=workspace_id,
+                wake=wake,
+            )
         if not started.is_terminal:
             await notify(on_update, started)
         return await self._wait(
@@ -372,19 +379,19 @@ class FloraSession:
             <OutputType.IMAGE: 'imageUrl'>
         """
         deadline = self._check_wait(poll, timeout, on_update, wake, callback_url)
-        ticket = await self.generations._create(  # noqa: SLF001 - create, with a deadline
-            type=type,
-            prompt=prompt,
-            project_id=project_id,
-            workspace_id=workspace_id,
-            model=model,
-            params=params,
-            callback_url=callback_url,
-            idempotency_key=idempotency_key,
-            check=check,
-            wake=wake,
-            deadline=deadline,
-        )
+        with until(deadline):
+            ticket = await self.generations.create(
+                type=type,
+                prompt=prompt,
+                project_id=project_id,
+                workspace_id=workspace_id,
+                model=model,
+                params=params,
+                callback_url=callback_url,
+                idempotency_key=idempotency_key,
+                check=check,
+                wake=wake,
+            )
         return await self._wait(
             ticket, deadline, poll=poll, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
         )
@@ -460,7 +467,8 @@ class FloraSession:
         """
         if timeout is not None:
             check_number("timeout", timeout)
-        return await self._starter.resolve(error, math.inf if timeout is None else self._clock.monotonic() + timeout)
+        with until(math.inf if timeout is None else self._clock.monotonic() + timeout):
+            return await self._starter.resolve(error)
 
     async def request(
         self,

@@ -16,6 +16,7 @@ from attrs import evolve
 from flora_async._clock import Clock
 from flora_async._http.availability import Availability, is_overload
 from flora_async._http.bodies import Form
+from flora_async._http.deadline import current_deadline
 from flora_async._http.rate_limit import RateLimitGate
 from flora_async._http.responses import Response, is_transient, raise_for_status, unix_time
 from flora_async._http.retry import Retrier, logger, outcome
@@ -179,19 +180,13 @@ class Client:
         absolute, with_key = self._endpoints.resolve(url)
         return self._transport.request("GET", absolute, with_key=with_key, label="poll")
 
-    async def fetch(
-        self, request: Request, read: Callable[[Response], ResultT], *, deadline: float = math.inf
-    ) -> ResultT:
-        """Send a request that may be repeated at will, until an answer can be read.
-
-        Args:
-            request: The request.
-            read: Makes a result of the answer.
-            deadline: When to give up, in seconds of the monotonic clock.
+    async def fetch(self, request: Request, read: Callable[[Response], ResultT]) -> ResultT:
+        """Send a request that may be repeated at will, until an answer can be read or the call's deadline has come.
 
         Raises:
             FloraError: The last attempt's error, or the first that repeating cannot cure.
         """
+        deadline = current_deadline()
 
         async def attempt() -> ResultT:
             return await read_response(read, await self.attempt(request, deadline))
@@ -208,23 +203,21 @@ class Client:
         request: Request,
         read: Callable[[Response], ResultT],
         submission: Submission,
-        *,
-        deadline: float = math.inf,
     ) -> ResultT:
-        """Send a request that may cost money, so that it is carried out at most once.
+        """Send a request that may cost money, so that it is carried out at most once, until the call's deadline.
+
+        An attempt that is under way at the deadline is given the time that a start takes.
 
         Args:
             request: The request; it carries the key in every place that FLORA reads it from.
             read: Makes a result of the answer.
             submission: What is known of it, and the rule for sending it again; kept up to date.
-            deadline: When to give up, in seconds of the monotonic clock. An attempt that is under way by then is given
-                the time that a start takes.
 
         Raises:
             SubmissionUnknownError: It may have been carried out, but no answer says so.
             FloraError: It was certainly not carried out; this is why.
         """
-        clock = self.clock
+        clock, deadline = self.clock, current_deadline()
 
         def may_pause(seconds: float) -> bool:
             return clock.monotonic() + seconds < deadline and clock.time() + seconds < submission.expires_at

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from flora_async import models
 from flora_async._clock import Clock, sleep_or
 from flora_async._http.client import Client
+from flora_async._http.deadline import current_deadline
 from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
 from flora_async.errors import FloraError, SubmissionUnknownError
@@ -82,12 +83,11 @@ class RunFinder:
         """The same finder with another client of the same session."""
         return RunFinder(client, self._open_starts, self._technique_id_of)
 
-    async def find(  # noqa: PLR0913 - what is known of a start
+    async def find(
         self,
         history: History | None,
         start: OpenStart,
         unknown: SubmissionUnknownError,
-        deadline: float,
         *,
         news: asyncio.Future[str] | None,
         knows: Knows | None,
@@ -102,7 +102,6 @@ class RunFinder:
             history: Where the run is listed; None = in no history.
             start: The start.
             unknown: The error to raise otherwise; it is told what was done and found.
-            deadline: When to give up, in seconds of the monotonic clock.
             news: Done with the run's id when a webhook names it.
             knows: Whether a run belongs to another start, beyond those of this session.
 
@@ -111,13 +110,14 @@ class RunFinder:
         """
         told = _Told(news)
         try:
-            found = await self._find(history, start, unknown, deadline, told=told, knows=knows)
+            found = await self._find(history, start, unknown, told=told, knows=knows)
+            deadline = current_deadline()
             if found is None and told.is_possible and not math.isinf(deadline):
                 self._step(unknown, "waited for a webhook until the deadline")
                 await told.sleep(self._client.clock, max(deadline - self._client.clock.monotonic(), 0.0))
             if found is None and told.run_id:
                 self._step(unknown, f"a webhook named the run {told.run_id:.60}")
-                found = await self._retrieve(told.run_id, deadline)
+                found = await self._retrieve(told.run_id)
         except (FloraError, RuntimeError) as error:  # RuntimeError: the session was closed meanwhile
             if error is not unknown:
                 self._step(unknown, f"could not ask: {error}")
@@ -126,12 +126,11 @@ class RunFinder:
             raise unknown from unknown.__cause__
         return found
 
-    async def _find(  # noqa: PLR0913 - as find
+    async def _find(
         self,
         history: History | None,
         start: OpenStart,
         unknown: SubmissionUnknownError,
-        deadline: float,
         *,
         told: "_Told",
         knows: Knows | None,
@@ -145,8 +144,8 @@ class RunFinder:
         technique_id = await self._technique_id(history)
         before: set[str] | None = None
         for look in range(1, _MAX_EMPTY + 1):
-            await self._open_starts.wait_for_rivals(start, deadline)
-            candidates, unreadable = await self._candidates(history, technique_id, start, deadline, knows)
+            await self._open_starts.wait_for_rivals(start)
+            candidates, unreadable = await self._candidates(history, technique_id, start, knows)
             unknown.candidates = tuple(candidates)
             ids = {run.run_id for run in candidates}
             self._step(unknown, f"found {len(ids)} unclaimed runs of its kind and time in the history")
@@ -161,7 +160,7 @@ class RunFinder:
             if ids and ids == before:
                 return candidates[0] if len(candidates) == 1 else None
             before = ids
-            if look == _MAX_EMPTY or clock.monotonic() + pause > deadline:
+            if look == _MAX_EMPTY or clock.monotonic() + pause > current_deadline():
                 break
             if await told.sleep(clock, pause):
                 break
@@ -174,7 +173,7 @@ class RunFinder:
         return await self._technique_id_of(history.technique_id)
 
     async def _candidates(
-        self, history: History, technique_id: str | None, start: OpenStart, deadline: float, knows: Knows | None
+        self, history: History, technique_id: str | None, start: OpenStart, knows: Knows | None
     ) -> tuple[list[Run], int]:
         """The runs of the start's kind that were created in its time and belong to no other start.
 
@@ -195,7 +194,6 @@ class RunFinder:
             items_key=items_key,
             filters=filters,
             limit=_PAGE_SIZE,
-            deadline=deadline,
         )
         found: list[Run] = []
         pages = unreadable = 0
@@ -215,9 +213,9 @@ class RunFinder:
     async def _is_anothers(self, run: Run, knows: Knows | None) -> bool:
         return self._open_starts.knows(run.run_id) or (knows is not None and await knows(run.run_id))
 
-    async def _retrieve(self, run_id: str, deadline: float) -> Run:
+    async def _retrieve(self, run_id: str) -> Run:
         request = self._client.request(ROUTES["generations.retrieve"], {"run_id": run_id})
-        return await self._client.fetch(request, partial(decode_run, run_id=run_id), deadline=deadline)
+        return await self._client.fetch(request, partial(decode_run, run_id=run_id))
 
     @staticmethod
     def _step(unknown: SubmissionUnknownError, what: str) -> None:

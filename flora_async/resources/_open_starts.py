@@ -10,6 +10,7 @@ from typing import Final
 from attrs import define, field
 
 from flora_async._clock import Clock, sleep_or
+from flora_async._http.deadline import current_deadline
 from flora_async._http.submission import KEY_LIFETIME, Submission
 
 # Clocks differ, and FLORA's `Date` has whole seconds: two attempts this close may have made each other's run.
@@ -84,13 +85,14 @@ class OpenStarts:
             if not start.submission.in_doubt:
                 self._open.discard(start)
 
-    def account_for(self, start: OpenStart, run_id: str) -> None:
-        """A start has its run, which is therefore no other's."""
+    def account_for(self, start: OpenStart, *run_ids: str) -> None:
+        """A start has its run, or several, which therefore do not belong to any other."""
         start.submission.in_doubt = False
         self._open.discard(start)
         now = self._clock.time()
-        self._runs[run_id] = now
-        self._runs.move_to_end(run_id)
+        for run_id in run_ids:
+            self._runs[run_id] = now
+            self._runs.move_to_end(run_id)
         self._forget(now)
 
     def knows(self, run_id: str) -> bool:
@@ -101,10 +103,10 @@ class OpenStarts:
         """Other starts whose run may be the one that is found for this start."""
         return [other for other in self._open if other is not start and start.may_share_a_run_with(other)]
 
-    async def wait_for_rivals(self, start: OpenStart, deadline: float) -> None:
+    async def wait_for_rivals(self, start: OpenStart) -> None:
         """Wait until nothing more is sent for any rival: it has its run, was refused, or is in doubt as well."""
         while under_way := [other for other in self.rivals(start) if not other.settled.is_set()]:
-            left = deadline - self._clock.monotonic()
+            left = current_deadline() - self._clock.monotonic()
             if left <= 0:
                 return
             if math.isinf(left):

@@ -1,7 +1,6 @@
 """Carry out an operation of the route table: read, list or change something."""
 
 import json
-import math
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,10 +24,8 @@ _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # R
 _METHODS: Final = _IDEMPOTENT | {"POST", "PATCH"}
 
 
-async def fetch(
-    client: Client, operation: str, model: type[ModelT], ids: Mapping[str, str], deadline: float = math.inf
-) -> ModelT:
-    """Read something, until a deadline in seconds of the monotonic clock.
+async def fetch(client: Client, operation: str, model: type[ModelT], ids: Mapping[str, str]) -> ModelT:
+    """Read something.
 
     Raises:
         FloraError: Any error of the request, after all retries.
@@ -36,7 +33,7 @@ async def fetch(
         ValueError: An id is blank.
     """
     request = client.request(ROUTES[operation], ids)
-    return await client.fetch(request, partial(read_model, model), deadline=deadline)
+    return await client.fetch(request, partial(read_model, model))
 
 
 def paginate(  # noqa: PLR0913 - the parts of a list
@@ -49,7 +46,6 @@ def paginate(  # noqa: PLR0913 - the parts of a list
     filters: Mapping[str, str | None] | None = None,
     limit: int | None = None,
     cursor: str | None = None,
-    deadline: float = math.inf,
     complete: Callable[[ModelT], ModelT] | None = None,
 ) -> Pager[ModelT]:
     """A list; nothing is requested yet.
@@ -63,7 +59,6 @@ def paginate(  # noqa: PLR0913 - the parts of a list
         filters: FLORA's own filters; those that are None are left out.
         limit: Items on one page; None = FLORA's default.
         cursor: The page to begin at; None = the first.
-        deadline: When to give up, in seconds of the monotonic clock.
         complete: Adds to an item what FLORA may leave out.
 
     Raises:
@@ -77,7 +72,7 @@ def paginate(  # noqa: PLR0913 - the parts of a list
 
     async def fetch_page(at: str | None) -> Page[ModelT]:
         request = client.request(route, ids, params={**query, "limit": size, "cursor": at})
-        page = await client.fetch(request, partial(read_page, model, items_key), deadline=deadline)
+        page = await client.fetch(request, partial(read_page, model, items_key))
         return page if complete is None else evolve(page, items=tuple(map(complete, page.items)))
 
     return Pager(fetch_page, cursor)

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -15,6 +14,7 @@ from attrs import evolve, field, frozen
 from flora_async import models
 from flora_async._cache import RecentItems
 from flora_async._http.client import Client
+from flora_async._http.deadline import current_deadline
 from flora_async._http.responses import Response
 from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
@@ -155,7 +155,6 @@ class Starter:
         options: StartOptions,
         inputs: Sequence[RunInput],
         *,
-        deadline: float = math.inf,
         since: float | None = None,
         adopt: bool = False,
         wake: object = None,
@@ -163,7 +162,7 @@ class Starter:
     ) -> Run:
         """Start a run of a technique, exactly once; `start` documents the rest."""
         start = technique_start(options, inputs)
-        run = await self.start(start, deadline=deadline, since=since, adopt=adopt, wake=wake, knows=knows)
+        run = await self.start(start, since=since, adopt=adopt, wake=wake, knows=knows)
         self._sent[run.run_id] = SentInputs(options.technique_id, {item.id: item.value for item in inputs})
         return run
 
@@ -171,21 +170,19 @@ class Starter:
         """What a run was started with, if it was one of the last thousand of this session."""
         return self._sent.get(run_id)
 
-    async def start(  # noqa: PLR0913 - what is known of a start
+    async def start(
         self,
         start: PendingStart[StartedT],
         *,
-        deadline: float = math.inf,
         since: float | None = None,
         adopt: bool = False,
         wake: object = None,
         knows: Knows | None = None,
     ) -> StartedT:
-        """Start something, exactly once.
+        """Start something, exactly once, and find out within the call's deadline what became of it.
 
         Args:
             start: What to start.
-            deadline: When to give up, in seconds of the monotonic clock.
             since: When an earlier process first sent it without seeing its outcome (Unix seconds); None = it is new.
             adopt: Look for the run where the key was used by an earlier call, rather than raise `IdempotencyError`.
             wake: A `WebhookReceiver` that gets the deliveries to the start's callback URL.
@@ -213,24 +210,25 @@ class Starter:
             if isinstance(wake, StartNews):
                 news = stack.enter_context(wake.expect_start(start_token(start.idempotency_key)))
             try:
-                started = await self._send(start, submission, deadline)
+                started = await self._send(start, submission)
             except FloraError as error:
                 with _logging_cancellation(start):
-                    started = await self._recover(start, opened, error, deadline, adopt=adopt, news=news, knows=knows)
-            self._open_starts.account_for(opened, started.run_id)
+                    started = await self._recover(start, opened, error, adopt=adopt, news=news, knows=knows)
+            others: Sequence[Started] = getattr(started, "runs", ())
+            self._open_starts.account_for(opened, started.run_id, *(run.run_id for run in others))
         logger.info("Run %s of %.80s started", printable(started.run_id), printable(start.target))
         return started
 
-    async def resolve(self, error: SubmissionUnknownError, deadline: float) -> Any:  # noqa: ANN401 - as start
+    async def resolve(self, error: SubmissionUnknownError) -> Any:  # noqa: ANN401 - as start
         """Find out what became of a start; `FloraSession.resolve` documents it."""
         start = error._start  # noqa: SLF001 - kept there for this
         if not isinstance(start, PendingStart):
             raise error
-        return await self.start(start, deadline=deadline, since=error.since.timestamp(), adopt=True)
+        return await self.start(start, since=error.since.timestamp(), adopt=True)
 
-    async def _send(self, start: PendingStart[StartedT], submission: Submission, deadline: float) -> StartedT:
+    async def _send(self, start: PendingStart[StartedT], submission: Submission) -> StartedT:
         clock = self._client.clock
-        pause = min(submission.first_pause(clock.time()), max(deadline - clock.monotonic(), 0.0))
+        pause = min(submission.first_pause(clock.time()), max(current_deadline() - clock.monotonic(), 0.0))
         if pause > 0:
             logger.info(
                 "The start of %.80s was sent by an earlier process; waiting %.1f s for it to settle before asking again"
@@ -242,7 +240,7 @@ class Starter:
             await clock.sleep(pause)
         route = ROUTES[start.operation]
         request = self._client.request(route, start.ids, body=start.body, idempotency_key=start.idempotency_key)
-        started = await self._client.submit(request, start.read, submission, deadline=deadline)
+        started = await self._client.submit(request, start.read, submission)
         technique_id = start.ids.get("technique_id")
         return with_poll_url(self._client, started, technique_id) if isinstance(started, Run) else started
 
@@ -251,7 +249,6 @@ class Starter:
         start: PendingStart[StartedT],
         opened: OpenStart,
         error: FloraError,
-        deadline: float,
         *,
         adopt: bool,
         news: asyncio.Future[str] | None,
@@ -273,7 +270,7 @@ class Starter:
         unknown._start = start  # noqa: SLF001 - for `resolve`
         if not self._client.policy.resolve:
             raise unknown
-        found = await self._finder.find(start.history, opened, unknown, deadline, news=news, knows=knows)
+        found = await self._finder.find(start.history, opened, unknown, news=news, knows=knows)
         logger.warning(
             "Adopted the run %s for the start of %.80s under the idempotency key %s",
             printable(found.run_id),

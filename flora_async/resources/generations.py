@@ -15,17 +15,18 @@ from flora_async._http.routes import ROUTES
 from flora_async._http.urls import check_https
 from flora_async.errors import BadRequestError, FieldError, InputError, NotFoundError
 from flora_async.media.content import Content
-from flora_async.models import Run, RunStatus
+from flora_async.models import Run, RunStatus, TechniqueRun
 from flora_async.models._codec import decode, parse_json
 from flora_async.polling import Wake, check_wake, decode_run
 from flora_async.resources._catalog import Catalog
 from flora_async.resources._default_workspace import DefaultWorkspace
 from flora_async.resources._hints import explain_model, explain_technique
-from flora_async.resources._operations import mutate, new_key, paginate
+from flora_async.resources._history import History
+from flora_async.resources._operations import new_key, paginate, to_content
 from flora_async.resources._pager import Pager
 from flora_async.resources._parameters import generation_problems, read_files, upload_files
 from flora_async.resources._prepare import InputPreparer, RawInput, check_against
-from flora_async.resources._start import Starter, generation_start, with_poll_url, with_token
+from flora_async.resources._start import PendingStart, Starter, generation_start, with_poll_url, with_token
 from flora_async.resources.models import Medium, check_medium
 
 
@@ -98,35 +99,6 @@ class Generations:
             >>> (await flora.wait_for_run(ticket)).is_completed
             True
         """
-        return await self._create(
-            type=type,
-            prompt=prompt,
-            project_id=project_id,
-            workspace_id=workspace_id,
-            model=model,
-            params=params,
-            callback_url=callback_url,
-            idempotency_key=idempotency_key,
-            check=check,
-            wake=wake,
-        )
-
-    async def _create(  # noqa: PLR0913 - as create
-        self,
-        *,
-        type: Medium,  # noqa: A002 - FLORA's name
-        prompt: str,
-        project_id: str,
-        workspace_id: str | None,
-        model: str | None,
-        params: Mapping[str, Any] | None,
-        callback_url: str | None,
-        idempotency_key: str | None,
-        check: bool,
-        wake: Wake | None,
-        deadline: float = math.inf,
-    ) -> "models.RunTicket":
-        """Start a generation; `deadline` is in seconds of the monotonic clock."""
         check_wake(wake, callback_url)
         body = _generation(type, prompt, workspace_id, project_id, model, params, callback_url)
         key = new_key(idempotency_key)
@@ -145,7 +117,7 @@ class Generations:
             body["params"] = await upload_files(given, self._preparer, workspace)
         try:
             start = generation_start(body, key, "generations.create")
-            return await self._starter.start(start, deadline=deadline, wake=wake)
+            return await self._starter.start(start, wake=wake)
         except (BadRequestError, NotFoundError) as error:
             if model is not None and "model" in f"{error.message} {error.fields}".lower():
                 await explain_model(self._client, error, type, model)
@@ -332,14 +304,7 @@ class Runs:
             "workspace_id": workspace,
         }
         try:
-            ticket = await mutate(
-                self._client,
-                "runs.start_technique",
-                models.TechniqueTicket,
-                body=body,
-                idempotency_key=key,
-                read=_read_technique_ticket,
-            )
+            ticket = await self._starter.start(_technique_ticket_start(body, key))
         except NotFoundError as error:
             await explain_technique(self._client, error, technique_id)
             raise
@@ -367,6 +332,34 @@ class Runs:
         raw_inputs = [RawInput(name, None, item) for name, items in values.items() for item in items]
         sent = await self._preparer.check(technique_id, raw_inputs, several=True)
         return {name: value for name, value in given.items() if any(raw_input.id == name for raw_input in sent)}
+
+
+def _technique_ticket_start(body: dict[str, Any], key: str) -> "PendingStart[models.TechniqueTicket]":
+    # Several values are several runs, which the history cannot tell from those of several starts.
+    is_one_run = not any(isinstance(value, list) for value in body["inputs"].values())
+    filters = {"workspace_id": body["workspace_id"]}
+    return PendingStart(
+        operation="runs.start_technique",
+        ids={},
+        body=to_content(body),
+        idempotency_key=key,
+        target=body["technique_id"],
+        read=_read_technique_ticket,
+        adopt=_technique_ticket_of,
+        history=History("techniques.runs.list", technique_id=body["technique_id"], filters=filters)
+        if is_one_run
+        else None,
+    )
+
+
+def _technique_ticket_of(run: Run) -> "models.TechniqueTicket":
+    return models.TechniqueTicket(
+        run_id=run.run_id,
+        type="technique",
+        poll_url=run.poll_url,
+        charged_cost=run.charged_cost,
+        technique=run.technique if isinstance(run, TechniqueRun) else None,
+    )
 
 
 def _read_technique_ticket(response: Response) -> "models.TechniqueTicket":

@@ -1,7 +1,5 @@
 """`flora.techniques.runs`: FLORA's section "Runs" under techniques, whose three pages the methods name."""
 
-import math
-
 from attrs import evolve
 
 from flora_async._http.client import Client
@@ -140,27 +138,12 @@ class TechniqueRuns(RunHistory):
         """
         check_wake(wake, callback_url)
         options = StartOptions(technique_id, mode=mode, callback_url=callback_url, idempotency_key=idempotency_key)
-        return await self._create(options, inputs, check=check, workspace_id=workspace_id, adopt=adopt, wake=wake)
-
-    async def _create(  # noqa: PLR0913 - as create
-        self,
-        options: StartOptions,
-        inputs: Inputs,
-        *,
-        check: bool,
-        workspace_id: str | None,
-        adopt: bool = False,
-        wake: Wake | None = None,
-        deadline: float = math.inf,
-    ) -> Run:
-        """Start a run; `deadline` is in seconds of the monotonic clock."""
-        technique_id = options.technique_id
         if wake is not None:
             options = evolve(options, callback_url=with_token(options.callback_url, options.idempotency_key))
         raw_inputs = await read_inputs(inputs, technique_id)
         taken = await self._preparer.prepare(technique_id, raw_inputs, check=check, workspace_id=workspace_id)
         try:
-            return await self._starter.start_technique(options, taken, deadline=deadline, adopt=adopt, wake=wake)
+            return await self._starter.start_technique(options, taken, adopt=adopt, wake=wake)
         except NotFoundError as error:
             await explain_technique(self._client, error, technique_id)
             raise

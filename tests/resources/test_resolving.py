@@ -201,6 +201,22 @@ async def test_no_retry_after_outlasts_the_timeout_of_the_call(session_on: OpenS
         assert isinstance(caught.value, RateLimitError if status == 429 else SubmissionUnknownError)
 
 
+@pytest.mark.parametrize("kind", ["run", "generate"])
+async def test_nor_does_what_is_read_before_the_start(session_on: OpenSession, kind: str) -> None:
+    clock = VirtualClock()
+    async with FakeFlora(clock=clock) as fake:
+        fake.inject(Status(429, retry_after=3600), on="any", times=None)
+        flora = session_on(fake, clock=clock, retry=RetryPolicy(), poll=PollPolicy())
+        began = clock.monotonic()
+        with pytest.raises(RateLimitError):
+            if kind == "run":
+                await flora.run("caption", PROMPT, timeout=60)
+            else:
+                await flora.generate("x", type="image", project_id="prj_local", timeout=60)
+        assert clock.monotonic() - began <= 60
+        assert not starts(fake)
+
+
 @pytest.mark.parametrize("moment", ["settling", "looking"])
 async def test_a_start_is_cancelled_at_once_whatever_it_waits_for_and_logs_its_key(
     fake: FakeFlora, session_on: OpenSession, caplog: pytest.LogCaptureFixture, moment: str
