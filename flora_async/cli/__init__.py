@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flora_async import FloraError, SubmissionUnknownError, __version__
+from flora_async._version import __version__
 from flora_async.cli._commands import Job, demo, run, say
+from flora_async.errors import FloraError, SubmissionUnknownError
 
 __all__ = ["main"]
 

@@ -8,9 +8,12 @@ from typing import TextIO
 
 from attrs import define, field
 
-from flora_async import FloraError, FloraSession, PollPolicy, Run
 from flora_async._text import printable
+from flora_async.config import PollPolicy
+from flora_async.errors import FloraError
 from flora_async.media.disk import check_writable
+from flora_async.models import Run
+from flora_async.session import FloraSession
 
 _DEMO_POLL = PollPolicy(initial=0.1, maximum=0.25)
 _MAX_LINE = 2000

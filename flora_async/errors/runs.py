@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flora_async._text import printable
 from flora_async.errors.requests import FieldError, FloraError
 
 if TYPE_CHECKING:
-    from flora_async.batch import BatchResult
     from flora_async.models import Asset, Run
 
 # A truncated key must not look like a complete one: using it would start a second run.
@@ -146,14 +145,14 @@ class BatchInterruptedError(FloraError):
     """`run_all` ended early because its source of rows or its `on_progress` raised; `__cause__` is that error.
 
     Attributes:
-        results: The results so far, in the order of the rows.
+        results: The results so far (`BatchResult`), in the order of the rows.
 
     Example:
         >>> BatchInterruptedError(LookupError("no such file"), []).results
         ()
     """
 
-    def __init__(self, error: Exception, results: "Sequence[BatchResult]") -> None:
+    def __init__(self, error: Exception, results: Sequence[Any]) -> None:
         reason = printable(f"{type(error).__name__}: {error}", _MAX_REASON)
         super().__init__(f"The batch was interrupted by {reason}. error.results has the {len(results)} results so far")
         self.results = tuple(results)
