@@ -227,7 +227,8 @@ class Transport:
         response: Any = None
         headers: Any = None
         sent_id: str | None = None
-        for _ in range(_MAX_STALE):
+        stale = 0
+        while True:
             pool = self._transfers if request.is_transfer else self._pool
             if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
                 pool = await self._open(for_transfers=request.is_transfer)
@@ -256,7 +257,9 @@ class Transport:
                         return Response(response.status, headers, answer)
             except StaleConnectionError as error:
                 cause = error
-                continue
+                stale += 1
+                if stale == _MAX_STALE:
+                    break
             except _FAULTS as error:
                 cause = error
                 break
@@ -290,7 +293,9 @@ class Transport:
             SessionClosedError: The session is closed.
             RuntimeError: It belongs to another event loop.
         """
-        for _ in range(_MAX_STALE):
+        cause: BaseException
+        stale = 0
+        while True:
             pool = self._transfers
             if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
                 pool = await self._open(for_transfers=True)
@@ -308,7 +313,10 @@ class Transport:
                         proxy=pool.proxy(request.url) if pool.trust_env else None,
                     )
             except StaleConnectionError as error:
-                cause: BaseException = error
+                cause = error
+                stale += 1
+                if stale == _MAX_STALE:
+                    break
                 continue
             except _FAULTS as error:
                 cause = error

@@ -18,6 +18,7 @@ from types import FunctionType
 from typing import Any, Final, NamedTuple
 
 import pytest
+from sweep import Sweep
 
 import flora_async
 from flora_async import FloraSession, models, testing, webhooks
@@ -190,9 +191,20 @@ def test_floras_pages_are_linked_in_one_place_and_cited_by_their_titles() -> Non
     assert [path for path, text in sources.items() if "developer.flora.ai" in text] == [DOCS / "flora.md"]
 
 
+def anchors(page: Path) -> set[str]:
+    """What GitHub and MyST call the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
 @every_page
-def test_a_relative_link_leads_to_a_file(page: Path) -> None:
+def test_a_relative_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
     prose = FENCE.sub("", page.read_text(encoding="utf-8"))
     targets = {next(filter(None, groups)) for groups in TARGET.findall(prose)}
-    local = {target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:", target)}
-    assert not [target for target in local if target and not (page.parent / target).exists()]
+    with Sweep() as sweep:
+        for target in {"#" + next(iter(anchors(page)))} | {t for t in targets if not re.match(r"[a-z]+:", t)}:
+            with sweep.row(target):
+                path, _, anchor = target.partition("#")
+                linked = page.parent / path if path else page
+                assert linked.exists()
+                assert not anchor or anchor in anchors(linked)
