@@ -28,8 +28,8 @@ from flora_async import FloraSession, PollPolicy, Run
 GATHER, EACH, LIST = ARMS = ("gather, every 2 s", "batch, each", "batch, list")
 GOAL: Final = 20
 FLAT: Final = 1.1
-INTERVAL: Final = 2.0  # seconds between looks, as in FLORA's own recipe
-TOGETHER: Final = 1.6  # seconds from look to look at the history, as in a batch
+INTERVAL: Final = 2.0  # seconds between polls, as in FLORA's own recipe
+TOGETHER: Final = 1.6  # seconds from one reading of the history to the next, as in a batch
 MIB: Final = 1024 * 1024
 
 
@@ -99,7 +99,7 @@ async def each(url: str, load: Load, note: Note) -> None:
 
 
 async def together(url: str, load: Load, note: Note) -> None:
-    """The default policy, whose maximum is more than the time between looks, and so has to give way to it here."""
+    """The default policy, whose maximum is more than the time between polls, and so has to give way to it here."""
     await batch(url, load, note, "list", PollPolicy(maximum=TOGETHER))
 
 
@@ -189,7 +189,7 @@ def report_arms(load: Load) -> dict[str, Arm]:
         f" at most {load.concurrency} at once; time passes {load.speed:g} times as fast"
     )
     say(
-        f"  {'':<20}{'starts':>7}{'looks':>8}{'total':>8}{'CPU s':>8}{'peak MiB':>10}"
+        f"  {'':<20}{'starts':>7}{'polls':>8}{'total':>8}{'CPU s':>8}{'peak MiB':>10}"
         f"{'delay s':>9}{'p95 s':>7}{'wall s':>8}{'server CPU':>12}"
     )
     arms: dict[str, Arm] = {}
@@ -204,7 +204,7 @@ def report_arms(load: Load) -> dict[str, Arm]:
     bare, listed = arms[GATHER], arms[LIST]
     looks, total, later = bare.looks / listed.looks, bare.total / listed.total, listed.delay - bare.delay
     say(f"  A run took {bare.served.mean:.0f} s on average, {bare.served.longest:.0f} s at most. Last against first:")
-    say(f"  {'fewer looks':<20}{looks:>7.1f} times  goal {GOAL}: {verdict(met=looks >= GOAL)}")
+    say(f"  {'fewer polls':<20}{looks:>7.1f} times  goal {GOAL}: {verdict(met=looks >= GOAL)}")
     say(f"  {'fewer requests':<20}{total:>7.1f} times  goal {GOAL}: {verdict(met=total >= GOAL)}")
     say(f"  {'later news':<20}{later:>+7.2f} s      goal 0: {verdict(met=later <= 0)}")
     return arms
@@ -233,7 +233,7 @@ def draw(arms: Mapping[str, Arm], load: Load, file: Path) -> None:
     names = [name.replace(", ", ",\n") for name in ARMS]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), dpi=100, layout="constrained")
     starts, looks = [arm.starts for arm in arms.values()], [arm.looks for arm in arms.values()]
-    left.bar(names, looks, width=0.6, color=blue, label="looks")
+    left.bar(names, looks, width=0.6, color=blue, label="polls")
     left.bar(names, starts, width=0.6, bottom=looks, color=orange, label="starts")
     for number, arm in enumerate(arms.values()):
         left.annotate(f"{arm.total:,}", (number, arm.total), (0, 4), textcoords="offset points", ha="center")

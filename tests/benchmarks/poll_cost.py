@@ -2,7 +2,7 @@
 
     python tests/benchmarks/poll_cost.py [--quick] [--repeats N] [--polls N] [--gc]
 
-A server in another process answers every look with one constant run, so that the process time of this one is the
+A server in another process answers every poll with one constant run, so that the process time of this one is the
 client's alone. The arms of a comparison take turns, each round in another order, and what counts is the median of the
 rounds' ratios: noise of the machine that lasts longer than a round falls on both sides alike. Both sides use the same
 kind of connector, cookie jar and timeout. Nothing here fails: a benchmark reports.
@@ -39,9 +39,9 @@ CONNECTIONS: Final = 100
 JITTER: Final = 0.5
 SLEEP, LOOP, WAIT, LOOKED = KINDS = (
     "bare sleep",
-    "bare loop, looked once",
-    "wait, not yet looked",
-    "wait, looked once",
+    "bare loop, polled once",
+    "wait, not yet polled",
+    "wait, polled once",
 )
 AN_HOUR: Final = PollPolicy(initial=3600, maximum=3600, jitter=0, timeout=None)
 CONTEXT: Final = multiprocessing.get_context("spawn")
@@ -113,11 +113,11 @@ class Client:
             return json.loads(await response.read())
 
     def polls(self) -> dict[str, Poll]:
-        look = self.flora._poller.poll_of(f"{self.url}/{RUN_ID}")
+        poll = self.flora._poller.poll_of(f"{self.url}/{RUN_ID}")
         return {
             "bare": lambda: self.get(f"{self.url}/{RUN_ID}"),
             "retrieve": lambda: self.flora.techniques.runs.retrieve(RUN_ID, technique_id=TECHNIQUE),
-            "look": lambda: look(math.inf),
+            "poll": lambda: poll(math.inf),
         }
 
     def waits(self, count: int, pause: float) -> dict[str, Arm]:
