@@ -19,7 +19,9 @@ from flora_async import FloraSession
 
 PACKAGE = Path(flora_async.__file__).parent
 ROOT = Path(__file__).parents[2]
-MAX_CODE_LINES = 420  # a session is one class, whose calls have a keyword for each decision
+MAX_CODE_LINES = 330
+# A session is one class, and its calls have a keyword for each decision.
+LONGER_MODULES = {"flora_async.session": 420}
 VAGUE = {"util", "utils", "helper", "helpers", "manager", "base"}
 # Slow to import or of no use to a program that only talks to FLORA.
 HEAVY = {"argparse", "unittest", "pytest", "_pytest", "hypothesis", "sphinx", "docutils", "doctest", "pydoc", "pdb"}
@@ -94,7 +96,8 @@ def test_every_library_is_under_a_contract_and_no_import_hides_from_it() -> None
 
 
 def test_a_module_is_short_and_says_what_it_is_for() -> None:
-    assert {module: lines for module in SOURCES if (lines := code_lines(module)) > MAX_CODE_LINES} == {}
+    lengths = {module: code_lines(module) for module in SOURCES}
+    assert {m: lines for m, lines in lengths.items() if lines > LONGER_MODULES.get(m, MAX_CODE_LINES)} == {}
     assert [module for module, tree in TREES.items() if not ast.get_docstring(tree)] == []
 
 
