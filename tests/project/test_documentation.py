@@ -197,6 +197,12 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
+def test_every_file_of_the_tests_that_a_page_names_exists() -> None:
+    named = {name for page in PAGES for name in re.findall(r"`(tests/[\w/.-]+\.py)`", page.read_text("utf-8"))}
+    assert "tests/http/test_key_secrecy.py" in named
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
 @every_page
 def test_a_relative_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
     prose = FENCE.sub("", page.read_text(encoding="utf-8"))
