@@ -149,7 +149,7 @@ class Submission:
 
     def first_pause(self, now: float) -> float:
         """The seconds that have to pass before the first attempt: what is left of those since an earlier process's."""
-        if not self.in_doubt or self.since is None or self._settle is None:
+        if not self.in_doubt or self.since is None or self._settle is None or self.expires_at <= now:
             return 0.0
         return min(max(self.since + self._settle - now, 0.0), self._settle)
 
