@@ -195,7 +195,7 @@ class RunFinder:
             filters=filters,
             limit=_PAGE_SIZE,
         )
-        found: list[Run] = []
+        found: dict[str, Run] = {}  # pages overlap where runs are started while they are read
         pages = unreadable = 0
         async for page in pager.pages():
             pages += 1
@@ -205,10 +205,13 @@ class RunFinder:
                 created = run.created_at.timestamp() if run.created_at else None
                 is_in_time = created is None or since <= created <= until
                 if is_in_time and history._may_be(run, technique_id) and not await self._is_anothers(run, knows):  # noqa: SLF001 - of this module
-                    found.append(run)
-            if pages == _MAX_PAGES or (times and times[-1] < since):
+                    found[run.run_id] = run
+            if times and times[-1] < since:
                 break
-        return found, unreadable
+            if pages == _MAX_PAGES and page.next_cursor is not None:
+                unreadable += 1  # older runs of its time may follow
+                break
+        return list(found.values()), unreadable
 
     async def _is_anothers(self, run: Run, knows: Knows | None) -> bool:
         return self._open_starts.knows(run.run_id) or (knows is not None and await knows(run.run_id))

@@ -19,7 +19,7 @@ from flora_async import (
     Run,
     SubmissionUnknownError,
 )
-from flora_async.testing import Drop, FakeFlora, RecordedRequest, Slow, Status, VirtualClock
+from flora_async.testing import Drop, FakeFlora, RecordedRequest, Replace, Slow, Status, VirtualClock
 
 PROMPT = {"prompt": "a red bicycle"}
 SETTLING = RetryPolicy(initial=0.001, maximum=0.01, settle=0.05)
@@ -96,6 +96,19 @@ async def test_a_run_that_fits_is_not_adopted_without_proof_that_ours_exists(
     error = await doubt
     assert not error.proven
     assert [run.run_id for run in fake.runs] == [foreign.run_id]
+
+
+async def test_a_run_that_two_pages_show_is_one_candidate(fake: FakeFlora, session_on: OpenSession) -> None:
+    flora = session_on(fake, retry=SETTLING)
+    fake.inject(Drop(acts=True), on="start")
+    start = asyncio.create_task(flora.techniques.runs.create("caption", inputs=PROMPT))
+    while not fake.runs:
+        await asyncio.sleep(0.001)
+    shown = {"run_id": fake.runs[0].run_id, "status": "running", "created_at": fake.runs[0].created_at}
+    for cursor in ("c2", None) * 2:
+        fake.inject(Replace({"technique_runs": [shown], "meta": {"next_cursor": cursor}}), on="history")
+    run = await start
+    assert (run.run_id, run.adopted) == (fake.runs[0].run_id, True)
 
 
 @pytest.mark.parametrize("skew", [-3600.0, 86400.0])
