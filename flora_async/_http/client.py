@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from copy import copy
+from functools import partial
 from typing import Final, Protocol, TypeVar, cast
 
 from attrs import evolve
@@ -92,6 +93,7 @@ class Client:
     ) -> None:
         self._transport = transport
         self._endpoints = endpoints
+        self._base_url = endpoints.base_url
         self.policy = policy
         self.clock = clock
         self._timeout = timeout
@@ -151,7 +153,7 @@ class Client:
             TypeError: An id is not text.
             ValueError: An id is blank.
         """
-        return self._endpoints.join(route.path(ids))
+        return self._base_url + route.path(ids)
 
     def request(
         self,
@@ -168,7 +170,9 @@ class Client:
             TypeError: An id is not text.
             ValueError: An id is blank.
         """
-        url = with_query(self.url(route, ids), params)
+        url = self._base_url + route.path(ids)
+        if params:
+            url = with_query(url, params)
         return self._transport.request(route.method, url, body=body, idempotency_key=idempotency_key, label=route.label)
 
     def poll_request(self, url: str) -> Request:
@@ -187,16 +191,20 @@ class Client:
             FloraError: The last attempt's error, or the first that repeating cannot cure.
         """
         deadline = current_deadline()
-
-        async def attempt() -> ResultT:
-            return await read_response(read, await self.attempt(request, deadline))
-
+        try:
+            return await self._fetch_once(request, read, deadline)
+        except FloraError as error:
+            failed = [error]
         return await self._retrier.call(
-            attempt,
+            partial(self._fetch_once, request, read, deadline),
+            failed=failed,
             retry_if=is_transient,
             may_pause=lambda seconds: self.clock.monotonic() + seconds < deadline,
             name=f"{request.method} {request.path}",
         )
+
+    async def _fetch_once(self, request: Request, read: Callable[[Response], ResultT], deadline: float) -> ResultT:
+        return await read_response(read, await self.attempt(request, deadline))
 
     async def submit(
         self,

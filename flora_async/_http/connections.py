@@ -40,6 +40,7 @@ class Pool:
         loop: The event loop that it belongs to.
         trust_env: Whether the environment's proxies are used.
         limits: The limits of the requests that are under way.
+        next_sweep: When it is next seen which limits have ended, in seconds of the loop's clock.
         connected_at: When a request last got a connection, in seconds of the loop's clock.
         queue_time: How long that request had waited for it, in seconds.
 
@@ -64,6 +65,7 @@ class Pool:
         self.loop = asyncio.get_running_loop()
         self.trust_env = trust_env
         self.limits: set[Limit] = set()
+        self.next_sweep = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self.connected_at = self.loop.time()
         self.queue_time = 0.0
@@ -76,14 +78,12 @@ class Pool:
             self._proxies.add((proxy.host, proxy.port))
         return proxy
 
-    def enter(self, limit: "Limit") -> None:
-        """Watch a limit until it is discarded from `limits`. One timer serves all: it is cheaper than one each."""
-        self.limits.add(limit)
-        timer = self._timer
-        if timer is None or limit.ends < timer.when():
-            if timer is not None:
-                timer.cancel()
-            self._timer = self.loop.call_at(limit.ends, self._sweep)
+    def sweep_at(self, when: float) -> None:
+        """Look for limits that have ended at `when`. One timer serves all: it is cheaper than one each."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.next_sweep = when
+        self._timer = self.loop.call_at(when, self._sweep)
 
     def _sweep(self) -> None:
         now, soonest = self.loop.time(), math.inf
@@ -94,15 +94,15 @@ class Pool:
                 limit.expire()
             else:
                 soonest = min(soonest, ends)
-        self._timer = None
+        self._timer, self.next_sweep = None, math.inf
         if soonest < math.inf:
-            self._timer = self.loop.call_at(max(soonest, now + _SWEEP_INTERVAL), self._sweep)
+            self.sweep_at(max(soonest, now + _SWEEP_INTERVAL))
 
     async def close(self) -> None:
         """Close the session."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self.next_sweep = None, math.inf
         await self.session.close()
 
     def warn_of_queue(self) -> None:
@@ -161,8 +161,11 @@ class Limit:
         task = self._task = asyncio.current_task()
         self._cancelling = 0 if task is None else task.cancelling()
         self._token = _LIMIT.set(self)
+        pool = self._pool
         if self.ends < math.inf:
-            self._pool.enter(self)
+            pool.limits.add(self)
+            if self.ends < pool.next_sweep:
+                pool.sweep_at(self.ends)
         return self
 
     def __exit__(

@@ -45,6 +45,7 @@ class Retrier:
         min_pause: Callable[[FloraError], float] = lambda _: 0.0,
         may_pause: Callable[[float], bool] = lambda _: True,
         limited: bool = True,
+        failed: list[FloraError] | None = None,
     ) -> ResultT:
         """The first success of `attempt`, or the last error.
 
@@ -55,23 +56,23 @@ class Retrier:
             min_pause: The shortest wait after an error, in seconds.
             may_pause: Whether there is time for a wait of so many seconds.
             limited: Whether the policy's `attempts` are a limit; if not, `retry_if` alone decides.
+            failed: The error of a first try that was made before, alone; it is taken out, so that no frame keeps it.
 
         Raises:
             FloraError: The error of the last attempt.
         """
-        try:
-            return await attempt()
-        except FloraError as error:
-            if (limited and self._policy.attempts == 1) or not retry_if(error):
-                raise
-            first = error
-        first_failure: list[FloraError] = [first]
-        del first
+        if failed is None:
+            try:
+                return await attempt()
+            except FloraError as error:
+                failed = [error]
+        if (limited and self._policy.attempts == 1) or not retry_if(failed[0]):
+            raise failed.pop()
 
         async def replay_then_attempt() -> ResultT:
             # tenacity is entered only now; it is shown the attempt that has failed, so that its count is true.
-            if first_failure:
-                raise first_failure.pop()
+            if failed:
+                raise failed.pop()
             return await attempt()
 
         attempts = self._policy.attempts if limited else None

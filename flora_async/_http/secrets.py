@@ -7,6 +7,7 @@ from typing import Final, SupportsIndex
 # A shorter secret is an ordinary word, and replacing it would damage answers.
 _MIN_LENGTH: Final = 8
 _MASK: Final = "***"
+_ESCAPE: Final = rb"\u00"
 
 
 class Secret(str):
@@ -46,7 +47,7 @@ class Redactor:
 
     def body(self, body: bytes) -> bytes:
         """A body without the secret. One that does not hold it is found quickly to be so, and returned as it is."""
-        if self._secret is None or (self._secret not in body and not self._escaped.search(body)):
+        if self._secret is None or (self._secret not in body and not (_ESCAPE in body and self._escaped.search(body))):
             return body
         return self._pattern.sub(_MASK, body.decode("latin-1")).encode("latin-1")
 

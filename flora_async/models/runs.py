@@ -22,6 +22,7 @@ class RunStatus(StrEnum):
 
 
 _STATUSES = frozenset(RunStatus)
+_ENDED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED})
 _EPOCH = datetime.fromtimestamp(0, UTC)  # FLORA's own example has a time of 0 where there is none
 
 
@@ -127,7 +128,7 @@ class Run:
     def is_terminal(self) -> bool:
         """Whether the run has ended: completed, failed, or in an unknown status with `completed_at` set."""
         if self.status in _STATUSES:
-            return self.is_completed or self.is_failed
+            return self.status in _ENDED
         return self.completed_at is not None and self.completed_at > _EPOCH
 
     @property

@@ -5,7 +5,7 @@ import logging
 import math
 from typing import Any, Final, Protocol
 
-from attrs import evolve, fields, frozen
+from attrs import define, evolve, field, fields, frozen
 
 from flora_async._clock import Clock
 from flora_async._http.client import Client, read_response
@@ -88,6 +88,7 @@ class Poller:
         return RunPoll(self.client, self.client.poll_request(url), run_id, is_by_url=False)
 
 
+@define
 class RunPoll:
     """Polls one run.
 
@@ -98,13 +99,10 @@ class RunPoll:
         is_by_url: Whether FLORA named the URL, so that it decides which run the URL is about.
     """
 
-    __slots__ = ("_client", "_is_by_url", "_request", "_run_id")
-
-    def __init__(self, client: Client, request: Request, run_id: str | None, *, is_by_url: bool) -> None:
-        self._client = client
-        self._request = request
-        self._run_id = run_id
-        self._is_by_url = is_by_url
+    _client: Client
+    _request: Request
+    _run_id: str | None
+    _is_by_url: bool = field(kw_only=True)
 
     async def __call__(self, deadline: float = math.inf) -> tuple[Run, float | None]:
         """Poll once, and return the run and the pause that `Retry-After` asked for.

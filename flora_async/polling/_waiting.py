@@ -9,6 +9,8 @@ from contextlib import aclosing
 from types import EllipsisType
 from typing import Any, Final, Protocol, cast
 
+from attrs import define, field
+
 from flora_async._checks import check_number
 from flora_async._http.responses import may_pass
 from flora_async._text import printable
@@ -55,7 +57,7 @@ async def watch(
         return
     clock, client, schedule = poller.clock, poller.client, PollSchedule(policy, poller.clock)
     began = now = clock.monotonic()
-    outage = _Outage(policy.outage, run, began)
+    outage = _Outage(policy.outage, run, -math.inf if isinstance(run, str) else began + _UNKNOWN_FOR)
     deadline = math.inf if limit is None else began + limit
     wakeable = WakeableSleep(wake, clock)
     sleep = clock.sleep if wake is None else wakeable.sleep  # one frame less for each of ten thousand waits
@@ -93,7 +95,7 @@ async def watch(
         error.run = seen
         raise
     except asyncio.CancelledError:
-        logger.info("The wait for run %s was cancelled; FLORA continues the run", outage.run_name)
+        logger.info("The wait for run %s was cancelled; FLORA continues the run", _name(run))
         raise
     finally:
         wakeable.close()
@@ -163,10 +165,11 @@ def time_limit(policy: PollPolicy, timeout: float | EllipsisType | None) -> floa
     """
     if not isinstance(policy, PollPolicy):
         raise TypeError(f"poll must be a PollPolicy, not {policy!r:.60}")
-    limit = policy.timeout if isinstance(timeout, EllipsisType) else timeout
-    if limit is not None:
-        check_number("timeout", limit)
-    return limit
+    if isinstance(timeout, EllipsisType):
+        return policy.timeout
+    if timeout is not None:
+        check_number("timeout", timeout)
+    return timeout
 
 
 def _timeout_error(seen: Run | None, elapsed: float, failure: FloraError | None) -> FloraError:
@@ -179,6 +182,8 @@ def _timeout_error(seen: Run | None, elapsed: float, failure: FloraError | None)
 
 def log_end(run: Run, waited: float) -> None:
     """Log the end of a run that was waited for, for `waited` seconds."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     logger.info(
         "Run %s ended: %s after %.1f s, %s",
         printable(run.run_id, _MAX_NAME),
@@ -188,27 +193,29 @@ def log_end(run: Run, waited: float) -> None:
     )
 
 
+def _name(run: RunReference) -> str:
+    """What logs call a run."""
+    return printable(run.partition("?")[0] if isinstance(run, str) else str(getattr(run, "run_id", "")), _MAX_NAME)
+
+
+@define
 class _Outage:
     """A time in which every poll fails, tolerated for `limit` seconds from the first that does.
 
     Args:
         limit: Seconds; None = no limit.
-        run: The run that is waited for. Unless it is named as text, FLORA may not know it yet.
-        began: When the wait began, in seconds of the monotonic clock.
-
-    Attributes:
-        run_name: What logs call the run.
+        run: The run that is waited for.
+        new_until: Until when FLORA may not know the run yet, in seconds of the monotonic clock.
     """
 
-    __slots__ = ("_limit", "_new_until", "_since", "run_name")
+    _limit: float | None
+    _run: RunReference
+    _new_until: float
+    _since: float | None = field(default=None, init=False)
 
-    def __init__(self, limit: float | None, run: RunReference, began: float) -> None:
-        self._limit = limit
-        self._new_until = -math.inf if isinstance(run, str) else began + _UNKNOWN_FOR
-        self._since: float | None = None
-        self.run_name = printable(
-            run.partition("?")[0] if isinstance(run, str) else str(getattr(run, "run_id", "")), _MAX_NAME
-        )
+    def end(self) -> None:
+        """A poll was answered."""
+        self._since, self._new_until = None, -math.inf
 
     def tolerate(self, error: FloraError, *, since: float, now: float, asked: float) -> None:
         """Return unless this failure, of a poll that was sent at `since`, ends the wait.
@@ -222,14 +229,10 @@ class _Outage:
             raise error
         if self._since is None:
             self._since = since
-            logger.info("A poll of run %s failed, and polling goes on: %s", self.run_name, error)
+            logger.info("A poll of run %s failed, and polling goes on: %s", _name(self._run), error)
         if self._limit is not None and now - self._since >= self._limit:
             raise error
         self._since += asked
-
-    def end(self) -> None:
-        """A poll was answered."""
-        self._since, self._new_until = None, -math.inf
 
     def _is_stray(self, error: FloraError, now: float) -> bool:
         """Whether a 404 is a proxy's, or FLORA's about a run that was started just now."""

@@ -44,9 +44,12 @@ class ReadCache(Generic[ValueT]):
             FloraError: Any error of the request, after all retries.
             ValueError: The key is blank.
         """
+        oldest = self._clock.monotonic() - _LIFETIME if since is None else since
+        known = self._known.get(key)
+        if known is not None and known[0] >= oldest:
+            return known[1]
         async with self._locks.hold(key):
-            oldest = self._clock.monotonic() - _LIFETIME if since is None else since
-            known = self._known.get(key)
+            known = self._known.get(key)  # another task may have read it meanwhile
             if known is None or known[0] < oldest:
                 known = self._clock.monotonic(), await self._read(key)
                 self._known[key] = known

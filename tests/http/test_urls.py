@@ -93,7 +93,7 @@ untimed = settings(deadline=None)
 def check_segment(value: str) -> None:
     encoded = segment("run_id", value)
     path = f"/techniques/{encoded}/runs"
-    url = ENDPOINTS.join(check_path(path))
+    url = BASE + check_path(path)
     assert unquote(encoded) == value
     assert urlsplit(url)._replace(path="/") == urlsplit("https://app.flora.ai/")
     assert urlsplit(url).path.split("/") == ["", "api", "v1", "techniques", encoded, "runs"]
@@ -138,7 +138,7 @@ def test_an_id_that_is_no_text_is_refused_by_name(value: object) -> None:
     [("/models", "/models"), ("/a%2Fb", "/a%2Fb"), ("/ü", "/%C3%BC"), ("/a?b=../c", "/a?b=../c"), ("/a//b", "/a//b")],
 )
 def test_a_path_is_put_behind_the_base_url(path: str, sent: str) -> None:
-    assert ENDPOINTS.join(check_path(path)) == BASE + sent
+    assert check_path(path) == sent
 
 
 @pytest.mark.parametrize(
@@ -147,19 +147,19 @@ def test_a_path_is_put_behind_the_base_url(path: str, sent: str) -> None:
 @pytest.mark.parametrize("after", ["", "?a=b"])
 def test_a_path_that_could_name_a_host_is_refused(path: str, after: str) -> None:
     with pytest.raises(ValueError, match="must start with one '/'"):
-        ENDPOINTS.join(check_path(path + after))
+        check_path(path + after)
 
 
 @pytest.mark.parametrize("path", ["/..", "/../x", "/a/../b", "/./a", "/a/.", "/%2e%2E/x", "/.%2E/x", "/a/%2e./x?y"])
 def test_a_path_that_climbs_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="must not climb"):
-        ENDPOINTS.join(check_path(path))
+        check_path(path)
 
 
 @pytest.mark.parametrize("path", ["/a b", "/a\n", "/\t", "/a\\b", "/\\evil.example", "/a#b", "/\x00", "/\ud800"])
 def test_a_path_with_characters_that_no_url_has_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match=r"path|surrogates"):
-        ENDPOINTS.join(check_path(path))
+        check_path(path)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_query_is_encoded_and_leaves_out_what_is_none(parameters: dict[str, An
 
 
 def test_parameters_are_added_to_the_query_that_a_path_has() -> None:
-    url = with_query(ENDPOINTS.join("/models?type=image"), {"limit": 5})
+    url = with_query(f"{BASE}/models?type=image", {"limit": 5})
     assert parse_qsl(urlsplit(url).query) == [("type", "image"), ("limit", "5")]
 
 

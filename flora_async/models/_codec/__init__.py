@@ -39,21 +39,32 @@ def decode(body: bytes, kind: type[ModelT], *, request_id: str | None = None) ->
     Raises:
         DecodeError: The body is not JSON, or a required field is missing or has the wrong type.
     """
-    return from_dict(parse_json(body, request_id=request_id), kind, request_id=request_id, warn=True)
+    data = parse_json(body, request_id=request_id)
+    try:
+        return _converter().structure(data, kind)
+    except _ODD:
+        return _read_leniently(data, kind, request_id=request_id, warn=True)
 
 
-def from_dict(data: object, kind: type[ModelT], *, request_id: str | None = None, warn: bool = False) -> ModelT:
+def from_dict(data: object, kind: type[ModelT]) -> ModelT:
     """Read one model from what `json.loads` gives; a journal's answers have been logged before.
 
     Raises:
         DecodeError: A required field is missing or has the wrong type.
     """
-    converter = _converter()
     try:
-        return converter.structure(data, kind)
+        return _converter().structure(data, kind)
     except _ODD:
-        pass
-    reader = LenientReader(converter.structure)
+        return _read_leniently(data, kind, request_id=None, warn=False)
+
+
+def _read_leniently(data: object, kind: type[ModelT], *, request_id: str | None, warn: bool) -> ModelT:
+    """Read a model whose values are not all as they should be.
+
+    Raises:
+        DecodeError: A required field is missing or has the wrong type.
+    """
+    reader = LenientReader(_converter().structure)
     try:
         model: ModelT = reader.item(cast("type[AttrsInstance]", kind), data)
     except UnreadableError as error:

@@ -136,7 +136,9 @@ def _open_enum(kind: Any) -> Hook:  # noqa: ANN401 - as above
     known: dict[str, Enum] = {member.value: member for member in get_args(kind)[0]}
 
     def structure(value: Any, _: Any) -> Any:  # noqa: ANN401 - any JSON value in, member or str out
-        return known.get(text(value, str), value)
+        if type(value) is not str:
+            raise expected("text", value)
+        return known.get(value, value)
 
     return structure
 

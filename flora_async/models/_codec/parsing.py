@@ -26,11 +26,15 @@ def parse_json(body: bytes, *, request_id: str | None = None) -> Any:  # noqa: A
             probably not from FLORA.
     """
     containers = body.count(b"{") + body.count(b"[")
-    if containers > _MAX_CONTAINERS or body.count(b",") > _MAX_COMMAS:
+    if containers > _MAX_CONTAINERS or (len(body) > _MAX_COMMAS and body.count(b",") > _MAX_COMMAS):
         raise DecodeError("", "it holds too many values", request_id=request_id, transient=True)
     text = body.decode(errors="replace").removeprefix("\ufeff")
     try:
-        data = _parse(text)
+        try:
+            data = _decode(text)
+        except ValueError:
+            # Perhaps only an integer of more digits than Python converts.
+            data = _decode_long_integers(text)
         deep = containers > MAX_DEPTH and _is_deep(data)
     except RecursionError:
         data, deep = None, True
@@ -40,14 +44,6 @@ def parse_json(body: bytes, *, request_id: str | None = None) -> Any:  # noqa: A
         reason = f"it is nested more than {MAX_DEPTH} levels deep"
         raise DecodeError("", reason, request_id=request_id, transient=True)
     return data
-
-
-def _parse(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    try:
-        return _decode(text)
-    except ValueError:
-        # Perhaps only an integer of more digits than Python converts.
-        return _decode_long_integers(text)
 
 
 def _is_deep(data: Any) -> bool:  # noqa: ANN401 - any JSON value
