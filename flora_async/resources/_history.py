@@ -95,8 +95,8 @@ class RunFinder:
         """The run of a start, when FLORA's answers leave no doubt which it is.
 
         A run is taken only when FLORA has said that there is one (409), it is the only one of its kind and time that
-        belongs to no other start, twice in a row, and no other start of this session in doubt could claim it; or when a
-        webhook has named it.
+        belongs to no other start, twice in a row, and no other start of this session in doubt could claim it; when a
+        webhook has named it; or when this session has got it under the same key before.
 
         Args:
             history: Where the run is listed; None = in no history.
@@ -110,7 +110,11 @@ class RunFinder:
         """
         told = _Told(news)
         try:
-            found = await self._find(history, start, unknown, told=told, knows=knows)
+            if run_id := self._open_starts.run_of(start):
+                self._step(unknown, f"this session knows the run {run_id:.60} of the key")
+                found: Run | None = await self._retrieve(run_id)
+            else:
+                found = await self._find(history, start, unknown, told=told, knows=knows)
             deadline = current_deadline()
             if found is None and told.is_possible and not math.isinf(deadline):
                 self._step(unknown, "waited for a webhook until the deadline")

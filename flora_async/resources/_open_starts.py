@@ -5,7 +5,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from attrs import define, field
 
@@ -60,6 +60,13 @@ def _are_distinct(target: str | None, other: str | None) -> bool:
     return target.startswith("tech_") is other.startswith("tech_")
 
 
+class _Settled(NamedTuple):
+    """A start that has its run; the time is Unix seconds."""
+
+    time: float
+    start: OpenStart
+
+
 class OpenStarts:
     """The starts of a session that are under way or in doubt, and the runs of those that are settled.
 
@@ -70,7 +77,7 @@ class OpenStarts:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._open: set[OpenStart] = set()
-        self._runs: OrderedDict[str, float] = OrderedDict()
+        self._runs: OrderedDict[str, _Settled] = OrderedDict()
 
     @contextmanager
     def opened(self, start: OpenStart) -> Generator[OpenStart, None, None]:
@@ -91,13 +98,22 @@ class OpenStarts:
         self._open.discard(start)
         now = self._clock.time()
         for run_id in run_ids:
-            self._runs[run_id] = now
+            self._runs[run_id] = _Settled(now, start)
             self._runs.move_to_end(run_id)
         self._forget(now)
 
     def knows(self, run_id: str) -> bool:
         """Whether a run belongs to a settled start of this session."""
         return run_id in self._runs
+
+    def run_of(self, start: OpenStart) -> str | None:
+        """The run that this session has got for the same target under the same key, if any."""
+        same = (
+            run_id
+            for run_id, (_, other) in self._runs.items()
+            if _is_same(start, other) and (start.history, start.target) == (other.history, other.target)
+        )
+        return next(same, None)
 
     def rivals(self, start: OpenStart) -> list[OpenStart]:
         """Other starts whose run may be the one that is found for this start."""
@@ -120,7 +136,7 @@ class OpenStarts:
             self._open.discard(start)
         since = min((o.submission.since or now for o in self._open), default=now)
         oldest = min(since - SLACK, now - _REMEMBERED)
-        while self._runs and (len(self._runs) > _MAX_REMEMBERED or next(iter(self._runs.values())) < oldest):
+        while self._runs and (len(self._runs) > _MAX_REMEMBERED or next(iter(self._runs.values())).time < oldest):
             self._runs.popitem(last=False)
 
 

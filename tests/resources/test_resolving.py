@@ -141,6 +141,19 @@ async def test_a_key_of_an_earlier_call_gives_its_run_on_request(fake: FakeFlora
     assert len(fake.runs) == 1
 
 
+async def test_a_key_that_the_session_has_used_gives_its_own_run_among_many_on_request(
+    fake: FakeFlora, session_on: OpenSession
+) -> None:
+    flora = session_on(fake, retry=SETTLING)
+    runs = [
+        await flora.techniques.runs.create("caption", inputs=PROMPT, idempotency_key=f"order-{n}") for n in range(3)
+    ]
+    await session_on(fake).techniques.runs.create("caption", inputs=PROMPT)
+    again = await flora.techniques.runs.create("caption", inputs=PROMPT, idempotency_key="order-1", adopt=True)
+    assert (again.run_id, again.adopted) == (runs[1].run_id, True)
+    assert len(fake.runs) == 4
+
+
 async def test_resolving_can_be_turned_off_and_done_later_in_another_process(
     fake: FakeFlora, session_on: OpenSession
 ) -> None:
