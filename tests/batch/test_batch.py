@@ -161,12 +161,14 @@ async def test_a_row_given_twice_while_it_runs_is_refused(fake: FakeFlora, flora
     assert len(fake.runs) == 1
 
 
-async def test_a_named_batch_that_runs_again_finds_its_runs_at_flora(fake: FakeFlora, flora: FloraSession) -> None:
-    for _ in range(2):
-        assert all(result.ok for result in await flora.run_all("caption", prompts(5), name="q3"))
-    assert len(fake.runs) == 5
-    await flora.run_all("caption", prompts(5))
-    assert len(fake.runs) == 10
+async def test_a_named_batch_that_runs_again_finds_its_runs_at_flora(session_on: OpenSession) -> None:
+    async with FakeFlora(idempotency="replay") as fake:
+        flora = session_on(fake)
+        for _ in range(2):
+            assert all(result.ok for result in await flora.run_all("caption", prompts(5), name="q3"))
+        assert len(fake.runs) == 5
+        await flora.run_all("caption", prompts(5))
+        assert len(fake.runs) == 10
 
 
 async def test_rows_are_taken_as_there_is_room_and_never_far_ahead(fake: FakeFlora, flora: FloraSession) -> None:

@@ -23,16 +23,15 @@ def count(fake: FakeFlora, operation: str) -> int:
     return sum(request.operation == operation for request in fake.requests)
 
 
-async def test_one_look_tells_of_all_runs_and_none_is_polled_by_itself(fake: FakeFlora, flora: FloraSession) -> None:
-    fake.add_technique(SLOW_ENOUGH)
-    results = await flora.run_all("slow", prompts(150), concurrency=150, watch="list")
-    assert all(result.ok and result.run and result.run.outputs for result in results)
-    assert count(fake, "poll") == 0
-    assert {request.query["limit"] for request in fake.requests if request.operation == "history"} == {"100"}
-    assert {request.query["technique_id"] for request in fake.requests if request.operation == "history"} == {
-        "tech_slow"
-    }
-    assert count(fake, "technique") == 1
+async def test_one_look_tells_of_all_runs_and_none_is_polled_by_itself(session_on: OpenSession) -> None:
+    async with FakeFlora(history_lag=0) as fake:
+        fake.add_technique(SLOW_ENOUGH)
+        results = await session_on(fake).run_all("slow", prompts(150), concurrency=150, watch="list")
+        assert all(result.ok and result.run and result.run.outputs for result in results)
+        assert count(fake, "poll") == 0
+        looks = [request.query for request in fake.requests if request.operation == "history"]
+        assert {(query["limit"], query["technique_id"]) for query in looks} == {("100", "tech_slow")}
+        assert count(fake, "technique") == 1
 
 
 async def test_each_follows_every_run_by_its_own_poll_url(fake: FakeFlora, flora: FloraSession) -> None:

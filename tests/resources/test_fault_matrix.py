@@ -112,7 +112,7 @@ async def test_a_start_with_a_fault_that_passes_ends_in_exactly_one_run_which_th
 async def test_a_start_with_a_fault_that_never_passes_is_in_doubt_or_certainly_not_carried_out(
     session_on: OpenSession, idempotency: Any, case: Case
 ) -> None:
-    async with FakeFlora(idempotency=idempotency) as fake:
+    async with FakeFlora(idempotency=idempotency, history_lag=0) as fake:
         fake.inject(case.fault, on="start", times=None)
         flora = session_on(fake, **SETTINGS, retry=SETTLING)
         run, error = await _outcome(flora.techniques.runs.create("cctv-cam", inputs=IMAGE))
@@ -188,27 +188,28 @@ async def test_a_refused_poll_ends_the_wait_at_once_with_the_run(
 @once_and_always
 @every_fault
 async def test_a_faulty_history_is_read_whole_or_ends_in_the_faults_own_error(
-    fake: FakeFlora, session_on: OpenSession, times: int | None, case: Case
+    session_on: OpenSession, times: int | None, case: Case
 ) -> None:
-    flora = session_on(fake, **SETTINGS)
-    for _ in range(5):
-        await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
-    fake.inject(case.fault, on="history", times=times, after=1)
-    met: list[str] = []
+    async with FakeFlora(history_lag=0) as fake:
+        flora = session_on(fake, **SETTINGS)
+        for _ in range(5):
+            await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
+        fake.inject(case.fault, on="history", times=times, after=1)
+        met: list[str] = []
 
-    async def read() -> None:
-        async for run in flora.techniques.runs.list(limit=2):
-            met.append(run.run_id)  # noqa: PERF401 - what came before the error counts
+        async def read() -> None:
+            async for run in flora.techniques.runs.list(limit=2):
+                met.append(run.run_id)  # noqa: PERF401 - what came before the error counts
 
-    _, error = await _outcome(read())
-    if error is None:
-        assert times == 1
-        assert met == [run.run_id for run in reversed(fake.runs)]
-    else:
-        assert times is None or (isinstance(error, DecodeError) and not error.transient)
-        assert isinstance(error, case.kind)
-        assert len(met) == 2
-    assert len(fake.runs) == 5
+        _, error = await _outcome(read())
+        if error is None:
+            assert times == 1
+            assert met == [run.run_id for run in reversed(fake.runs)]
+        else:
+            assert times is None or (isinstance(error, DecodeError) and not error.transient)
+            assert isinstance(error, case.kind)
+            assert len(met) == 2
+        assert len(fake.runs) == 5
 
 
 @pytest.mark.parametrize("operation", ["start", "poll", "history"])

@@ -47,12 +47,14 @@ async def test_two_starts_have_two_keys(fake: FakeFlora, flora: FloraSession) ->
 
 
 async def test_a_key_of_the_caller_is_sent_as_it_is_and_starts_one_run_over_two_calls(
-    fake: FakeFlora, flora: FloraSession
+    session_on: OpenSession,
 ) -> None:
-    first = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE, idempotency_key="row-57")
-    again = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE, idempotency_key="row-57")
-    assert first.run_id == again.run_id
-    assert [run.idempotency_key for run in fake.runs] == ["row-57"]
+    async with FakeFlora(idempotency="replay") as fake:
+        flora = session_on(fake)
+        first = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE, idempotency_key="row-57")
+        again = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE, idempotency_key="row-57")
+        assert first.run_id == again.run_id
+        assert [run.idempotency_key for run in fake.runs] == ["row-57"]
 
 
 async def test_a_key_used_by_an_earlier_call_is_an_idempotency_error_where_flora_answers_409(
@@ -83,23 +85,22 @@ async def test_a_409_behind_failed_connections_alone_is_an_earlier_calls_run_and
             assert len(fake.runs) == 1
 
 
-async def test_the_same_key_with_another_body_is_refused_and_starts_nothing(
-    fake: FakeFlora, flora: FloraSession
-) -> None:
-    await flora.techniques.runs.create("caption", inputs={"prompt": "one"}, idempotency_key="row-57")
-    with pytest.raises(UnprocessableEntityError) as caught:
-        await flora.techniques.runs.create("caption", inputs={"prompt": "two"}, idempotency_key="row-57")
-    assert caught.value.code == "idempotency_conflict"
-    assert len(fake.runs) == 1
+async def test_the_same_key_with_another_body_is_refused_and_starts_nothing(session_on: OpenSession) -> None:
+    async with FakeFlora(idempotency="replay") as fake:
+        flora = session_on(fake)
+        await flora.techniques.runs.create("caption", inputs={"prompt": "one"}, idempotency_key="row-57")
+        with pytest.raises(UnprocessableEntityError) as caught:
+            await flora.techniques.runs.create("caption", inputs={"prompt": "two"}, idempotency_key="row-57")
+        assert caught.value.code == "idempotency_conflict"
+        assert len(fake.runs) == 1
 
 
 @pytest.mark.parametrize("fault", [Drop(acts=True), Truncate(), Garbage(), Status(500, acts=True)], ids=repr)
-async def test_a_start_whose_answer_is_lost_gets_the_same_run_by_replay(
-    fake: FakeFlora, flora: FloraSession, fault: Any
-) -> None:
-    fake.inject(fault, on="start")
-    run = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
-    assert [started.run_id for started in fake.runs] == [run.run_id]
+async def test_a_start_whose_answer_is_lost_gets_the_same_run_by_replay(session_on: OpenSession, fault: Any) -> None:
+    async with FakeFlora(idempotency="replay") as fake:
+        fake.inject(fault, on="start")
+        run = await session_on(fake).techniques.runs.create("cctv-cam", inputs=IMAGE)
+        assert [started.run_id for started in fake.runs] == [run.run_id]
 
 
 async def test_a_connection_that_breaks_while_flora_works_on_is_left_alone_before_the_key_is_sent_again(
@@ -111,11 +112,11 @@ async def test_a_connection_that_breaks_while_flora_works_on_is_left_alone_befor
     assert [started.run_id for started in fake.runs] == [run.run_id]
 
 
-async def test_by_default_it_is_left_alone_for_half_a_minute(fake: FakeFlora, session_on: OpenSession) -> None:
-    clock = VirtualClock()
-    fake.inject(Drop(acts=True), on="start")
-    fake.inject(Garbage(b"", status=502, acts=False), on="start")
-    await session_on(fake, clock=clock, retry=RetryPolicy()).techniques.runs.create("cctv-cam", inputs=IMAGE)
+async def test_by_default_it_is_left_alone_for_half_a_minute(session_on: OpenSession, clock: VirtualClock) -> None:
+    async with FakeFlora(idempotency="replay") as fake:
+        fake.inject(Drop(acts=True), on="start")
+        fake.inject(Garbage(b"", status=502, acts=False), on="start")
+        await session_on(fake, clock=clock, retry=RetryPolicy()).techniques.runs.create("cctv-cam", inputs=IMAGE)
     assert clock.sleeps[0] == 30
     assert clock.sleeps[1] < 30  # FLORA's own answer, by its request id: it is done with that attempt
 
@@ -376,7 +377,7 @@ async def test_ids_in_paths_are_percent_encoded(
 
 
 async def test_a_poll_url_that_flora_leaves_out_is_filled_in(session_on: OpenSession) -> None:
-    async with FakeFlora(poll_urls=False) as fake:
+    async with FakeFlora(poll_urls=False, history_lag=0) as fake:
         flora = session_on(fake)
         run = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
         assert run.poll_url == f"{fake.base_url}/techniques/cctv-cam/runs/{run.run_id}"
