@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 from plain_client import Client
@@ -355,6 +355,7 @@ async def test_a_fault_can_apply_to_all_asset_operations_or_to_one(client: Clien
 CONTENTS = st.binary(max_size=99) | st.lists(st.sampled_from([b"\r\n", b"--", b"b", b":"])).map(b"".join)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(ascii_letters, min_size=1), CONTENTS), min_size=1, max_size=5))
 def test_a_form_is_read_back_unchanged(fields: list[tuple[str, bytes]]) -> None:
     mark = b"--boundary"

@@ -184,7 +184,7 @@ async def test_an_attempt_without_an_answer_counts_and_records_the_reason(
     http: aiohttp.ClientSession, receiver: Receiver
 ) -> None:
     receiver.hangs = True
-    async with FakeFlora(case="snake", run_seconds=0, webhook_retries=[0], webhook_timeout=0.02) as fake:
+    async with FakeFlora(case="snake", run_seconds=0, webhook_retries=[0], webhook_timeout=0.3) as fake:
         client = Client(fake, http)
         await start(client)
         await until_delivered(fake, 2)
