@@ -361,6 +361,11 @@ def test_a_fault_that_matches_no_request_is_refused(options: dict[str, Any]) -> 
         FakeFlora().inject(Drop(acts=True), **options)
 
 
+def test_what_is_not_a_fault_is_refused() -> None:
+    with pytest.raises(TypeError, match="such as Drop"):
+        FakeFlora().inject(503)  # type: ignore[arg-type]  # a status is not a fault yet
+
+
 @pytest.mark.parametrize(
     ("make", "options", "error"),
     [
