@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from forks import forks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -402,10 +403,9 @@ async def test_a_rollback_journal_without_its_file_is_refused_and_kept(path: Pat
 
 
 DYING = """
-import asyncio, os, sqlite3, sys
+import asyncio, os, sqlite3
 from flora_async import FloraSession, PollPolicy, RetryPolicy, RunRequest
 
-path, last, phase = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 commits = 0
 
 class Mortal(sqlite3.Connection):
@@ -434,14 +434,17 @@ connect = sqlite3.connect
 sqlite3.connect = lambda *arguments, **options: connect(*arguments, factory=Mortal, **options)
 rows = [RunRequest({"prompt": f"row {n}"}, key=f"key-{n}") for n in range(3)]
 
-async def main():
+async def take_rows_through(path):
     async with FloraSession(
         retry=RetryPolicy(initial=0.01, maximum=0.05, settle=0.01), poll=PollPolicy(initial=0.01, maximum=0.02)
     ) as flora:
         for result in await flora.run_all("caption", rows, journal=path, concurrency=2, watch="each"):
             print(result.key, result.run.run_id if result.ok else repr(result.error), flush=True)
 
-asyncio.run(main())
+def main(*arguments):
+    global last, phase
+    path, last, phase = arguments
+    asyncio.run(take_rows_through(path))
 """
 
 
@@ -453,36 +456,27 @@ async def test_a_process_that_dies_at_any_commit_loses_no_row_and_pays_for_none_
     # By replay, FLORA tells the starts apart that one kill has left in doubt together.
     async with FakeFlora(run_seconds=0.01, idempotency="replay") as fake:
         environment = {**os.environ, "FLORA_API_KEY": fake.api_key, "FLORA_BASE_URL": fake.base_url}
-
-        async def run(path: Path, last: int) -> tuple[int | None, str]:
-            child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", DYING, str(path), str(last), phase),
-                env=environment,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            out, _ = await child.communicate()
-            return child.returncode, out.decode()
-
         hot = 0
-        for last in range(1, 40):
-            path = tmp_path / f"{last}.sqlite"
-            paid = len(fake.runs)
-            code, _ = await run(path, last)
-            if code == 0:  # there are no more commits than that
-                assert last > 6
-                break
-            assert code == 9
-            journal = Path(f"{path}-journal")
-            hot += journal.exists() and journal.read_bytes().startswith(IN_FORCE)
-            assert set(files_of(path)) <= {path.name, f"{path.name}-journal", f"{path.name}.lock"}
-            code, out = await run(path, 0)
-            assert code == 0, (last, out)
-            results = dict(line.split() for line in out.splitlines())
-            runs = fake.runs[paid:]
-            assert results == {run.inputs["prompt"].replace("row ", "key-"): run.run_id for run in runs}, last
-            assert len(runs) == 3, last
-        else:
-            pytest.fail("the batch had more commits than were expected")
+        async with forks(DYING, environment) as fork:
+            for last in range(1, 40):
+                path = tmp_path / f"{last}.sqlite"
+                paid = len(fake.runs)
+                code, _ = await fork(str(path), last, phase)
+                if code == 0:  # there are no more commits than that
+                    assert last > 6
+                    break
+                assert code == 9
+                journal = Path(f"{path}-journal")
+                hot += journal.exists() and journal.read_bytes().startswith(IN_FORCE)
+                assert set(files_of(path)) <= {path.name, f"{path.name}-journal", f"{path.name}.lock"}
+                code, out = await fork(str(path), 0, phase)
+                assert code == 0, (last, out)
+                results = dict(line.split() for line in out.splitlines())
+                runs = fake.runs[paid:]
+                assert results == {run.inputs["prompt"].replace("row ", "key-"): run.run_id for run in runs}, last
+                assert len(runs) == 3, last
+            else:
+                pytest.fail("the batch had more commits than were expected")
         assert (hot > 0) == (phase == "within")
 
 
