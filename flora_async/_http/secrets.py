@@ -7,7 +7,10 @@ from typing import Final, SupportsIndex
 # A shorter secret is an ordinary word, and replacing it would damage answers.
 _MIN_LENGTH: Final = 8
 _MASK: Final = "***"
-_ESCAPE: Final = rb"\u00"
+# JSON that holds JSON doubles them: this is four levels deep.
+_MAX_BACKSLASHES: Final = 16
+# Looking through this many bytes takes milliseconds; meanwhile no other thread runs.
+_STEP: Final = 64 * 1024
 
 
 class Secret(str):
@@ -29,28 +32,46 @@ class Redactor:
         secret: What to mask; text that is shorter than 8 characters is not looked for.
     """
 
-    __slots__ = ("_escaped", "_pattern", "_secret")
+    __slots__ = ("_longest", "_pattern", "_secret")
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode() if len(secret) >= _MIN_LENGTH else None
-        spellings = (rf"(?:{re.escape(char)}|(?:\\+u00|\\+x|%){ord(char):02x})" for char in secret)
-        self._pattern = re.compile("".join(spellings), re.IGNORECASE)
-        codes = {f"{ord(char):02x}" for char in secret}
-        either_case = "|".join(sorted(codes | {code.upper() for code in codes}))
-        self._escaped = re.compile(rf"\\u00(?:{either_case})".encode())
+        # A run of backslashes without a limit would take time that grows with the square of its length.
+        escape = rb"(?:\\{1,%d}(?:u00|x)|%%)" % _MAX_BACKSLASHES
+        spellings = [rb"(?:%b|%b%02x)" % (re.escape(bytes((code,))), escape, code) for code in secret.encode()]
+        self._pattern = re.compile(b"".join(spellings), re.IGNORECASE)
+        self._longest = len(spellings) * (_MAX_BACKSLASHES + len("u00ff"))
 
     def text(self, text: str) -> str:
         """The text without the secret."""
-        if self._secret is None or not ("%" in text or "\\" in text or self._secret in text.encode(errors="replace")):
+        content = text.encode(errors="surrogatepass")
+        if self._secret is None or not (self._secret in content or b"%" in content or b"\\" in content):
             return text
-        return self._pattern.sub(_MASK, text)
+        return self._masked(content).decode(errors="surrogatepass")
+
+    def is_clean(self, body: bytes) -> bool:
+        """Whether a body cannot hold the secret, as far as a quick look tells."""
+        return self._secret is None or (b"\\u00" not in body and self._secret not in body)
 
     def body(self, body: bytes) -> bytes:
-        """A body without the secret. One that does not hold it is found quickly to be so, and returned as it is."""
-        if self._secret is None or (self._secret not in body and not (_ESCAPE in body and self._escaped.search(body))):
-            return body
-        return self._pattern.sub(_MASK, body.decode("latin-1")).encode("latin-1")
+        """A body without the secret. One that is large and not clean takes time, but lets other threads run."""
+        return body if self.is_clean(body) else self._masked(body)
 
     def headers(self, headers: Mapping[str, str]) -> list[tuple[str, str]]:
         """Headers without the secret."""
         return [(self.text(name), self.text(value)) for name, value in headers.items()]
+
+    def _masked(self, content: bytes) -> bytes:
+        pieces: list[bytes] = []
+        done = 0
+        for end in range(_STEP, len(content) + _STEP, _STEP):
+            # A spelling that begins before the end of the step may go on behind it.
+            for match in self._pattern.finditer(content, done, end + self._longest):
+                if match.start() >= end:
+                    break
+                pieces += content[done : match.start()], _MASK.encode()
+                done = match.end()
+            rest = max(done, min(end, len(content)))
+            pieces.append(content[done:rest])
+            done = rest
+        return b"".join(pieces)

@@ -250,7 +250,7 @@ class Transport:
                         headers = response.headers
                         sent_id = headers.get("request-id")
                         request_id = self._redactor.text(sent_id) if sent_id else None
-                        answer = self._redactor.body(await _read(response, request, request_id, limit))
+                        answer = await _masked(await _read(response, request, request_id, limit), self._redactor)
                         # Of a success, no header but the request id is ever shown.
                         if response.status >= _FIRST_ERROR or request_id != sent_id or b'"error"' in answer:
                             headers = CIMultiDict(self._redactor.headers(headers))
@@ -407,6 +407,11 @@ def _presentable(error: BaseException, redactor: Redactor) -> BaseException:
     if not isinstance(error, aiohttp.ClientResponseError) and all(redactor.text(text) == text for text in texts):
         return error
     return aiohttp.ClientError(redactor.text(texts[0]))  # the original has what the server sent as attributes
+
+
+async def _masked(body: bytes, redactor: Redactor) -> bytes:
+    """The body without the key, which is looked for in a thread where it may be."""
+    return body if redactor.is_clean(body) else await asyncio.to_thread(redactor.body, body)
 
 
 async def _read(response: aiohttp.ClientResponse, request: Request, request_id: str | None, limit: Limit) -> bytes:

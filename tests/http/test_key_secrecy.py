@@ -128,3 +128,17 @@ def test_other_text_is_left_as_it_is() -> None:
         body = text.encode(errors="surrogatepass")
         assert redactor.body(body) == body
     assert Redactor("short").body(b"short") == b"short"
+
+
+@pytest.mark.parametrize("spelled", [KEY, ESCAPED, MIXED, ESCAPED.replace("\\", "\\" * 16), PERCENT], ids=range(5))
+def test_a_key_is_found_wherever_it_lies_in_a_large_body(spelled: str) -> None:
+    redactor = Redactor(KEY)
+    for before in range(64 * 1024 - len(spelled) - 8, 64 * 1024 + 1, 7):
+        body = b"\\u00e9" + b"y" * before + spelled.encode() + b"z" * 70_000 + spelled.encode()
+        assert redactor.body(body) == b"\\u00e9" + b"y" * before + b"***" + b"z" * 70_000 + b"***"
+
+
+def test_no_body_takes_time_that_grows_with_the_square_of_its_length() -> None:
+    # With a search that tries every backslash as the first of a spelling, this takes days.
+    body = ESCAPED[:6].encode() + b"\\" * 2**20
+    assert Redactor(KEY).body(body) == body
