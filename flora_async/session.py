@@ -1,15 +1,12 @@
 """`FloraSession`: one connection to FLORA, from which everything else is reached."""
 
-import json
 import math
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
-
-from attrs import evolve
 
 from flora_async import batch, media, resources
 from flora_async._checks import check_number, check_workspace_id
@@ -26,10 +23,7 @@ from flora_async.polling import (
     Poller,
     RunReference,
     Wake,
-    check_listener,
-    check_wake,
-    notify,
-    time_limit,
+    start_and_wait,
     wait,
     watch,
 )
@@ -38,7 +32,7 @@ from flora_async.resources import Inputs
 if TYPE_CHECKING:
     from flora_async.batch import Batch, BatchResult, OnProgress, Rows, Watch
     from flora_async.media import Exists, Progress
-    from flora_async.models import Asset, RunTicket
+    from flora_async.models import Asset
     from flora_async.resources.models import Medium
 
 
@@ -97,7 +91,7 @@ class FloraSession:
         workspace_id: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        # First of all, so that no frame of ours holds the key in a form that shows, whatever fails below.
+        # Before anything can fail: no frame of ours may hold the key in a form that a traceback would show.
         key, api_key = conceal(api_key), None
         self._endpoints, self._transport, self._client, self._storage, self._clock = set_up(
             key,
@@ -309,21 +303,25 @@ class FloraSession:
             >>> run.status, run.error_code
             (<RunStatus.FAILED: 'failed'>, 'safety_blocked')
         """
-        deadline = self._check_wait(poll, timeout, on_update, wake, callback_url)
-        with until(deadline):
-            started = await self.techniques.runs.create(
-                technique_id,
-                inputs=inputs,
-                callback_url=callback_url,
-                idempotency_key=idempotency_key,
-                check=check,
-                workspace_id=workspace_id,
-                wake=wake,
-            )
-        if not started.is_terminal:
-            await notify(on_update, started)
-        return await self._wait(
-            started, deadline, poll=poll, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
+        start = partial(
+            self.techniques.runs.create,
+            technique_id,
+            inputs=inputs,
+            callback_url=callback_url,
+            idempotency_key=idempotency_key,
+            check=check,
+            workspace_id=workspace_id,
+            wake=wake,
+        )
+        return await start_and_wait(
+            self._poller,
+            start,
+            callback_url=callback_url,
+            poll=poll,
+            timeout=timeout,
+            on_update=on_update,
+            raise_on_failure=raise_on_failure,
+            wake=wake,
         )
 
     async def generate(  # noqa: PLR0913 - what create and wait_for_run take
@@ -378,60 +376,29 @@ class FloraSession:
             >>> run.outputs[0].type
             <OutputType.IMAGE: 'imageUrl'>
         """
-        deadline = self._check_wait(poll, timeout, on_update, wake, callback_url)
-        with until(deadline):
-            ticket = await self.generations.create(
-                type=type,
-                prompt=prompt,
-                project_id=project_id,
-                workspace_id=workspace_id,
-                model=model,
-                params=params,
-                callback_url=callback_url,
-                idempotency_key=idempotency_key,
-                check=check,
-                wake=wake,
-            )
-        return await self._wait(
-            ticket, deadline, poll=poll, on_update=on_update, raise_on_failure=raise_on_failure, wake=wake
+        start = partial(
+            self.generations.create,
+            type=type,
+            prompt=prompt,
+            project_id=project_id,
+            workspace_id=workspace_id,
+            model=model,
+            params=params,
+            callback_url=callback_url,
+            idempotency_key=idempotency_key,
+            check=check,
+            wake=wake,
         )
-
-    def _check_wait(
-        self,
-        poll: PollPolicy | None,
-        timeout: float | EllipsisType | None,
-        on_update: OnUpdate | None,
-        wake: Wake | None,
-        callback_url: str | None,
-    ) -> float:
-        """Refuse how to wait, before anything is spent, and return the deadline in seconds of the monotonic clock."""
-        check_listener(on_update)
-        check_wake(wake, callback_url)
-        limit = time_limit(self._poll if poll is None else poll, timeout)
-        return math.inf if limit is None else self._clock.monotonic() + limit
-
-    async def _wait(  # noqa: PLR0913 - as wait_for_run
-        self,
-        started: "Run | RunTicket",
-        deadline: float,
-        *,
-        poll: PollPolicy | None,
-        on_update: OnUpdate | None,
-        raise_on_failure: bool,
-        wake: Wake | None,
-    ) -> Run:
-        """Wait for a run that was just started, until the deadline of the whole call."""
-        left = None if math.isinf(deadline) else max(deadline - self._clock.monotonic(), 0.0)
-        finished = await wait(
+        return await start_and_wait(
             self._poller,
-            started,
+            start,
+            callback_url=callback_url,
             poll=poll,
-            timeout=left,
+            timeout=timeout,
             on_update=on_update,
             raise_on_failure=raise_on_failure,
             wake=wake,
         )
-        return evolve(finished, adopted=True) if started.adopted else finished
 
     async def resolve(
         self,
@@ -506,9 +473,8 @@ class FloraSession:
             >>> sorted(answer)
             ['meta', 'techniqueRuns']
         """
-        body = None if json is None else _dump(json)
         return await resources.request_json(
-            self._client, method, path, params=params, body=body, idempotency_key=idempotency_key
+            self._client, method, path, params=params, data=json, idempotency_key=idempotency_key
         )
 
     def batch(  # noqa: PLR0913 - one keyword for each decision about a batch
@@ -641,7 +607,7 @@ class FloraSession:
             >>> [result.ok for result in results]
             [True, False]
         """
-        made = self.batch(
+        batch_of_rows = self.batch(
             technique_id,
             rows,
             concurrency=concurrency,
@@ -656,7 +622,7 @@ class FloraSession:
             poll=poll,
             on_progress=on_progress,
         )
-        return await batch.run_all(made, raise_on_failure=raise_on_failure)
+        return await batch.run_all(batch_of_rows, raise_on_failure=raise_on_failure)
 
     async def download(  # noqa: PLR0913 - the decisions about one file
         self,
@@ -777,7 +743,3 @@ class FloraSession:
             technique_id=start.technique_id if start and technique_id is None else technique_id,
             inputs=start.inputs if start else None,
         )
-
-
-def _dump(value: object) -> bytes:
-    return json.dumps(value, allow_nan=False).encode()

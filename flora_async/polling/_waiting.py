@@ -7,11 +7,14 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from types import EllipsisType
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from attrs import evolve
 
 from attrs import define, field
 
 from flora_async._checks import check_number
+from flora_async._http.deadline import until
 from flora_async._http.responses import may_pass
 from flora_async._text import printable
 from flora_async.config import PollPolicy
@@ -20,6 +23,9 @@ from flora_async.models import Run
 from flora_async.polling._poller import Poller, RunReference
 from flora_async.polling._schedule import PollSchedule
 from flora_async.polling._wake import Wake, WakeableSleep, check_wake
+
+if TYPE_CHECKING:
+    from flora_async.models import RunTicket
 
 OnUpdate = Callable[[Run], Awaitable[object] | object]
 """Called with each changed snapshot; a coroutine is awaited before the next poll."""
@@ -259,6 +265,40 @@ async def wait(  # noqa: PLR0913 - each keyword is one decision about waiting
                 await notify(on_update, last)
     finished: Run = last
     return finished.raise_if_failed() if raise_on_failure else finished
+
+
+async def start_and_wait(  # noqa: PLR0913 - as wait
+    poller: Poller,
+    start: Callable[[], Awaitable["Run | RunTicket"]],
+    *,
+    callback_url: str | None,
+    poll: PollPolicy | None,
+    timeout: float | EllipsisType | None,  # noqa: ASYNC109 - of all of it; the wait ends with a last poll
+    on_update: OnUpdate | None,
+    raise_on_failure: bool,
+    wake: Wake | None,
+) -> Run:
+    """Start a run and wait for its end, with one deadline for both; `FloraSession.run` documents it."""
+    # Before the start, so that a mistake costs nothing.
+    check_listener(on_update)
+    check_wake(wake, callback_url)
+    limit = time_limit(poller.policy if poll is None else poll, timeout)
+    clock = poller.clock
+    deadline = math.inf if limit is None else clock.monotonic() + limit
+    with until(deadline):
+        started = await start()
+    if isinstance(started, Run) and not started.is_terminal:
+        await notify(on_update, started)
+    finished = await wait(
+        poller,
+        started,
+        poll=poll,
+        timeout=None if limit is None else max(deadline - clock.monotonic(), 0.0),
+        on_update=on_update,
+        raise_on_failure=raise_on_failure,
+        wake=wake,
+    )
+    return evolve(finished, adopted=True) if started.adopted else finished
 
 
 async def wait_for_run(  # noqa: PLR0913 - as wait

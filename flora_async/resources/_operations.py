@@ -119,10 +119,11 @@ async def request_json(  # noqa: PLR0913 - the parts of a request
     path: str,
     *,
     params: Mapping[str, ParameterValue] | None,
-    body: bytes | None,
+    data: object,
     idempotency_key: str | None,
 ) -> Any:  # noqa: ANN401 - any JSON value
     """Reach an operation that is not in the route table; `FloraSession.request` documents it."""
+    body = None if data is None else json.dumps(data, allow_nan=False).encode()
     if not isinstance(method, str):
         raise TypeError(f"method must be text, not {method!r:.40}")
     method = method.upper()
