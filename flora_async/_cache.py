@@ -1,4 +1,4 @@
-"""Remember a bounded number of things, and do each thing once at a time."""
+"""A cache of bounded size, and locks by key."""
 
 import asyncio
 from collections import OrderedDict
@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from flora_async._checks import other_loop_error
+
 KeyT = TypeVar("KeyT", bound=Hashable)
 ValueT = TypeVar("ValueT")
 
 
 class RecentItems(OrderedDict[KeyT, ValueT]):
-    """A mapping that forgets the item stored longest ago when it is full.
+    """A mapping that drops its oldest item when it is full.
 
     Args:
         max_items: How many items it holds.
@@ -45,12 +47,10 @@ class KeyedLocks:
         """
         loop = asyncio.get_running_loop()
         lock = self._locks.get(key)
-        if lock is None or lock.loop.is_closed():  # whatever held it on a closed loop is gone
+        if lock is None or lock.loop.is_closed():  # its holders ended with their loop
             lock = self._locks[key] = _CountedLock(loop)
         elif lock.loop is not loop:
-            raise RuntimeError(
-                "This FloraSession is in use on another event loop: close it there first, or make one session a loop"
-            )
+            raise other_loop_error()
         lock.users += 1
         try:
             async with lock:

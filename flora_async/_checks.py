@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import Any, Final, TypeVar
 
 CheckedT = TypeVar("CheckedT")
@@ -11,7 +12,8 @@ _MAX_PAGE_SIZE: Final = 100
 
 _MAX_KEY_LENGTH: Final = 255
 
-_PRINTABLE: Final = re.compile(r"[!-~]+")
+PRINTABLE: Final = re.compile(r"[!-~]+")
+"""ASCII without spaces or control characters: what fits into a header."""
 
 
 def check_number(name: str, value: object, *, minimum: float = 0.0, exclusive: bool = False) -> None:
@@ -25,6 +27,18 @@ def check_number(name: str, value: object, *, minimum: float = 0.0, exclusive: b
     if not finite or value < minimum or (exclusive and value == minimum):
         bound = "more than" if exclusive else "at least"
         raise ValueError(f"{name} must be a finite number of {bound} {minimum:g}, not {value!r:.60}")
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse anything but a whole number of at least 1; a bool is not a number here."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r:.60}")
+
+
+def check_progress(progress: object) -> None:
+    """Refuse a `progress` that cannot be called with two numbers at once, as a coroutine function cannot."""
+    if progress is not None and (not callable(progress) or iscoroutinefunction(progress)):
+        raise TypeError(f"progress must be a plain function of two numbers, not {progress!r:.60}")
 
 
 def non_blank(name: str, value: object) -> str:
@@ -42,12 +56,12 @@ def non_blank(name: str, value: object) -> str:
 
 
 def optional(check: Callable[[str, object], CheckedT], name: str, value: object) -> CheckedT | None:
-    """What `check` makes of a value; None stays None, and is not sent."""
+    """Return the result of `check`; None stays None, and is not sent."""
     return None if value is None else check(name, value)
 
 
 def one_of(name: str, value: object, choices: Sequence[str]) -> str:
-    """One of FLORA's own values.
+    """Check that a value is one of FLORA's own.
 
     Raises:
         ValueError: It is not one of them.
@@ -69,7 +83,7 @@ def page_size(limit: object) -> int | None:
 
 
 def free_form(name: str, value: object) -> dict[str, Any]:
-    """A map whose keys and values are the caller's: it is sent as it is.
+    """Copy a mapping whose keys and values are the caller's own; it is sent unchanged.
 
     Raises:
         TypeError: It is not a mapping, or a key is not text.
@@ -104,13 +118,13 @@ def check_idempotency_key(key: object, name: str = "idempotency_key") -> str:
         raise TypeError(f"{name} must be text, not {key!r}")
     if len(key) > _MAX_KEY_LENGTH:
         raise ValueError(f"{name} has {len(key)} characters; at most {_MAX_KEY_LENGTH} are allowed: hash it")
-    if not _PRINTABLE.fullmatch(key):
+    if not PRINTABLE.fullmatch(key):
         raise ValueError(f"{name} {key!r} must be printable ASCII without spaces, such as a UUID")
     return key
 
 
 def check_api_key(key: str) -> None:
-    """Refuse what cannot be an API key of FLORA's. No message here shows any part of it.
+    """Refuse text that cannot be one of FLORA's API keys. No message here shows any part of it.
 
     Raises:
         ValueError: It is missing, or malformed in a way that FLORA would answer with 401.
@@ -121,8 +135,8 @@ def check_api_key(key: str) -> None:
         )
     if key.lower().startswith("bearer"):
         raise ValueError("The API key starts with 'Bearer': pass the bare key (sk_live_…), the prefix is added here")
-    if not _PRINTABLE.fullmatch(key):
-        raise ValueError("The API key holds white space, a line break or a non-ASCII character: copy it again")
+    if not PRINTABLE.fullmatch(key):
+        raise ValueError("The API key contains white space, a line break or a non-ASCII character: copy it again")
 
 
 def check_workspace_id(workspace_id: object) -> str:
@@ -130,10 +144,17 @@ def check_workspace_id(workspace_id: object) -> str:
 
     Raises:
         TypeError: It is not text.
-        ValueError: It does not look like one.
+        ValueError: It does not look like a workspace's id.
     """
     if not isinstance(workspace_id, str):
         raise TypeError(f"workspace_id must be text, not {workspace_id!r:.60}")
     if not workspace_id.startswith("ws_"):
         raise ValueError(f"workspace_id must be an id as FLORA lists it (ws_…), not {workspace_id!r:.60}")
     return workspace_id
+
+
+def other_loop_error() -> RuntimeError:
+    """Build the error for a session that is used on two event loops at once."""
+    return RuntimeError(
+        "This FloraSession is in use on another event loop: close it there first, or make one session for each loop"
+    )

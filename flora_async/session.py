@@ -183,7 +183,7 @@ class FloraSession:
 
     @cached_property
     def feedback(self) -> "resources.Feedback":
-        """Feedback to FLORA's makers."""
+        """Feedback to FLORA."""
         return resources.Feedback(self._client)
 
     @cached_property
@@ -354,7 +354,7 @@ class FloraSession:
                 an open file is uploaded first, as in `generations.create`.
             callback_url: A public https URL that FLORA calls when the run has ended.
             idempotency_key: Your own key for this one start; None = a new one.
-            check: Read the catalogue of models first (once in five minutes), and refuse a model, a parameter or a
+            check: Read the catalog of models first (once in five minutes), and refuse a model, a parameter or a
                 value that it does not know, before anything is spent. Default True.
             poll: When to poll; None = the session's policy.
             timeout: Seconds for all of it, the start included; None = no limit; left out = `poll.timeout`. A start that
@@ -406,22 +406,21 @@ class FloraSession:
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - on the session's clock, down to the last request
     ) -> Any:  # noqa: ANN401 - what the start would have returned
-        """Find out what became of a start in doubt: ask for it again under its key, then look for its run.
+        """Find out what became of a start in doubt: send it again under its key, then look for its run.
 
-        Within two hours the start is sent again under the key that it had, which FLORA answers with a run only when the
-        earlier attempts were not carried out, so that in no case there are two. After that, or when FLORA says that
-        its run exists, the run is looked for in the history.
+        Within two hours the start is sent again under the same key, so that FLORA starts a run only if no earlier
+        attempt did. After that, or when FLORA says that the run exists, it is looked up in the history.
 
         Args:
-            error: What the start has raised, in this process or another.
-            timeout: Seconds to try; None = as long as it takes.
+            error: The error that the start raised, in this process or another.
+            timeout: Seconds to try; None = no limit.
 
         Returns:
-            What the start would have returned: a `Run`, or a `RunTicket` of a generation. `adopted` is set where it was
+            What the start would have returned: a `Run`, or a `RunTicket` of a generation. `adopted` is set if it was
             found in the history.
 
         Raises:
-            SubmissionUnknownError: It still cannot be told; `candidates` and `steps` say more. Or it was a start that
+            SubmissionUnknownError: It is still not known; `candidates` and `steps` say more. Or it was a start that
                 cannot be repeated, such as one by `request`.
             FloraError: FLORA refused the start, so it was not carried out; or another error.
             ValueError: `timeout` is negative or not finite.
@@ -499,7 +498,7 @@ class FloraSession:
         Args:
             technique_id: The technique's slug or id (`tech_…`).
             rows: Any iterable or async iterable, finite or not; each row is a mapping of inputs, a sequence of
-                `RunInput` or a `RunRequest`. They are taken one by one, as there is room for them.
+                `RunInput` or a `RunRequest`. They are read one by one, as there is room for them.
             concurrency: The most runs under way at once. A 429 halves it for a while. Default 16.
             max_cost: The most that the batch may spend, in USD, including earlier processes with the same journal;
                 None = no limit. No run is started that could exceed it, going by FLORA's own prices.
@@ -579,7 +578,7 @@ class FloraSession:
 
         Args:
             technique_id: The technique's slug or id (`tech_…`).
-            rows: As for `batch`; they have to end.
+            rows: As for `batch`; they must be finite.
             raise_on_failure: Raise once all rows have ended, rather than return results with errors in them.
             concurrency: The most runs under way at once. Default 16.
             max_cost: The most that the batch may spend, in USD; None = no limit.

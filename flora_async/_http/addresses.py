@@ -1,4 +1,4 @@
-"""Judge the addresses that hosts named by a server resolve to; pure functions."""
+"""Decide which addresses may be connected to, for hosts that a server has named; pure functions."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -26,10 +26,10 @@ class AddressRefusedError(Exception):
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is a public one of a single host.
+    """Whether an address is a public unicast address.
 
-    Loopback, private, link-local, shared (CGNAT), multicast, unspecified and reserved addresses are not, also where
-    they are written as an IPv6 address that leads to an IPv4 one.
+    Loopback, private, link-local, shared (CGNAT), multicast, unspecified and reserved addresses are not, nor are IPv6
+    addresses that embed such an IPv4 address.
 
     Raises:
         ValueError: It is not an IP address.
@@ -44,7 +44,7 @@ def is_public(address: str) -> bool:
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to; None if it does not."""
+    """The IPv4 address that an IPv6 address embeds, or None."""
     if address in _MAPPED or address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return IPv4Address((int(address) >> 80) & 0xFFFFFFFF) if address in _6TO4 else None

@@ -18,7 +18,7 @@ from flora_async.errors import (
 logger = logging.getLogger("flora_async")
 
 _OVERLOADED: Final = frozenset({502, 503, 504})
-# One refused connection can be chance. An answer of a gateway tells less: a single start makes up to four of them.
+# One refused connection can be chance. A gateway's error means less: a single start can get four of them.
 _MAX_UNSENT: Final = 2
 _MAX_FAILURES: Final = 8
 _FIRST_PAUSE: Final = 0.5
@@ -33,7 +33,7 @@ def is_overload(error: FloraError) -> bool:
 
 
 class Availability:
-    """What a session knows of FLORA's server: whether it can be reached, and what its clock says.
+    """What a session knows about FLORA's server: whether it can be reached, and the time on its clock.
 
     Args:
         clock: Time, sleep and randomness.
@@ -41,7 +41,7 @@ class Availability:
         probe: Sends a small request, whose outcome is reported here as that of every other.
 
     Attributes:
-        down_since: Since when starts have to `wait`, in seconds of the monotonic clock; None = they do not.
+        down_since: Since when FLORA has been out of reach, in seconds of the monotonic clock; None = it can be reached.
         failures: How many attempts in a row have failed since FLORA last answered.
         date: The `Date` of FLORA's last answer, and this machine's Unix time then; None = no answer yet.
     """
@@ -59,14 +59,14 @@ class Availability:
         self.date: tuple[str, float] | None = None
 
     def answered(self) -> None:
-        """FLORA answered."""
+        """Record that FLORA answered."""
         self.failures = self._unsent = 0
         if self.down_since is not None:
             logger.info("FLORA can be reached again, after %.0f s", self._clock.monotonic() - self.down_since)
             self.down_since = None
 
     def failed(self, error: FloraError) -> None:
-        """An attempt ended with this error."""
+        """Record that an attempt ended with this error."""
         is_unsent = isinstance(error, APIConnectionError) and not error.sent
         if is_unsent or is_overload(error):
             self.failures += 1

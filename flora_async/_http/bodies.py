@@ -1,4 +1,4 @@
-"""Bodies of requests as aiohttp sends them: JSON that is built once, and files, alone or in a form, read as they go."""
+"""Bodies of requests as aiohttp sends them: JSON, and files, alone or in a form, which are read while they are sent."""
 
 import asyncio
 from collections.abc import Callable, Generator, Mapping
@@ -15,7 +15,7 @@ from flora_async.errors import UploadError
 
 _JSON: Final = "application/json"
 _CHUNK: Final = 1024 * 1024
-# The WHATWG's multipart encoding for the quotation mark and line breaks; other control characters alike.
+# The WHATWG's multipart encoding for quotation marks and line breaks, applied to other control characters as well.
 _ESCAPES: Final = {code: f"%{code:02X}" for code in (*range(32), ord('"'), 127)}
 
 
@@ -66,7 +66,7 @@ class Form:
 
 
 class JsonBody(Payload):
-    """A body that remembers whether any of it was handed to the network: without a body nothing is started."""
+    """A JSON body that records whether any of it was sent: without its body, a start is not carried out."""
 
     def __init__(self, body: bytes, on_sent: Callable[[], None] | None) -> None:
         super().__init__(body, content_type=_JSON)
@@ -80,7 +80,7 @@ class JsonBody(Payload):
         return self._body.decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it, piece by piece if it is large, and note that it was."""
+        """Write the body, in pieces if it is large."""
         self.written = True
         if self._on_sent is not None:
             self._on_sent()
@@ -188,19 +188,19 @@ class FileBody(Payload):
 
 
 def _disposition(**parameters: str) -> str:
-    """The header of a form's part as browsers write it: UTF-8 as it is, and only what would end the value escaped."""
+    """The header of a form's part as browsers write it: in UTF-8, escaping only what would end the value."""
     # Not aiohttp's `set_content_disposition`, which percent-encodes file names (RFC 7578, 4.2, says not to).
     pairs = (f'{name}="{_encodable(value).translate(_ESCAPES)}"' for name, value in parameters.items())
     return "; ".join(("form-data", *pairs))
 
 
 def _encodable(text: str) -> str:
-    """Text without lone surrogates, which come from file names that are not text."""
+    """Replace lone surrogates, which come from file names that are not valid text."""
     return text.encode(errors="replace").decode()
 
 
 async def _opened(open_file: Callable[[], FileReader]) -> FileReader:
-    """Open a file in a thread. If this is cancelled meanwhile, the file is closed as soon as it is open."""
+    """Open a file in a thread. If this is cancelled, the file is closed as soon as it is open."""
     opening = asyncio.get_running_loop().run_in_executor(None, open_file)
     try:
         return await asyncio.shield(opening)

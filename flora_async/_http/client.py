@@ -1,7 +1,7 @@
-"""The client that every request to FLORA goes through: outages, rate limit, attempts, and what the answer means.
+"""The client that every request to FLORA goes through: outages, rate limits, retries, and reading the answer.
 
-Reads and submissions differ in one respect, and that keeps money safe: a read may always be sent again; a submission is
-sent again only under its one idempotency key, and only when the attempt before it has ended.
+Reads and submissions differ in one respect, which keeps money safe: a read may always be sent again, but a submission
+only under the same idempotency key, and only once the previous attempt has ended.
 """
 
 import asyncio
@@ -59,15 +59,15 @@ class RequestObserver(Protocol):
     """Watches the requests of a client."""
 
     def on_request(self, label: Label) -> None:
-        """A request is sent."""
+        """Called when a request is sent."""
         ...
 
     def on_rate_limit(self, pause: float) -> None:
-        """FLORA answered 429; every request now pauses for `pause` seconds."""
+        """Called when FLORA answered 429, so that every request pauses for `pause` seconds."""
         ...
 
     def on_overload(self) -> None:
-        """A request timed out, or was answered 502, 503 or 504."""
+        """Called when a request timed out, or was answered 502, 503 or 504."""
         ...
 
 
@@ -312,7 +312,7 @@ class Client:
         return response
 
     def _note(self, error: FloraError, deadline: float) -> None:
-        """Learn from a failed attempt what holds for every request of the session."""
+        """Apply what a failed attempt means for all requests of the session."""
         if isinstance(error, RateLimitError):
             pause = self.policy.rate_limit_pause if error.retry_after is None else error.retry_after
             if pause > 0:
@@ -322,5 +322,5 @@ class Client:
                 self._observer.on_rate_limit(pause)
         elif is_overload(error) and self._observer is not None:
             self._observer.on_overload()
-        if self.clock.monotonic() < deadline:  # a request that the caller's deadline ended tells nothing of FLORA
+        if self.clock.monotonic() < deadline:  # one that the caller's deadline cut off says nothing about FLORA
             self._availability.failed(error)

@@ -1,4 +1,4 @@
-"""Connections: aiohttp sessions of our own, whose requests check their connection and start their time with it."""
+"""aiohttp sessions of our own, whose requests check their connection and start their time limit with it."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from flora_async._http.resolver import GuardedResolver
 
 logger = logging.getLogger("flora_async")
 
-# A queue this long, in seconds, means that a session asks more than its connections can carry.
+# A queue this long, in seconds, means that a session makes more requests than its connections can carry.
 _LONG_QUEUE: Final = 1.0
 # How late a limit may be noticed, in seconds, so that thousands that end together are noticed together.
 _SWEEP_INTERVAL: Final = 0.02
@@ -69,7 +69,7 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self.connected_at = self.loop.time()
         self.queue_time = 0.0
-        self._has_warned = proxies is not None  # transfers may queue as they like: nothing else waits for them
+        self._has_warned = proxies is not None  # transfers may queue: no poll waits for them
 
     def proxy(self, url: URL) -> URL | None:
         """The proxy that the environment names for a URL."""
@@ -79,7 +79,7 @@ class Pool:
         return proxy
 
     def sweep_at(self, when: float) -> None:
-        """Look for limits that have ended at `when`. One timer serves all: it is cheaper than one each."""
+        """Expire limits from `when` on. One timer for all is cheaper than one for each."""
         if self._timer is not None:
             self._timer.cancel()
         self.next_sweep = when
@@ -106,7 +106,7 @@ class Pool:
         await self.session.close()
 
     def warn_of_queue(self) -> None:
-        """Say once that the session asks more than its connections can carry."""
+        """Warn once that the session makes more requests than its connections can carry."""
         if not self._has_warned:
             self._has_warned = True
             logger.warning(
@@ -120,13 +120,13 @@ class Pool:
 class Limit:
     """The time that one attempt may take, counted from the moment at which it has a connection.
 
-    While it waits for a connection, it only ends when no request of the session has got one for as long.
+    While it waits for a connection, it ends only if no request of the session has got one for that long.
 
     Args:
         pool: Where the connection comes from.
         seconds: The time with a connection; None = no limit.
         within: Seconds until the caller's deadline, waiting for a connection included; None = there is none.
-        has_body: Whether the request may change something, so that its connection has to be beyond doubt.
+        has_body: Whether the request may change something, so that its connection has to be checked.
 
     Attributes:
         connected: Whether the attempt has a connection.
@@ -181,16 +181,16 @@ class Limit:
                 raise TimeoutError
 
     def connect(self, connection: Connection) -> None:
-        """Begin to count: the attempt has a connection, on which nothing has arrived before the request.
+        """Start counting: the attempt has a connection.
 
         Raises:
-            StaleConnectionError: Something has arrived, or the connection has ended.
+            StaleConnectionError: Data has arrived on it before the request was sent, or it has ended.
         """
         pool = self._pool
         protocol: Any = connection.protocol
         if protocol is None or protocol.should_close:
             raise StaleConnectionError("the connection held data before the request was sent")
-        # On a new connection there may be what belongs to TLS.
+        # On a new connection, readable data may belong to the TLS handshake.
         if self._has_body and getattr(protocol, _REUSED, False) and _is_readable(protocol.transport):
             raise StaleConnectionError("the connection was closed, or held data, before the request was sent")
         setattr(protocol, _REUSED, True)
@@ -202,11 +202,11 @@ class Limit:
         self.ends = min(now + self._seconds, self._deadline)
 
     def renew(self) -> None:
-        """Begin to count again: there was progress."""
+        """Start counting again, as there was progress."""
         self.ends = min(self._pool.loop.time() + self._seconds, self._deadline)
 
     def ends_at(self) -> float:
-        """When it ends, as things are: a request in a queue that moves has more time."""
+        """When it ends as of now: a request in a queue that moves has more time."""
         if not self.connected and self._pool.connected_at > self._began:
             return min(self._pool.connected_at + self._seconds, self._deadline)
         return self.ends
@@ -222,7 +222,7 @@ _LIMIT: ContextVar[Limit] = ContextVar("flora_async_limit")
 
 
 class ConnectedRequest(aiohttp.ClientRequest):
-    """A request that looks at its connection, and starts its time, before it is written."""
+    """A request that checks its connection, and starts its time limit, before it is written."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Check the connection, then send."""
@@ -239,7 +239,7 @@ def open_pool(
 ) -> Pool:
     """Open the pool for FLORA: with connections of its own, or those of a lent session.
 
-    Nothing else of a lent session is used: its credentials, cookies and headers belong to others.
+    Nothing else of a lent session is used: its credentials, cookies and headers are meant for other servers.
 
     Args:
         lent: The session whose connections, proxies and traces to use.

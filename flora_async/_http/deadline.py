@@ -1,4 +1,4 @@
-"""The deadline of a call, for everything that is requested on its behalf before the start that it is about."""
+"""The deadline of a call, which every request made on its behalf observes."""
 
 import math
 from collections.abc import Generator
@@ -10,7 +10,7 @@ _DEADLINE: Final = ContextVar("flora_async_deadline", default=math.inf)
 
 
 def current_deadline() -> float:
-    """The deadline that holds here, in seconds of the monotonic clock."""
+    """Return the deadline of the current call, in seconds of the monotonic clock."""
     return _DEADLINE.get()
 
 

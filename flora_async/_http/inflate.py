@@ -1,4 +1,4 @@
-"""Unpack compressed answers in steps, and know whether they are whole."""
+"""Decompress answers in steps, and notice truncated ones."""
 
 import zlib
 from collections.abc import Generator
@@ -8,7 +8,7 @@ _STEP: Final = 1024 * 1024
 
 
 class Inflater:
-    """Unpacks a body as it arrives.
+    """Decompresses a body as it arrives.
 
     Args:
         encoding: The `Content-Encoding`.
@@ -20,19 +20,19 @@ class Inflater:
     __slots__ = ("_is_gzip", "_stream")
 
     def __init__(self, encoding: str) -> None:
-        kind = encoding.strip().lower()
-        if kind not in {"gzip", "x-gzip", "deflate"}:
+        name = encoding.strip().lower()
+        if name not in {"gzip", "x-gzip", "deflate"}:
             raise ValueError(f"it is encoded as {encoding!r:.40}, which was not asked for")
-        self._is_gzip = kind != "deflate"
+        self._is_gzip = name != "deflate"
         self._stream: Any = None  # zlib does not name the type of its decompressors
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether nothing is missing."""
         return self._stream is None
 
     def unpack(self, chunk: bytes) -> Generator[bytes, None, None]:
-        """Unpack a piece, 1 MiB of the result at a time.
+        """Decompress a piece, 1 MiB of the result at a time.
 
         Raises:
             ValueError: It is damaged.
@@ -53,5 +53,5 @@ class Inflater:
     def _begin(self, chunk: bytes) -> Any:  # noqa: ANN401 - as above
         if self._is_gzip:
             return zlib.decompressobj(16 + zlib.MAX_WBITS)
-        # Some servers leave the header of zlib out.
+        # Some servers leave out zlib's header.
         return zlib.decompressobj(zlib.MAX_WBITS if chunk[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS)

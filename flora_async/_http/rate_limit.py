@@ -17,7 +17,7 @@ class RateLimitGate:
         clock: Time, sleep and randomness.
 
     Attributes:
-        opens_at: Until when requests have to `wait`, in seconds of the monotonic clock; None = they do not.
+        opens_at: Until when requests have to `wait`, in seconds of the monotonic clock; None = the gate is open.
         reason: The answer that closed the gate last.
     """
 

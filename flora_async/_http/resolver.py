@@ -9,7 +9,7 @@ from flora_async._http.addresses import AddressRefusedError, MayConnect
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves host names to allowed addresses only, so that the address which is judged is the one connected to.
+    """Resolves host names to allowed addresses only, so that the address that is checked is the one connected to.
 
     Args:
         may_connect: Judges each address.

@@ -30,7 +30,7 @@ from flora_async.errors import (
 )
 from flora_async.models._codec import parse_json
 
-_KINDS: Final[Mapping[int, type[APIStatusError]]] = {
+_ERROR_CLASSES: Final[Mapping[int, type[APIStatusError]]] = {
     400: BadRequestError,
     401: AuthenticationError,
     402: InsufficientCreditsError,
@@ -42,9 +42,9 @@ _KINDS: Final[Mapping[int, type[APIStatusError]]] = {
 }
 # A header can say anything. Asking again after an hour is not a burden on any server.
 _MAX_RETRY_AFTER: Final = 3600.0
-_MAX_ENVELOPE: Final = 16 * 1024  # bytes; FLORA's have some hundred
-_FIRST_REDIRECT: Final = 300  # a plain number: every answer is compared with it
-# A gateway stopped waiting for FLORA: the standard's way to say so, and Cloudflare's.
+_MAX_ENVELOPE: Final = 16 * 1024  # bytes; FLORA's have a few hundred
+_FIRST_REDIRECT: Final = 300  # a plain number, because comparing with an enum's member is slower
+# A gateway stopped waiting for FLORA: the standard status, and Cloudflare's own.
 _GAVE_UP_WAITING: Final = {504, 524}
 # What an error inside an answer of 200 means, by FLORA's code; any other code is a failure on FLORA's side.
 _STATUS_OF_CODE: Final[Mapping[str, int]] = {
@@ -62,12 +62,12 @@ _STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "rate_limited": 429,
     "service_unavailable": 503,
 }
-# What may stand beside an error without making the answer something else, such as a failed run.
+# The keys that an error envelope may have; with any other, the answer is something else, such as a failed run.
 _BESIDE_AN_ERROR: Final = frozenset({"error", "meta", "ok", "request_id", "requestId", "status", "success"})
 
 
 class Response(NamedTuple):
-    """A whole answer."""
+    """A complete answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -80,7 +80,7 @@ class Response(NamedTuple):
 
 
 def raise_for_status(response: Response, now: float) -> None:
-    """Return when the answer is a success, else raise what it means.
+    """Raise the error that an answer means; return if it is a success.
 
     Args:
         response: The answer.
@@ -96,13 +96,14 @@ def raise_for_status(response: Response, now: float) -> None:
             return
         status = implied
     code, message, fields = _envelope(body)
-    kind = _KINDS.get(status, InternalServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIStatusError)
+    fallback = InternalServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIStatusError
+    error_class = _ERROR_CLASSES.get(status, fallback)
     if status == HTTPStatus.CONFLICT and code == "idempotency_duplicate":
-        kind = IdempotencyError
+        error_class = IdempotencyError
     if status < HTTPStatus.BAD_REQUEST:
         location = response.headers.get("location", "nowhere")
         message = f"FLORA redirected to {location[:80]!r}; the key goes nowhere but to base_url. Correct base_url."
-    raise kind(
+    raise error_class(
         message or _phrase(status),
         status=status,
         code=code,
@@ -115,7 +116,7 @@ def raise_for_status(response: Response, now: float) -> None:
 
 
 def _envelope(body: bytes) -> tuple[str | None, str | None, list[FieldError]]:
-    """Code, message and fields as far as they are there: a proxy answers with HTML or nothing instead."""
+    """Read code, message and fields, any of which may be missing: a proxy answers with HTML or nothing instead."""
     if len(body) > _MAX_ENVELOPE:
         return None, None, []
     try:
@@ -179,7 +180,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         now: Unix time in seconds, which a date is compared with where the answer has no `Date` of its own.
 
     Returns:
-        None when the header is missing or says nothing that can be understood.
+        None when the header is missing or cannot be understood.
     """
     asked, milliseconds = headers.get("Retry-After"), headers.get("retry-after-ms")
     if asked is None and milliseconds is None:
@@ -219,14 +220,14 @@ def is_transient(error: FloraError) -> bool:
     """Whether the same request may be sent again a little later: as `x-should-retry` says, or the status."""
     if isinstance(error, APIStatusError):
         advice = error.headers.get("x-should-retry", "").strip().lower()
-        # A key that was used stays used, whatever a header says.
+        # A key that was used stays used, even if a header advises a retry.
         if advice == "false" or (advice == "true" and error.status != HTTPStatus.CONFLICT):
             return advice == "true"
     return may_pass(error)
 
 
 def may_pass(error: FloraError) -> bool:
-    """Whether the failure may be gone a little later."""
+    """Whether the failure may be temporary."""
     if isinstance(error, APIStatusError):
         return error.status in {408, 429} or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     if isinstance(error, DecodeError):
@@ -256,5 +257,5 @@ def may_be_in_flight(error: FloraError) -> bool:
 
 
 def has_ended(error: FloraError) -> bool:
-    """Whether FLORA itself has answered the attempt that ended with this error, and so is done with it."""
+    """Whether FLORA itself has answered the attempt that ended with this error, so that it has finished with it."""
     return error.request_id is not None

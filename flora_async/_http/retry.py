@@ -47,14 +47,14 @@ class Retrier:
         limited: bool = True,
         failed: list[FloraError] | None = None,
     ) -> ResultT:
-        """The first success of `attempt`, or the last error.
+        """Call `attempt` until it succeeds, or raise its last error.
 
         Args:
             attempt: One try; each call of it is one request.
-            retry_if: Whether an error allows another try.
+            retry_if: Whether to try again after an error.
             name: Method and path, for the log.
             min_pause: The shortest wait after an error, in seconds.
-            may_pause: Whether there is time for a wait of so many seconds.
+            may_pause: Whether there is time for a wait of that many seconds.
             limited: Whether the policy's `attempts` are a limit; if not, `retry_if` alone decides.
             failed: The error of a first try that was made before, alone; it is taken out, so that no frame keeps it.
 
@@ -70,7 +70,7 @@ class Retrier:
             raise failed.pop()
 
         async def replay_then_attempt() -> ResultT:
-            # tenacity is entered only now; it is shown the attempt that has failed, so that its count is true.
+            # tenacity is entered only now; the failed attempt is replayed so that its count is right.
             if failed:
                 raise failed.pop()
             return await attempt()
@@ -100,7 +100,7 @@ class Retrier:
 
 
 def _failure(state: RetryCallState) -> FloraError:
-    """The error that is retried: `retry` has found it to be one of ours."""
+    """The error that is retried, which `retry` has found to be ours."""
     return cast("FloraError", state.outcome.exception() if state.outcome else None)
 
 
@@ -117,5 +117,5 @@ def _log_pause(name: str, state: RetryCallState) -> None:
 
 
 def outcome(error: FloraError) -> str:
-    """What logs call an error: its status, or else its class."""
+    """Name an error in the log: by its status, or else by its class."""
     return str(error.status) if isinstance(error, APIStatusError) else type(error).__name__

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 from flora_async._http.urls import segment
 
 Label = Literal["start", "poll", "history", "technique", "other"]
-"""What counts of requests call a request."""
+"""The category under which a request is counted."""
 
 
 class Route(NamedTuple):
@@ -18,10 +18,10 @@ class Route(NamedTuple):
     Attributes:
         method: The HTTP method.
         template: The path below the base URL, with its ids in braces.
-        label: What counts of requests call it.
+        label: The category under which its requests are counted.
         spends: Whether it costs money.
-        honors_key: Whether repeating it under one idempotency key does no harm: FLORA documents the key for it, or the
-            method is idempotent by itself.
+        honors_key: Whether it is safe to repeat under one idempotency key: FLORA documents the key for it, or the
+            method itself is idempotent.
     """
 
     method: str

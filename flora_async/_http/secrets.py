@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, SupportsIndex
 
-# A shorter secret is an ordinary word, and replacing it would damage answers.
+# A shorter secret could be an ordinary word, and masking that would damage answers.
 _MIN_LENGTH: Final = 8
 _MASK: Final = "***"
 # JSON that holds JSON doubles them: this is four levels deep.
@@ -54,7 +54,7 @@ class Redactor:
         return self._secret is None or (b"\\u00" not in body and self._secret not in body)
 
     def body(self, body: bytes) -> bytes:
-        """A body without the secret. One that is large and not clean takes time, but lets other threads run."""
+        """A body without the secret. Masking a large one takes time, but lets other threads run."""
         return body if self.is_clean(body) else self._masked(body)
 
     def headers(self, headers: Mapping[str, str]) -> list[tuple[str, str]]:

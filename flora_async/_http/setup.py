@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
-from flora_async._checks import check_api_key, check_number
+from flora_async._checks import check_api_key, check_count, check_number
 from flora_async._clock import SYSTEM_CLOCK, Clock
 from flora_async._http.client import Client
 from flora_async._http.secrets import Secret
@@ -28,7 +28,7 @@ class Setup(NamedTuple):
 
 
 def conceal(api_key: object) -> Secret | type:
-    """The given key, or else that of the environment, in a form that no repr shows; of anything but text, the type.
+    """Return the given key, or else the environment's, in a form that no repr shows; for anything but text, its type.
 
     It never raises, so that no frame of an error holds the key as it was given.
     """
@@ -55,7 +55,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An argument cannot be right.
+        ValueError: An argument is out of range or malformed.
     """
     if isinstance(api_key, type):
         raise TypeError(f"api_key must be text, not {api_key.__name__}")
@@ -64,8 +64,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         check_number("timeout", timeout, exclusive=True)
     _check_type("retry", retry, RetryPolicy)
     _check_type("poll", poll, PollPolicy)
-    if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
-        raise ValueError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
+    check_count("max_connections", max_connections)
     if http_session is not None:
         _check_type("http_session", http_session, ClientSession)
         if trace_configs:
@@ -113,6 +112,6 @@ async def standalone_storage(*, allow_local: bool) -> AsyncGenerator[StorageClie
         await transport.close()
 
 
-def _check_type(name: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r:.60}")
+def _check_type(name: str, value: object, expected: type) -> None:
+    if not isinstance(value, expected):
+        raise TypeError(f"{name} must be of type {expected.__name__}, not {value!r:.60}")

@@ -1,6 +1,6 @@
-"""Send requests to hosts that FLORA names: those that files are fetched from, and those that store large ones.
+"""Send requests to hosts that FLORA names, from which files are downloaded and to which large ones are uploaded.
 
-Each URL is checked before anything goes there, and each address before it is connected to. The key never goes there.
+Each URL is checked before a request, and each address before a connection. The key never goes to these hosts.
 """
 
 import asyncio
@@ -124,5 +124,5 @@ def _naming(url: str) -> Generator[None, None, None]:
 
 
 def _requested_pause(error: FloraError) -> float:
-    """What a host asks for with 429, which does not pause requests to FLORA."""
+    """The pause that a host asks for with 429, which does not pause requests to FLORA."""
     return (error.retry_after or 0.0) if isinstance(error, RateLimitError) else 0.0

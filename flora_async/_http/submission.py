@@ -1,7 +1,7 @@
-"""The rule that keeps a paid start from being carried out twice, as far as it is known at each moment. No I/O.
+"""Track one paid start over its attempts, and decide when it is safe to send it again. No I/O.
 
 FLORA's section "Idempotency" says what a key does; in production it suppresses a second run and is released when a
-request fails, so asking again under the same key is safe once the earlier attempt has ended.
+request fails, so sending again under the same key is safe once the previous attempt has ended.
 """
 
 import math
@@ -15,13 +15,13 @@ from flora_async._http.routes import Route
 from flora_async.config import RetryPolicy
 from flora_async.errors import DecodeError, FloraError, IdempotencyError, SubmissionUnknownError
 
-# FLORA is sure to know a key for two hours. No attempt may arrive later than that, clocks and networks being what they
-# are: after it, the same key would start a second run.
+# FLORA remembers a key for at least two hours. After that, the same key would start a second run, so that no attempt
+# may arrive later; the margin is for inexact clocks and slow networks.
 KEY_LIFETIME: Final = 7200.0
 _KEY_MARGIN: Final = 300.0
-# An attempt that ended unseen may still be at work; after this many times `settle` it is not.
+# FLORA may still be working on an attempt whose end was not seen; after this many times `settle` it no longer is.
 _UNSEEN_END: Final = 3.0
-# How often a start in doubt is asked for again at least, where `RetryPolicy.attempts` allows any repetition.
+# How often a start in doubt is sent again at least, where `RetryPolicy.attempts` allows any repetition.
 _MIN_ASKS: Final = 3
 
 
@@ -37,7 +37,7 @@ class Submission:
 
     Attributes:
         idempotency_key: As given.
-        in_doubt: Whether an attempt may have been carried out although no answer tells.
+        in_doubt: Whether an attempt may have been carried out, although no answer says so.
         proven: Whether FLORA has said that an attempt was carried out.
         since: When the first attempt that may have been carried out was sent; None = no attempt may have.
         until: When the last such attempt ended, as far as is known.
@@ -59,7 +59,7 @@ class Submission:
         self.proven = False
         self.since = since
         self.until = None if since is None else now
-        # Where two attempts at once do no harm, or cost nothing, a repetition need not wait.
+        # Where two attempts at once cost nothing, a repetition need not wait.
         self._settle = policy.settle if route.spends else 0.0
         self._honors_key = route.honors_key
         self._attempts = policy.attempts
@@ -98,7 +98,7 @@ class Submission:
         """Make one attempt inside the `with`, and learn from how it ends.
 
         Args:
-            time: Tells the Unix time.
+            time: Returns the Unix time.
         """
         self._number += 1
         self._attempt_began = time()
@@ -108,7 +108,7 @@ class Submission:
         try:
             yield
         except FloraError as error:
-            # A duplicate after an attempt of our own means that the attempt got through, whatever it looked like.
+            # A duplicate after an attempt of our own means that the attempt got through, although it seemed to fail.
             self.proven = self.proven or (isinstance(error, IdempotencyError) and self._has_arrived)
             if may_have_acted(error):
                 self._ended_in_doubt(time())
@@ -120,7 +120,7 @@ class Submission:
             self._has_arrived = self._has_arrived or self._is_sent
 
     def sent(self) -> None:
-        """The attempt goes out: from now on it may be carried out."""
+        """Record that the attempt is on its way: from now on it may be carried out."""
         self._is_sent = True
 
     def _ended_in_doubt(self, now: float) -> None:
@@ -154,7 +154,7 @@ class Submission:
         return min(max(self.since + self._settle - now, 0.0), self._settle)
 
     def verdict(self, error: Exception) -> Exception:
-        """What to raise after the last attempt: the error as it is, or that the outcome is unknown."""
+        """Return what to raise after the last attempt: the error itself, or that the outcome is unknown."""
         if isinstance(error, SubmissionUnknownError) or not (self.in_doubt or self.proven):
             return error
         unknown = self.unknown()
@@ -164,7 +164,7 @@ class Submission:
         return unknown
 
     def unknown(self) -> SubmissionUnknownError:
-        """The error that says all that is known of this start."""
+        """Build the error that says what is known of this start."""
         return SubmissionUnknownError(
             idempotency_key=self.idempotency_key,
             technique_id=self.target,
@@ -183,7 +183,7 @@ class Submission:
 
 
 def _has_unseen_end(error: FloraError) -> bool:
-    """Whether FLORA may still be at work on an attempt: it has not answered itself, or a gateway stopped waiting."""
+    """Whether FLORA may still be working on an attempt: it has not answered, or a gateway stopped waiting for it."""
     return may_be_in_flight(error) or not has_ended(error)
 
 

@@ -1,6 +1,6 @@
-"""Send one request and read its whole answer: the place where aiohttp's exceptions become ours.
+"""Send one request and read its whole answer; the only place where aiohttp's exceptions become ours.
 
-Here the key meets the network, so here it is kept out of sight: no answer and no error leaves this module with it.
+The key is added to requests here, so it is masked here too: no answer and no error leaves this module with it.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
+from flora_async._checks import other_loop_error
 from flora_async._http.addresses import MayConnect
 from flora_async._http.bodies import File, FileBody, Form, FormBody, JsonBody
 from flora_async._http.connections import Limit, Pool, StaleConnectionError, open_pool, open_transfer_pool
@@ -55,8 +56,8 @@ class Request(NamedTuple):
     """A request that can be sent any number of times: everything in it is built once.
 
     Attributes:
-        label: What counts of requests call it: start, poll, history, technique or other.
-        is_transfer: Whether it goes to a host for files, and so without the key and by connections of its own.
+        label: The category under which it is counted: start, poll, history, technique or other.
+        is_transfer: Whether it goes to a host for files, and so without the key and over separate connections.
     """
 
     method: str
@@ -68,7 +69,7 @@ class Request(NamedTuple):
 
     @property
     def path(self) -> str:
-        """What logs and messages call this request; queries and hosts stay out of them."""
+        """The path, for logs and messages, which leave out queries and hosts."""
         return self.url.raw_path
 
 
@@ -105,7 +106,7 @@ class Incoming:
         """
         while True:
             try:
-                # Not `readany`, which makes one piece of all that has come: for a large file that is another copy.
+                # Not `readany`, which joins all that has arrived: for a large file that is another copy.
                 chunk, is_over = await self._content.readchunk()
             except _FAULTS as error:
                 failure = _failure(self._request, error, self._idle, self._redactor, sent=True)
@@ -121,7 +122,7 @@ class Incoming:
 
 
 class Transport:
-    """Sends requests through aiohttp: to FLORA by connections of its own or a lent session's, to others by its own.
+    """Sends requests through aiohttp: to FLORA over its own connections or a lent session's, to others over its own.
 
     Connections are opened on first use, for the event loop that runs then, and again after `close`.
 
@@ -146,7 +147,7 @@ class Transport:
         timeout: float | None = None,
         resend: bool = True,
     ) -> None:
-        # What is taken for compressed is named, as a lent session's own default could not be read here.
+        # Explicit, since a lent session's default may include an encoding that `Inflater` does not know.
         self._public_headers: Mapping[str, str] = {
             "Accept": _JSON,
             "Accept-Encoding": "gzip, deflate",
@@ -193,7 +194,7 @@ class Transport:
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Form | File | None = None
     ) -> Request:
         """Build a request for another host than FLORA's: it never carries the key."""
-        # As it is stored, byte by byte: a body that was packed on the way can be neither measured nor resumed.
+        # Uncompressed: a body that is compressed on the way can be neither measured nor resumed.
         plain = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
         return Request(method, URL(url, encoded=True), {**plain, **(headers or {})}, body, is_transfer=True)
 
@@ -213,7 +214,7 @@ class Transport:
                 form, seconds without any progress. A request that waits for one of the connections is given up when no
                 other has got one for as long.
             within: Seconds until the caller's deadline, waiting for a connection included; None = there is none.
-            on_sent: Called when the body of the request goes out: from then on it may be carried out.
+            on_sent: Called when the body of the request is sent: from then on it may be carried out.
 
         Raises:
             APITimeoutError: The time was not enough.
@@ -251,7 +252,7 @@ class Transport:
                         sent_id = headers.get("request-id")
                         request_id = self._redactor.text(sent_id) if sent_id else None
                         answer = await _masked(await _read(response, request, request_id, limit), self._redactor)
-                        # Of a success, no header but the request id is ever shown.
+                        # A success's headers need no masking: only the request id is ever shown.
                         if response.status >= _FIRST_ERROR or request_id != sent_id or b'"error"' in answer:
                             headers = CIMultiDict(self._redactor.headers(headers))
                         return Response(response.status, headers, answer)
@@ -266,7 +267,7 @@ class Transport:
             except asyncio.CancelledError as error:
                 error.__traceback__ = None  # the frames of aiohttp hold the head of the request
                 raise
-        # Not while the exception is handled, which would become the context of ours with all its frames.
+        # Outside the except block, where the exception would become the context of ours with all its frames.
         if isinstance(body, FormBody | FileBody) and body.problem is not None:
             raise body.problem
         if within is not None and (timeout is None or within < timeout):
@@ -348,10 +349,8 @@ class Transport:
         loop = asyncio.get_running_loop()
         pools = [pool for pool in (self._pool, self._transfers) if pool is not None]
         if any(pool.loop is not loop and not pool.loop.is_closed() for pool in pools):
-            raise RuntimeError(
-                "This FloraSession is in use on another event loop: close it there first, or make one session a loop"
-            )
-        # The loop of an earlier `asyncio.run` is gone, and with it the connections of a session that was not closed.
+            raise other_loop_error()
+        # A session that was not closed has lost its connections together with the loop of an earlier `asyncio.run`.
         gone = self._transfers if for_transfers else self._pool
         if for_transfers:
             pool = self._transfers = open_transfer_pool(
@@ -364,7 +363,7 @@ class Transport:
                 trace_configs=self._trace_configs,
                 resend=self._resend,
             )
-            if self._lent is not None:  # whose connections outlive this session, which need not be closed then
+            if self._lent is not None:  # the connections outlive this session, which then need not be closed
                 finalize(self, pool.session.detach)
         if gone is not None:
             await gone.close()
@@ -389,7 +388,7 @@ def _sent(error: BaseException, limit: Limit, body: JsonBody | FormBody | FileBo
 def _failure(
     request: Request, error: BaseException, timeout: float | None, redactor: Redactor, *, sent: bool
 ) -> APIConnectionError:
-    """What an exception of aiohttp's means: the one place where they become ours."""
+    """Turn an exception of aiohttp's into ours."""
     if isinstance(error, TimeoutError):
         return APITimeoutError(timeout=timeout, sent=sent)
     why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -415,7 +414,7 @@ async def _masked(body: bytes, redactor: Redactor) -> bytes:
 
 
 async def _read(response: aiohttp.ClientResponse, request: Request, request_id: str | None, limit: Limit) -> bytes:
-    """The body, unpacked, up to the cap: a hostile answer may not fill the memory."""
+    """Read the body, decompressed, up to a maximum size, so that a hostile answer cannot fill the memory."""
     content: Any = response.content
     max_size = MAX_BODY_SIZE[request.label]
     first: bytes = await content.readany()
@@ -436,7 +435,7 @@ async def _read(response: aiohttp.ClientResponse, request: Request, request_id: 
 
 
 async def _pieces(content: Any, chunk: bytes, encoding: str, stream: Limit | None) -> AsyncGenerator[bytes, None]:  # noqa: ANN401 - aiohttp's own
-    """The body after its first chunk, piece by piece. A stream of events may end early: what came tells of a run."""
+    """The body after its first chunk, piece by piece. A stream of events may end early, as its start names the run."""
     try:
         inflater = None if encoding.strip().lower() in {"", "identity"} else Inflater(encoding)
         while chunk:
@@ -456,5 +455,5 @@ async def _pieces(content: Any, chunk: bytes, encoding: str, stream: Limit | Non
                 return
     except ValueError as error:
         raise aiohttp.ClientPayloadError(f"the body cannot be read: {error}") from None
-    if inflater is not None and not inflater.is_whole:
+    if inflater is not None and not inflater.is_complete:
         raise aiohttp.ClientPayloadError("the compressed body ends too early")

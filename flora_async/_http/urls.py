@@ -23,7 +23,7 @@ _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _VIDEO_ENDINGS: Final = (".mp4", ".webm", ".mov", ".m4v", ".qt", ".mkv", ".avi", ".ogv")
 
 START_PARAMETER: Final = "flora_start"
-"""The query parameter of a callback URL that names the start, so that a delivery tells which start its run is of."""
+"""The query parameter of a callback URL that names the start, so that a delivery shows whose run it is about."""
 
 ParameterValue = str | int | float | bool | None
 
@@ -45,23 +45,27 @@ def origin_of(url: str) -> Origin:
     """The origin of an absolute http(s) URL.
 
     Raises:
-        ValueError: The URL is not absolute, not http(s), has user information, or holds characters no URL has.
+        ValueError: The URL is not absolute, not http(s), has user information, or contains characters that no URL has.
     """
-    if _NOT_IN_URLS.search(url):
-        raise ValueError("it holds white space, a control character or a backslash")
+    _check_characters(url)
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("it is not an absolute http or https URL")
     if "@" in parts.netloc:
-        raise ValueError("it holds user information")
+        raise ValueError("it contains user information")
     host = parts.hostname.rstrip(".")
     if not host or not host.isascii():
-        raise ValueError("it names no host in ASCII (an international name begins with xn--)")
+        raise ValueError("its host is not ASCII (an international name begins with xn--)")
     return Origin(parts.scheme, host, _PORTS[parts.scheme] if parts.port is None else parts.port)
 
 
+def _check_characters(url: str) -> None:
+    if _NOT_IN_URLS.search(url):
+        raise ValueError("it contains white space, a control character or a backslash")
+
+
 def check_endpoint(name: str, url: object, *, allow_http: bool) -> str:
-    """A base URL or trusted origin, without trailing slash, or an error that says what is wrong with it.
+    """Check a base URL or trusted origin, and return it without a trailing slash.
 
     Raises:
         TypeError: It is not text.
@@ -82,7 +86,7 @@ def _origin_or_error(name: str, url: str) -> Origin:
     try:
         return origin_of(url)
     except ValueError as error:
-        shown = "" if "@" in url else f" {url!r}"  # what stands before an @ may be a password
+        shown = "" if "@" in url else f" {url!r}"  # the part before an @ may be a password
         raise ValueError(f"{name}{shown} cannot be used: {error}") from None
 
 
@@ -108,7 +112,7 @@ def _encoded(text: str) -> str:
 
 
 def segment(name: str, value: object) -> str:
-    """One id as one path segment: percent-encoded so that it cannot become more or less than that.
+    """Encode an id as exactly one path segment.
 
     Raises:
         TypeError: It is not text.
@@ -120,7 +124,7 @@ def segment(name: str, value: object) -> str:
         return value
     if not value.strip():
         raise ValueError(f"{name} must not be blank: pass FLORA's id or slug")
-    if value in {".", ".."}:  # which a proxy may take for a step in the path, encoded or not
+    if value in {".", ".."}:  # a proxy may resolve these as path steps, encoded or not
         raise ValueError(f"{name} must not be {value!r}: pass FLORA's id or slug")
     try:
         return quote(value, safe="")
@@ -129,7 +133,7 @@ def segment(name: str, value: object) -> str:
 
 
 def check_path(path: object) -> str:
-    """A path below the base URL as a caller wrote it, with a query or without.
+    """Check a path below the base URL, with or without a query.
 
     Raises:
         TypeError: It is not text.
@@ -162,7 +166,7 @@ def with_query(url: str, parameters: Mapping[str, ParameterValue] | None) -> str
 
 
 def check_trusted(url: object, *, allow_http: bool) -> str:
-    """An origin whose poll URLs may be followed: scheme and host alone.
+    """Check an origin whose poll URLs may be followed: scheme and host alone.
 
     Raises:
         TypeError: It is not text.
@@ -190,7 +194,7 @@ class Endpoints:
         self._is_local = is_loopback(self._origin.host)
 
     def resolve(self, url: str) -> tuple[str, bool]:
-        """A URL that the server named, made absolute, and whether the key may go with it.
+        """Make a URL that the server named absolute, and say whether the key may be sent with it.
 
         Raises:
             UntrustedURLError: It is at neither the base URL's origin nor a trusted one, or is malformed.
@@ -198,8 +202,7 @@ class Endpoints:
         if url.startswith(self._root) and _PLAIN_PATH.fullmatch(url, len(self._root)):
             return url, True  # as FLORA writes them: nothing to resolve or encode
         try:
-            if _NOT_IN_URLS.search(url):
-                raise ValueError("it holds white space, a control character or a backslash")  # noqa: TRY301 - one mapping for every problem
+            _check_characters(url)
             absolute = urljoin(f"{self.base_url}/", url)
             origin, parts = origin_of(absolute), urlsplit(_encoded(absolute))
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Many rows through one technique, with pace, budget and journal: `FloraSession.batch` and `run_all`."""
+"""Run many rows through one technique, within a rate and a budget, and with a journal: `FloraSession.batch`."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""`Batch`: many rows through one technique, at the pace that FLORA allows and the consumer keeps."""
+"""`Batch`: run many rows through one technique, as fast as FLORA and the consumer allow."""
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ from flora_async.media.disk import check_writable
 from flora_async.polling import Poller
 from flora_async.resources import InputPreparer, Starter, TechniqueCache
 
-_BOOKED_AT_ONCE: Final = 4096  # costs of earlier processes, before the loop has another turn
+_BOOKED_AT_ONCE: Final = 4096  # costs of earlier processes, before other tasks get a turn
 
 
 class _State(Enum):
@@ -43,14 +43,14 @@ class _State(Enum):
 class Batch:
     """Many rows through one technique. Made by `FloraSession.batch`; use it with `async with` and `async for`.
 
-    Nothing is started before the first result is asked for. Results come in the order in which runs end. A consumer
-    that stops reading stops new starts. Leaving the block ends all local waiting at once; runs that were started
-    continue on FLORA (`summary.in_flight`).
+    Nothing is started before the first result is requested. Results arrive in the order in which runs end. While the
+    consumer does not read, no more runs are started. Leaving the block ends all local waiting at once; runs that were
+    started continue on FLORA (`summary.in_flight`).
 
-    After an error that every further start would meet (401, 402, 403, an unknown technique, a journal that cannot be
+    After an error that would affect every further start (401, 402, 403, an unknown technique, a journal that cannot be
     written) nothing more is started: runs under way are followed to their end, the remaining rows come back as
-    `skipped`, and leaving the block raises that error. A source of rows that raises ends the batch in the same way: its
-    error comes after the last result.
+    `skipped`, and leaving the block raises that error. If the source of rows raises, the batch ends in the same way,
+    and its error is raised after the last result.
     """
 
     def __init__(  # noqa: PLR0913 - what a session lends to a batch
@@ -130,7 +130,7 @@ class Batch:
             if number % _BOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
         for _ in range(await self._journal.open_rows()):
-            self._budget.reserve()  # their runs may be charged, whenever their rows come
+            self._budget.reserve()  # their runs may be charged, even before their rows are read again
         return await self._journal.unsettled()
 
     def _build_pump(self, save: Save | None, unsettled: Sequence[Unsettled]) -> Pump:
@@ -177,7 +177,7 @@ class Batch:
         """
         for task in self._tasks:
             task.cancel()
-        # The group has to judge a cancellation, as it may come from a task of its own; other errors are the caller's.
+        # The group has to see a cancellation, as it may have caused it itself; other errors are the caller's.
         cancelled = exc_type is not None and issubclass(exc_type, asyncio.CancelledError)
         try:
             await self._group.__aexit__(*((exc_type, exc, traceback) if cancelled else (None, None, None)))
@@ -222,7 +222,7 @@ class Batch:
                 if isinstance(answer, Awaitable):
                     await answer
             except BaseException:
-                self._pump.put_back(result)  # the result is not lost with the listener
+                self._pump.put_back(result)  # a failing listener must not cost the result
                 raise
         return result
 
@@ -258,7 +258,7 @@ async def run_all(batch: Batch, *, raise_on_failure: bool) -> list[BatchResult]:
                 interruption = error
                 results += batch._pump.take_unread()  # noqa: SLF001 - of this module
     except FloraError as error:
-        # What stopped the batch is an error of its results, too, and must not hide those that were paid for.
+        # The error that stopped the batch is also in the results, and must not hide those that were paid for.
         if batch._stopped_by is not error:  # noqa: SLF001 - of this module
             raise
     results.sort(key=attrgetter("index"))

@@ -10,12 +10,12 @@ _EXACT: Final = Context(prec=60)
 _NOTHING: Final = Decimal(0)
 
 
-# No run costs this much; a server that says so does not know.
+# More than any run costs, so a larger amount must be an error.
 _MAX_COST: Final = 1_000_000.0
 
 
 def believable(usd: float | None) -> float | None:
-    """A cost or price that the server named; None = it named none, or one that cannot be."""
+    """Return a cost or price that the server named, or None where it is missing or impossible."""
     return usd if usd is not None and 0 <= usd <= _MAX_COST else None
 
 
@@ -27,8 +27,8 @@ def _exactly(usd: float) -> Decimal:
 class Budget:
     """Keeps what has been spent, plus what may still be spent, within a limit.
 
-    A run is reserved for before it starts, at the technique's price or at the cost of the most expensive run so far,
-    and settled at what FLORA says that it cost.
+    An amount is reserved for each run before it starts: the technique's price, or the cost of the most expensive run so
+    far. It is replaced by the cost that FLORA names.
 
     Attributes:
         max_cost: The limit in USD; None = no limit.
@@ -66,7 +66,7 @@ class Budget:
             self.price = price if self.price is None else max(self.price, price)
 
     def reserve(self) -> None:
-        """Set the price of one run aside."""
+        """Reserve the price of one run."""
         self._reserved += 1
 
     def settle(self, cost: float) -> None:
@@ -93,7 +93,7 @@ class Budget:
         self.book(cost)
 
     def book(self, cost: float) -> None:
-        """Add a cost, and learn the price from it."""
+        """Add a cost, and raise the expected price to it."""
         self._spent = _EXACT.add(self._spent, _exactly(cost))
         self.expect(cost)
 

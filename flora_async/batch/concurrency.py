@@ -63,14 +63,14 @@ class TrafficCounter:
         self._limiter = limiter
 
     def on_request(self, label: str) -> None:
-        """A request goes out."""
+        """Count a request."""
         self._tally.requests[label] += 1
 
     def on_rate_limit(self, pause: float) -> None:
-        """A 429 came back."""
+        """Count a 429, and slow down."""
         self._tally.rate_limited += 1
         self._limiter.cut(pause)
 
     def on_overload(self) -> None:
-        """A request timed out, or was answered 502, 503 or 504."""
+        """Slow down, as a request timed out or was answered 502, 503 or 504."""
         self._limiter.cut(_QUIET)

@@ -1,4 +1,4 @@
-"""`LateCosts`: read the costs that FLORA names only some time after a run has ended."""
+"""`LateCosts`: read costs that FLORA only names some time after a run has ended."""
 
 import math
 from collections import defaultdict
@@ -95,7 +95,7 @@ class LateCosts:
             await self.read_later()
 
     async def read_later(self) -> None:
-        """Wait a little, longer each time, and ask FLORA once for every cost that is missing."""
+        """Wait a little, longer each time, and read every missing cost from FLORA once."""
         if any(late.ended_at > -math.inf for late in self._late.values()):
             await self._poller.clock.sleep(self._pause)
             self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _MAX_PAUSE)
@@ -116,7 +116,7 @@ class LateCosts:
                 await self._journal.settle(costs)
         except Exception as error:  # noqa: BLE001 - a cost that cannot be read or recorded must not end the batch
             logger.warning("the costs of ended runs could not be read: %s", error)
-        # Without any price, nothing suggests that the runs cost anything.
+        # Without a price, there is no reason to think that the runs cost anything.
         grace = _GRACE if self._budget.price is not None else 0.0
         for late in [late for late in self._late.values() if now - late.ended_at >= grace]:
             del self._late[late.run_id]

@@ -1,7 +1,7 @@
 """What a batch records about its rows, so that it can be resumed after a crash.
 
-A row is recorded before its start is sent and as soon as the answer is there: `submitting → running → finished`, and
-`planned` where a start was refused. The idempotency key of an attempt is derived from the batch's name and the row, so
+A row is recorded before its start is sent and as soon as the answer has arrived: `submitting → running → finished`, and
+`planned` if the start was refused. The idempotency key of an attempt is derived from the batch's name and the row, so
 it is the same in every process.
 """
 
@@ -23,14 +23,14 @@ class Entry:
     """What is recorded about a row.
 
     Attributes:
-        state: How far the row is.
-        attempt: Which run of the row this is about, from 1.
+        state: The state of the row.
+        attempt: The number of the run among the runs of this row, from 1.
         run: The run as last seen; None before it is known.
         cost: What this run has cost in USD; None = not known (yet).
         since: Unix time in seconds at which this attempt was first sent; None = not yet.
-        inputs: What this attempt sends, uploaded files by their URLs, while its outcome is unknown: a start is sent
-            again under its key only with the same inputs. Else None.
-        price: What this run counts at in USD as long as its cost is not known; None = no price is known either.
+        inputs: What this attempt sends, uploaded files by their URLs, while its outcome is unknown: a start may only be
+            sent again under its key with the same inputs. Otherwise None.
+        price: The amount in USD that this run counts for until its cost is known; None = no price is known either.
         callback_url: The callback URL as it was sent, with the token of the start; None = none was sent.
     """
 
@@ -61,7 +61,7 @@ class Unsettled:
     Attributes:
         run_id: The run.
         technique_id: The technique that it is a run of; None = not recorded.
-        price: What it counts at in USD; None = no price is known either.
+        price: The amount in USD that it counts for; None = no price is known.
         since: Unix time in seconds at which it was first sent; None = not recorded.
     """
 
@@ -84,7 +84,7 @@ class Journal(Protocol):
         ...
 
     async def write(self, row: Planned, entry: Entry) -> None:
-        """Record how far a row is; it is on the disk when this returns."""
+        """Record the state of a row; it is on the disk when this returns."""
         ...
 
     async def settle(self, costs: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The file of a journal: locked, checked before it is touched, and appended to. All of it blocks."""
+"""The file of a journal: locked, checked before anything is written, then only appended to. Everything here blocks."""
 
 import os
 import sqlite3
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_SIZE: Final = 100
-_PATIENCE_MS: Final = 60_000  # with a program that reads the file while a record is to be written
+_BUSY_TIMEOUT_MS: Final = 60_000  # for a program that reads the file while a record is to be written
 _FORMAT_AT: Final = slice(60, 64)
 _ID_AT: Final = slice(68, 72)
 _READ_AHEAD_BYTES: Final = 1 << 20
@@ -86,7 +86,7 @@ class JournalFile:
             place = Path(os.path.realpath(path))
             _check_kind(place)
             if not place.parent.is_dir():
-                raise Refused("cannot be created: there is no such directory")  # noqa: TRY301 - one way out
+                raise Refused("cannot be created: its directory does not exist")  # noqa: TRY301 - one way out
             lock = _acquire(place)
             try:
                 return cls._open_locked(lock, place, name)
@@ -115,16 +115,16 @@ class JournalFile:
             raise Refused(f"belongs to the batch {recorded!r}, not {asked!r}")
         database = connect(place)
         try:
-            # The rollback journal stays, emptied: to create and remove it takes three times as long as all else.
+            # Keep the emptied rollback journal: creating and removing it takes three times as long as all the rest.
             database.execute("PRAGMA journal_mode = PERSIST")
             database.execute("PRAGMA synchronous = FULL")
-            # A place that cannot be written to is found now, and not by the first row that was paid for. What stays
-            # the same is not written, hence the two updates.
+            # Notice now, and not with the first row that was paid for, that the file cannot be written. SQLite does not
+            # write what stays the same, hence two updates.
             database.execute("BEGIN IMMEDIATE")
             database.execute("UPDATE batch SET records = -1")
             database.execute("UPDATE batch SET records = ?", (contents.records,))
             database.execute("COMMIT")
-            database.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+            database.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
         except BaseException:
             database.close()
             raise
@@ -149,7 +149,7 @@ class JournalFile:
         self.contents.records, self.contents.chain = count, chain
 
     def read(self, number: int, ahead: int) -> dict[int, Record]:
-        """Read a record, and up to `ahead` others of finished rows around it, as those are likely to be next."""
+        """Read a record, and up to `ahead` others of finished rows around it, which are likely to be needed next."""
         found: dict[int, Record] = {}
         read = 0
         select = f"SELECT seq, {COLUMNS} FROM rows"  # noqa: S608 - the names are ours
@@ -166,13 +166,13 @@ class JournalFile:
         return found
 
     def ended_runs(self) -> Iterator[Record]:
-        """Go over the records of ended runs and late costs, oldest first; their runs are left out."""
+        """Iterate over the records of ended runs and late costs, oldest first, without the runs themselves."""
         columns = COLUMNS.replace("run_id, details, run", "run_id, details, ''")
         ended = f"SELECT {columns} FROM rows WHERE state IN ('finished', 'settled') ORDER BY seq"  # noqa: S608 - as above
         return (Record(*row) for row in self._database.execute(ended))
 
     def run_ids(self) -> Iterator[bytes]:
-        """Go over the ids of all recorded runs."""
+        """Iterate over the ids of all recorded runs."""
         return (run_id for (run_id,) in self._database.execute("SELECT DISTINCT run_id FROM rows WHERE run_id > ''"))
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ class JournalFile:
 
 
 def check(place: Path) -> Contents:
-    """Read a whole journal and check it, without a change to it.
+    """Read a whole journal and check it, without changing it.
 
     Raises:
         Refused: It is damaged, or was changed by another program.
@@ -225,7 +225,7 @@ def _check_contents(database: sqlite3.Connection) -> Contents:
 
 
 def _check_kind(place: Path) -> None:
-    """Refuse what is not a regular file, before anything would wait for it."""
+    """Refuse what is not a regular file, because opening it could block."""
     for path in (place, beside(place, "-journal"), beside(place, "-wal"), beside(place, ".lock")):
         try:
             mode = path.lstat().st_mode
@@ -290,7 +290,7 @@ def _create(place: Path, name: bytes) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Put a new name on the disk, where directories can be opened for that."""
+    """Write a new file name to the disk, on systems where directories can be synced."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,7 +1,7 @@
 """The database format of a journal: its tables, how it is opened, and how records are added to it.
 
-The file is a log. Each record is linked to all records before it by a checksum, and the last checksum is kept apart
-from them together with their number. So an edit, a missing record, and a file that is half rolled back are noticed.
+The file is a log. A checksum links each record to all records before it, and the last checksum is stored separately,
+together with the number of records. So an edit, a missing record or a half-applied rollback is noticed.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from typing import Final
 from flora_async.batch.records import Record, first_link, link
 
 FORMAT: Final = 2
-APPLICATION_ID: Final = 0x464C5241  # "FLRA", where SQLite's header has room for whose file it is
+APPLICATION_ID: Final = 0x464C5241  # "FLRA", in the field of SQLite's header for the application
 SCHEMA: Final = (
     "CREATE TABLE batch (name TEXT NOT NULL, records INTEGER NOT NULL, chain BLOB NOT NULL)",
     (
@@ -23,7 +23,7 @@ SCHEMA: Final = (
         " idempotency_key TEXT NOT NULL, run_id TEXT, details TEXT NOT NULL, chain BLOB NOT NULL,"
         " run TEXT)"
     ),
-    # By a trigger, so that a group of records is one statement: each statement of a thread costs it the GIL twice.
+    # A trigger, so that a group of records is one statement: a thread waits for the GIL at each statement.
     "CREATE TRIGGER written AFTER INSERT ON rows BEGIN UPDATE batch SET records = NEW.seq, chain = NEW.chain; END",
 )
 COLUMNS: Final = "key, digest, state, idempotency_key, run_id, details, run"
@@ -33,7 +33,7 @@ _VALUES: Final = (
     "(?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?,"
     " CAST(? AS TEXT))"
 )
-_ROLLBACK: Final = bytes.fromhex("d9d505f920a163d7")  # how a rollback journal starts that is to be applied
+_ROLLBACK: Final = bytes.fromhex("d9d505f920a163d7")  # the beginning of a rollback journal that has to be applied
 _BUSY_SECONDS: Final = 2.0  # for a program that has the file open
 
 DAMAGED: Final = "is damaged: restore a copy, or move it away to start over"
@@ -55,7 +55,7 @@ def connect(place: Path, mode: str = "mode=rw") -> sqlite3.Connection:
 
 
 def create_tables(database: sqlite3.Connection, name: bytes) -> None:
-    """Lay out an empty journal within the open transaction."""
+    """Create the tables of an empty journal within the open transaction."""
     for statement in SCHEMA:
         database.execute(statement)
     database.execute("INSERT INTO batch VALUES (CAST(? AS TEXT), 0, ?)", (name, first_link(name)))
@@ -76,7 +76,7 @@ def insert(database: sqlite3.Connection, records: Sequence[Record], count: int, 
 
 @contextmanager
 def image(place: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database as it will be once SQLite has recovered it, without a change to its files.
+    """Open a database as it will be once SQLite has recovered it, without changing its files.
 
     Raises:
         Refused: SQLite cannot read it.

@@ -1,4 +1,4 @@
-"""Bring a journal of format 1, which was a table of rows in WAL mode, to the present format. All of it blocks."""
+"""Convert a journal of format 1, a table of rows in WAL mode, to the current format. Everything here blocks."""
 
 import json
 import sqlite3
@@ -34,10 +34,10 @@ _WORD: Final = 0xFFFFFFFF
 
 
 def migrate(place: Path) -> None:
-    """Bring a journal to the present format, in one transaction; it is checked first.
+    """Convert a journal to the current format in one transaction, after checking it.
 
     Raises:
-        Refused: The journal, or its write-ahead log, is damaged; not one byte was changed.
+        Refused: The journal, or its write-ahead log, is damaged; nothing was changed.
         sqlite3.Error: The journal is in use, or cannot be written to.
     """
     _check_log(beside(place, "-wal"))
@@ -49,7 +49,7 @@ def migrate(place: Path) -> None:
         except (DecodeError, LookupError) as error:
             raise Refused(f"{DAMAGED} ({error})") from error
     with closing(connect(place)) as database:
-        database.execute("PRAGMA journal_mode = DELETE")  # takes the write-ahead log into the file
+        database.execute("PRAGMA journal_mode = DELETE")  # merges the write-ahead log into the file
         database.execute("PRAGMA synchronous = EXTRA")
         database.execute("BEGIN EXCLUSIVE")
         try:
@@ -74,7 +74,7 @@ def _name(database: sqlite3.Connection) -> bytes:
 
 
 def _records(database: sqlite3.Connection, table: str) -> Iterator[Record]:
-    """Go over the rows as records of the present format."""
+    """Iterate over the rows as records of the current format."""
     rows: Iterator[tuple[Any, ...]] = database.execute(_ROWS + table)
     for values in rows:
         columns: list[Any] = [value.decode() if isinstance(value, bytes) else value for value in values]
@@ -91,7 +91,7 @@ def _records(database: sqlite3.Connection, table: str) -> Iterator[Record]:
 
 
 def _check_log(log: Path) -> None:
-    """Refuse a write-ahead log with a frame that SQLite would leave out, and all after it, without a word."""
+    """Refuse a write-ahead log with a frame that SQLite would silently skip, together with all after it."""
     try:
         with log.open("rb") as file:
             start = file.read(_WAL_HEADER.size)

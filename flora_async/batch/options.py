@@ -1,4 +1,4 @@
-"""What a batch is asked to do, checked when it is written down."""
+"""The options of a batch, checked when they are given."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,7 @@ from typing import get_args
 
 from attrs import frozen
 
-from flora_async._checks import check_idempotency_key, check_number, check_workspace_id
+from flora_async._checks import check_count, check_idempotency_key, check_number, check_workspace_id
 from flora_async.batch.results import BatchSummary
 from flora_async.batch.watchers import Watch
 from flora_async.config import PollPolicy
@@ -58,9 +58,7 @@ class BatchOptions:
 
     def __attrs_post_init__(self) -> None:
         for name in ("concurrency", "run_attempts"):
-            count = getattr(self, name)
-            if type(count) is not int or count < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {count!r:.60}")
+            check_count(name, getattr(self, name))
         if self.max_cost is not None:
             check_number("max_cost", self.max_cost)
         for name in ("journal", "save_to"):

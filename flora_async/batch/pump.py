@@ -1,9 +1,9 @@
-"""`Pump`: take rows from their source as there is room, have each one run, and hold the results until they are read."""
+"""`Pump`: take rows from their source while there is room, run each, and keep the results until they are read."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Callable
+from typing import Final
 
 from flora_async._http.retry import logger
 from flora_async.batch.budget import Budget, believable
@@ -13,7 +13,7 @@ from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
 from flora_async.batch.row_runner import EXPECTED, RowRunner, result_of
 from flora_async.batch.rows import Planned, Row, RunRequest, key_of, plan, request_of
-from flora_async.batch.watchers import TechniqueLookup
+from flora_async.batch.watchers import Spawn, TechniqueLookup
 from flora_async.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -28,9 +28,6 @@ from flora_async.errors import (
     SubmissionUnknownError,
 )
 
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
-"""Starts a task that ends with the batch at the latest."""
-
 # After one of these no other run can be started either.
 _FATAL: Final = (
     AuthenticationError,
@@ -40,12 +37,12 @@ _FATAL: Final = (
     SessionClosedError,
 )
 
-# An earlier process has started these rows, or may have: their price is reserved, and they are never skipped.
+# An earlier process has, or may have, started rows in these states: their price is reserved, and they are not skipped.
 _UNDER_WAY: Final = frozenset({"submitting", "running"})
 
 
 class Pump:
-    """Moves rows from their source to their results.
+    """Runs the rows of a source and collects their results.
 
     Args:
         technique_id: The technique of rows that do not name their own.
@@ -176,7 +173,7 @@ class Pump:
         await self._wait_until(lambda: self._may_start(entry))
         refusal = self._refusal(entry)
         while isinstance(refusal, BudgetExceededError) and self._late_costs.are_awaited:
-            await self._late_costs.read_later()  # they may be lower than the prices that are counted for them
+            await self._late_costs.read_later()  # the costs may be lower than the prices counted for them
             refusal = self._refusal(entry)
         if refusal is not None:
             self._deliver(BatchResult(index=index, key=key, request=request, error=refusal))
@@ -186,7 +183,7 @@ class Pump:
         self._follow(planned, entry)
 
     async def _resume(self, planned: Planned, entry: Entry) -> None:
-        """Deliver the result of a run that an earlier process has seen end."""
+        """Deliver the result of a run that had ended in an earlier process."""
         if self._runner.save is None:
             self._deliver(result_of(planned, entry, resumed=True))
         else:
@@ -194,10 +191,10 @@ class Pump:
             self._follow(planned, entry)
 
     async def _learn_price(self, planned: Planned) -> None:
-        """Find out what a run of the row may cost, and that there is such a technique.
+        """Find out what a run of the row may cost, and that its technique exists.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: It does not exist.
         """
         if self._runner.check or self._budget.max_cost is not None:
             technique = await self._techniques.find(planned.technique_id)
@@ -218,7 +215,7 @@ class Pump:
         self._deliver(result)
 
     def _has_room(self) -> bool:
-        """Whether the consumer keeps up: it never has more to read than runs may be under way."""
+        """Whether the consumer keeps up: at most as many results wait to be read as runs may be under way."""
         return len(self._unread) < self._max_unread
 
     def _has_free_slot(self) -> bool:
@@ -244,12 +241,12 @@ class Pump:
         return None
 
     def _stop_if_fatal(self, error: Exception, request: RunRequest | None) -> None:
-        """Start nothing more after an error that every other row would meet, too."""
+        """Start nothing more after an error that would affect every other row, too."""
         cause = error.__cause__ if isinstance(error, SubmissionUnknownError) else error
         is_fatal = isinstance(cause, _FATAL)
-        if isinstance(cause, NotFoundError):  # the technique of the batch, if no row's own
+        if isinstance(cause, NotFoundError):  # of the batch's technique, unless the row names its own
             is_fatal = cause.run is None and request is not None and request.technique_id is None
-        elif isinstance(cause, APIConnectionError):  # a start that never left, after all that the policy allows
+        elif isinstance(cause, APIConnectionError):  # the start was never sent, after all retries
             is_fatal = cause.run is None and not cause.sent
         if is_fatal and isinstance(cause, FloraError) and self.fatal is None:
             self.fatal = cause

@@ -1,7 +1,7 @@
 """Encode what a journal records about a row, and decode it.
 
-Text is JSON, UTF-8, lone surrogates included, so that any text and any number survives, and no record has a line break
-of its own.
+Values are JSON in UTF-8, lone surrogates included, so that any text and any number survives, and no record contains a
+line break.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class Record(NamedTuple):
 
 
 def row_id(key: bytes, digest: bytes) -> bytes:
-    """Return what a row is looked up by, short whatever its key is."""
+    """Return a short identifier by which a row is looked up."""
     return hashlib.blake2b(key + b"\n" + digest, digest_size=16).digest()
 
 
@@ -104,7 +104,7 @@ def encode_cost(run_id: str, cost: float) -> Record:
 
 
 def encode_earlier_cost(key: str, digest: str, cost: float) -> Record:
-    """Encode what runs of a row cost whose ids are not known any more."""
+    """Encode the cost of earlier runs of a row, whose ids are no longer known."""
     return Record(encode_text(key), digest.encode(), SETTLED, b"", b"", _to_json({"cost": cost}), b"")
 
 
@@ -139,10 +139,10 @@ def decode_unsettled(record: Record) -> Unsettled:
 
 
 def decode_details(record: Record) -> dict[str, Any]:
-    """Decode the numbers of a record, and what else it has.
+    """Decode the details of a record.
 
     Raises:
-        ValueError: They are not an object of JSON.
+        ValueError: They are not a JSON object.
     """
     details = _from_json(record.details)
     if not isinstance(details, dict):
@@ -151,12 +151,12 @@ def decode_details(record: Record) -> dict[str, Any]:
 
 
 def _sparse(run: Run) -> dict[str, Any]:
-    """Return a run as plain data, without the fields that are None: they are None again where they are missing."""
+    """Return a run as plain data, without fields that are None, which is what a missing field is read as."""
     return {name: value for name, value in to_dict(run).items() if value is not None or name not in _FIELDS}
 
 
 def _moment(since: float | None) -> float | None:
-    """Return a Unix time; one that is not finite or not of this era is long ago, so that nothing counts as fresh."""
+    """Return a Unix time; an impossible one becomes 0, so that it never counts as recent."""
     return since if since is None or 0 <= since <= _LAST_MOMENT else 0.0
 
 

@@ -1,4 +1,4 @@
-"""`RowRunner`: start the run of one row once, follow it to its end, and run it again where that can help."""
+"""`RowRunner`: start the run of a row, follow it to its end, and run the row again where that can help."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -43,7 +43,7 @@ _MAX_BACK_OFF: Final = 60.0
 
 @define(eq=False)
 class _Progress:
-    """How far a row has come; complete enough for a result whatever goes wrong."""
+    """The progress of a row, from which a result can be made at any time."""
 
     row: Planned
     entry: Entry
@@ -177,14 +177,14 @@ class RowRunner:
             if not run.is_terminal:  # else its end is recorded right away
                 try:
                     await self.journal.write(progress.row, progress.entry)
-                except Exception as error:  # noqa: BLE001 - the run is paid for, and its end is still to be recorded
+                except Exception as error:  # noqa: BLE001 - the run is paid for, and its end can still be recorded
                     logger.warning("run %s could not be recorded as running: %s", printable(run.run_id), error)
         ended = await self.watcher.finish(run, progress.row.technique_id)
         self.tally.in_flight.pop(run.run_id, None)
         return evolve(ended, adopted=True) if run.adopted else ended
 
     async def _start_when_reachable(self, progress: _Progress) -> Run:
-        """Start a run; while FLORA cannot be reached, wait for it as long as `RetryPolicy.outage` says."""
+        """Start a run; while FLORA cannot be reached, wait for up to `RetryPolicy.outage` seconds."""
         policy, began = self.client.policy, self.clock.monotonic()
         while True:
             await self.client.available()
@@ -220,7 +220,7 @@ class RowRunner:
                 row.technique_id, row.raw_inputs, check=self.check, workspace_id=self.workspace_id
             )
         except (FloraError, ValueError, OSError) as error:
-            # These two of an upload say nothing about the starts of other rows.
+            # During an upload, these two errors do not mean that other rows cannot be started.
             if isinstance(error, FloraError) and not isinstance(error, NotFoundError | APIConnectionError):
                 raise
             raise UploadError(f"A file could not be uploaded: {error}") from error

@@ -1,4 +1,4 @@
-"""Rows as callers write them, and as they are planned: inputs, key, and idempotency key."""
+"""Read the rows that callers give, and plan them: inputs, key and idempotency key."""
 
 import asyncio
 import hashlib
@@ -52,7 +52,7 @@ class Planned:
         request: The row, as a `RunRequest`.
         technique_id: The technique that it runs.
         raw_inputs: Its inputs, with files that are not uploaded yet.
-        digest: A hash of everything that FLORA gets: a row whose inputs or files have changed is another row.
+        digest: A hash of everything that is sent to FLORA: a row whose inputs or files have changed is another row.
     """
 
     index: int
@@ -76,7 +76,7 @@ class Planned:
 
 
 async def iterate(rows: Rows) -> AsyncGenerator[Row, None]:
-    """Iterate over rows of either kind; closing this generator closes the source, if that is a generator."""
+    """Iterate over a sync or async source; closing this generator closes the source, if that is a generator."""
     if isinstance(rows, AsyncIterable):
         iterator = aiter(rows)
         try:
@@ -131,7 +131,7 @@ async def plan(request: RunRequest, index: int, technique_id: str) -> Planned:
 
 
 async def _fingerprint(raw_input: RawInput) -> str:
-    """Identify a value; a file by its content, since each upload has another URL."""
+    """Identify a value; a file by its content, since each upload gets a different URL."""
     if isinstance(raw_input.value, str):
         return raw_input.value
     return f"sha256:{await asyncio.to_thread(raw_input.value.digest)}"

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Self, TypeVar
 
+from flora_async._threads import finish
 from flora_async.batch.journal import Entry, Unsettled
 from flora_async.batch.journal_file import JournalFile
 from flora_async.batch.journal_format import MAX_INSERTED, explain
@@ -34,7 +35,7 @@ _MAX_READ_AHEAD: Final = 512
 class SqliteJournal:
     """A journal in an SQLite file, held by one batch at a time.
 
-    The file is used by one thread. All records that wait when it is free are written in one transaction.
+    The file is used by one thread. Records that wait for it are written together, in one transaction.
 
     Args:
         path: The file, as the caller named it.
@@ -72,7 +73,7 @@ class SqliteJournal:
         thread = ThreadPoolExecutor(1, thread_name_prefix="flora-journal")
         opening = asyncio.get_running_loop().run_in_executor(thread, JournalFile.open, named, name)
         try:
-            return cls(named, await _outlast(opening), thread)
+            return cls(named, await finish(opening), thread)
         except BaseException:
             if opening.done() and opening.exception() is None:
                 thread.submit(opening.result().close)
@@ -86,7 +87,7 @@ class SqliteJournal:
             return None
         record = self._ahead.pop(number, None)
         if record is None:
-            # Rows mostly come in the order of their records: as long as what was read ahead is used, read more.
+            # Rows mostly come in the order of their records, so read more ahead for as long as it is used.
             was_used = len(self._ahead) * 2 <= self._fetched
             self._read_ahead = min(_MAX_READ_AHEAD, self._read_ahead * 2 + 1) if was_used else self._read_ahead // 2
             self._ahead = await self._ask(partial(self._file.read, number, self._read_ahead))
@@ -98,7 +99,7 @@ class SqliteJournal:
             raise JournalError(self._path, f"holds a run that cannot be read: row {row.key!r:.40}") from error
 
     async def write(self, row: Planned, entry: Entry) -> None:
-        """Record how far a row is; it is on the disk when this returns, and will be if this is cancelled."""
+        """Record the state of a row; it is on the disk when this returns, and will be even if this is cancelled."""
         await self._append(encode_entry(row, entry, self.name))
 
     async def settle(self, costs: Mapping[str, float]) -> None:
@@ -125,21 +126,21 @@ class SqliteJournal:
         return await self._ask(lambda: frozenset(map(decode_text, self._file.run_ids())))
 
     async def close(self) -> None:
-        """Write what still waits, and release the file; to the end, even if this is cancelled."""
+        """Write the waiting records and release the file, completely even if this is cancelled."""
         if self._is_closed:
             return
         self._is_closed = True
         while self._waiting:
             self._write_waiting()
         try:
-            await _outlast(asyncio.get_running_loop().run_in_executor(self._thread, self._file.close))
+            await finish(asyncio.get_running_loop().run_in_executor(self._thread, self._file.close))
         except sqlite3.Error as error:
             raise JournalError(self._path, explain(error)) from error
         finally:
             self._thread.shutdown()
 
     async def _read_ended(self) -> dict[bytes, float | Unsettled]:
-        """Return what each run that has ended cost, by its id; for others, of a row, what they cost together."""
+        """Return the cost of each ended run by its id; of runs without an id, the sum for each row."""
         if self._ended is None:
             self._ended = await self._ask(partial(_costs_of, self._file))
         return self._ended
@@ -159,7 +160,7 @@ class SqliteJournal:
         self._waiting.append((record, written))
         if not self._is_writing:
             self._is_writing = True
-            loop.call_soon(self._write_waiting)  # once every row whose turn it is has added its record
+            loop.call_soon(self._write_waiting)  # once all rows that are ready now have added their records
         await written
 
     def _write_waiting(self) -> None:
@@ -197,16 +198,3 @@ def _costs_of(file: JournalFile) -> dict[bytes, float | Unsettled]:
         elif record.state == FINISHED:
             ended[record.run_id] = decode_unsettled(record)
     return ended
-
-
-async def _outlast(work: "asyncio.Future[ResultT]") -> ResultT:
-    """Wait for work of the thread to its end; a cancellation is passed on then."""
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return work.result()

@@ -11,28 +11,28 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
-from attrs import define, field, fields, frozen
+from attrs import define, field, frozen
 
 from flora_async._cache import KeyedLocks, RecentItems
 from flora_async._http.responses import is_transient
 from flora_async._http.retry import logger
 from flora_async.errors import APIStatusError, FloraError, NotFoundError
 from flora_async.models import Page, Run, Technique, TechniqueRun
-from flora_async.polling import Poller, log_end, wait
+from flora_async.polling import Poller, log_end, plain_run, wait
 from flora_async.resources import RunHistory, TechniqueCache
 
 Watch = Literal["auto", "list", "each"]
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
+"""Starts a task that ends with the batch at the latest."""
 
 MIN_TOGETHER: Final = 5  # with fewer runs than this, polling each takes no more requests than reading the history
 _PAGE_SIZE: Final = 100
-_INTERVAL: Final = (
-    1.6  # seconds between polls: one request serves all runs, so it can come more often than one for each
-)
+# Seconds between polls: one request serves all runs, so it can come more often than one for each.
+_INTERVAL: Final = 1.6
 _MAX_MISSES: Final = 2
 _MAX_FAILURES: Final = 3
-_MAX_PAGES: Final = 20  # for one poll; runs that are further down are followed by their own poll URLs
+_MAX_PAGES: Final = 20  # for one poll; older runs are followed by their own poll URLs
 _MAX_FAILED_LOOKUPS: Final = 256
 
 
@@ -65,7 +65,7 @@ class TechniqueLookup:
             # FLORA gives its own answers a request id; a proxy's 404 says nothing about the technique.
             if isinstance(failure, NotFoundError) and failure.request_id:
                 raise failure.with_traceback(None)
-            # Runs can be started and followed without it; a real problem shows at the first start.
+            # Runs can be started and followed without it; a real problem appears with the first start.
             return None
 
 
@@ -136,7 +136,7 @@ class HistoryWatcher:
         ended = await history.find(run, deadline, self._spawn)
         if ended is not None:
             return ended
-        # A run of unknown age is polled at once. The time spent on the history counts.
+        # A run of unknown age is polled at once. The time spent on the history counts toward the timeout.
         remaining = None if limit is None else max(deadline - clock.monotonic(), 0.0)
         return await wait(self._poller, _Unseen(run.run_id, run.poll_url), timeout=remaining)
 
@@ -192,7 +192,7 @@ class _History:
             spawn(self._watch())
         began = self._poller.clock.monotonic()
         try:
-            # Deadlines are checked after each page. This one is for a page that does not end.
+            # Deadlines are checked after each page; this timeout covers a page that never ends.
             async with asyncio.timeout(None if deadline == math.inf else deadline - began):
                 ended = await waiter.ended
         except TimeoutError:
@@ -240,17 +240,17 @@ class _History:
                 break
             now = clock.monotonic()
             self._give_up(now)
-            # Measured from poll to poll, so that many pages do not delay results; a slow FLORA gets a rest.
+            # Measured from poll to poll, so that many pages do not delay results, but with a rest for a slow FLORA.
             pause = max(began + interval - now, interval / 4, retry_after)
 
     def _give_up(self, now: float) -> None:
-        """Leave the runs whose deadline has come to a last poll of their own."""
+        """Stop following runs whose deadline has passed: each gets a last poll of its own."""
         for waiter in self._waiters.values():
             if now >= waiter.deadline:
                 waiter.resolve(None)
 
     async def _poll(self) -> None:
-        """Read as many pages as it takes to see every run that is waited for."""
+        """Read pages until every run that is waited for was seen."""
         unseen = dict(self._waiters)
         pages = history_pages(self._runs, self._technique_id, [waiter.run.created_at for waiter in unseen.values()])
         async with aclosing(pages):
@@ -286,12 +286,7 @@ async def history_pages(
 
 
 def _resolve_if_ended(waiter: _Waiter, run: Run) -> None:
-    """Pass on a run that has ended; when the history leaves out its result, its own poll URL has that."""
-    is_whole = run.outputs if run.is_completed else run.error_code or run.error_message
+    """Pass on a run that has ended, or None if the history leaves out its result, which polling returns."""
+    is_complete = run.outputs if run.is_completed else run.error_code or run.error_message
     if run.is_terminal:
-        waiter.resolve(_plain(run) if is_whole else None)
-
-
-def _plain(run: Run) -> Run:
-    """The run as its own poll URL would show it, so that results do not depend on how they were learned."""
-    return Run(**{known.name: getattr(run, known.name) for known in fields(Run)})
+        waiter.resolve(plain_run(run) if is_complete else None)

@@ -1,19 +1,14 @@
-"""Write files in threads, completely or not at all, and never over another source's file."""
+"""Write files, completely or not at all, and never over another source's file. Everything here blocks."""
 
-import asyncio
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, ParamSpec, TypeVar, get_args
+from typing import BinaryIO, Final, Literal, get_args
 
 from flora_async._cache import RecentItems
-
-ResultT = TypeVar("ResultT")
-ParamsT = ParamSpec("ParamsT")
 
 Exists = Literal["keep", "error", "replace"]
 """What to do about a file that exists: keep it and fetch nothing, raise `FileExistsError`, or replace it."""
@@ -38,31 +33,6 @@ def check_exists(exists: object, overwrite: object) -> Exists:
     if overwrite and exists == "error":
         raise ValueError("overwrite=True means exists='replace', which contradicts exists='error': leave one out")
     return "replace" if overwrite else exists  # type: ignore[return-value]  # mypy does not narrow by `in`
-
-
-def begin(work: Callable[ParamsT, ResultT], *args: ParamsT.args, **kwargs: ParamsT.kwargs) -> "asyncio.Future[ResultT]":
-    """Begin file work in a thread; `finish` must follow."""
-    # Not `asyncio.to_thread`, which skips the work, cleaning up included, if it is cancelled before a thread is free.
-    return asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **kwargs))
-
-
-async def finish(work: "asyncio.Future[ResultT]") -> ResultT:
-    """Wait for file work, even when cancelled, so that no thread is left writing a file that was given up."""
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait((work,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        work.exception()  # retrieved, so that asyncio does not report it as lost
-        raise cancelled
-    return work.result()
-
-
-async def in_thread(work: Callable[ParamsT, ResultT], *args: ParamsT.args, **kwargs: ParamsT.kwargs) -> ResultT:
-    """Do file work in a thread and wait for its end."""
-    return await finish(begin(work, *args, **kwargs))
 
 
 class PartFile:

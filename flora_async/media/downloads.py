@@ -1,6 +1,5 @@
 """Save files: one download, or all outputs of a run with a note of where they come from."""
 
-import inspect
 import json
 import os
 import re
@@ -9,12 +8,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
+from flora_async._checks import check_progress
 from flora_async._http.setup import standalone_storage
 from flora_async._http.storage import StorageClient
 from flora_async._text import printable
+from flora_async._threads import in_thread
 from flora_async.config import MAX_FILE_SIZE
 from flora_async.errors import DecodeError, DownloadError, FloraError
-from flora_async.media.disk import Exists, check_existing, check_exists, in_thread, write_file
+from flora_async.media.disk import Exists, check_existing, check_exists, write_file
 from flora_async.media.names import (
     KNOWN_EXTENSIONS,
     TEXT_EXTENSION,
@@ -39,7 +40,7 @@ _TECHNIQUE_IN_URL: Final = re.compile(r"/techniques/([^/?#]+)/runs/")
 
 
 class _Options(NamedTuple):
-    """What the caller wants of each file."""
+    """How to save each file."""
 
     exists: Exists
     max_bytes: int | None
@@ -103,9 +104,9 @@ async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a ru
     if sidecar and options.exists == "error" and await in_thread(note.exists):
         check_existing(note, "error", "")
     saved: list[Path | Exception] = []
-    for number, (output, called) in enumerate(zip(run.outputs, names, strict=True), 1):
+    for number, (output, stem) in enumerate(zip(run.outputs, names, strict=True), 1):
         file = _file_of(output)._replace(identity=f"output {number} of {run.run_id}")
-        destination = Destination(folder / called, is_complete=False, reserved=note)
+        destination = Destination(folder / stem, is_complete=False, reserved=note)
         try:
             path = None if options.exists == "replace" else await in_thread(_find, destination, output)
             if path is not None:
@@ -130,7 +131,7 @@ class _File(NamedTuple):
 
     url: str
     name: str
-    """Its name in a directory, which tells it from other sources."""
+    """Its name in a directory, which differs from that of any other source."""
     identity: str
     """Identifies it among the files that this process has saved."""
     text: str | None = None
@@ -144,8 +145,7 @@ def _options(exists: object, overwrite: object, max_bytes: object, progress: Pro
         raise TypeError(f"max_bytes must be a whole number or None for no limit, not {max_bytes!r:.60}")
     if max_bytes is not None and max_bytes < 1:
         raise ValueError(f"max_bytes must be at least 1, or None for no limit, not {max_bytes!r:.60}")
-    if progress is not None and (not callable(progress) or inspect.iscoroutinefunction(progress)):
-        raise TypeError(f"progress must be a plain function of two numbers, not {progress!r:.60}")
+    check_progress(progress)
     return _Options(checked, max_bytes, progress)
 
 
@@ -189,7 +189,7 @@ async def _save(storage: StorageClient, file: _File, destination: Destination, o
             is_media=file.is_media,
         )
         return await transfer.run()
-    content = file.text.encode(errors="backslashreplace")  # half of a character that FLORA cut in two
+    content = file.text.encode(errors="backslashreplace")  # FLORA may cut a surrogate pair in two
     if max_bytes is not None and len(content) > max_bytes:
         raise DownloadError(file.url, f"it has more than the {max_bytes} bytes that max_bytes allows")
     path = destination.with_extension(TEXT_EXTENSION)
@@ -253,17 +253,17 @@ def _entry(output: RunOutput, path: Path, folder: Path) -> dict[str, str]:
 
 def _json(value: object) -> bytes:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode(errors="backslashreplace")  # as JSON itself writes half a character
+    return (text + "\n").encode(errors="backslashreplace")  # JSON's own escape for a lone surrogate
 
 
 def _all_or_raise(outputs: Sequence[RunOutput], saved: Sequence[Path | Exception]) -> tuple[Path, ...]:
-    """The files; or the first error, with a note on each output."""
+    """Return the files, or raise the first error with a note on each output."""
     errors = [result for result in saved if isinstance(result, Exception)]
     if not errors:
         return tuple(result for result in saved if isinstance(result, Path))
     for output, result in zip(outputs, saved, strict=True):
-        lost = f"Not saved: {printable(output.output_id, 80)} at {printable(output.url)}: {printable(str(result))}"
-        errors[0].add_note(f"Saved {result}" if isinstance(result, Path) else lost)
+        failed = f"Not saved: {printable(output.output_id, 80)} at {printable(output.url)}: {printable(str(result))}"
+        errors[0].add_note(f"Saved {result}" if isinstance(result, Path) else failed)
     raise errors[0]
 
 

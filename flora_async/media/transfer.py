@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from flora_async._http.responses import is_transient
 from flora_async._http.storage import StorageClient
 from flora_async._http.transport import Incoming
+from flora_async._threads import begin, finish, in_thread
 from flora_async.errors import APIConnectionError, APIStatusError, DownloadError
-from flora_async.media.disk import Exists, PartFile, begin, finish, in_thread
+from flora_async.media.disk import Exists, PartFile
 from flora_async.media.names import Destination, extension_for
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""One poll of a run: where it is asked for, and what the answer says."""
+"""One poll of a run: which URL to request, and how to read the answer."""
 
 import json
 import logging
@@ -60,7 +60,7 @@ class Poller:
     def poll_of(self, run: RunReference) -> "RunPoll":
         """Prepare polling a run at its poll URL, or else by its id; nothing is sent yet.
 
-        A poll URL that may not be followed is left alone, with a warning, where the id of the run is known.
+        A poll URL that may not be followed is replaced by the run's id, with a warning, if the id is known.
 
         Raises:
             UntrustedURLError: The poll URL may not be followed, and the id is not known.
@@ -126,7 +126,7 @@ class RunPoll:
 
 
 def decode_run(response: Response, run_id: str | None) -> Run:
-    """Read an answer about one run; None = about whichever run it is.
+    """Read an answer about one run; `run_id` None = any run.
 
     Raises:
         DecodeError: It cannot be read, or is about another run.
@@ -141,10 +141,10 @@ def decode_run(response: Response, run_id: str | None) -> Run:
 
 
 def _last_run(stream: bytes, request_id: str | None) -> bytes:
-    """The last run that a stream of server-sent events tells of (FLORA's `mode="stream"`), as JSON.
+    """Return the last run in a stream of server-sent events (FLORA's `mode="stream"`), as JSON.
 
     Raises:
-        DecodeError: It tells of none. Asking again is no help: what was started is under way.
+        DecodeError: There is no run in it.
     """
     for data in reversed(read_events(stream)):
         try:
@@ -158,7 +158,7 @@ def _last_run(stream: bytes, request_id: str | None) -> bytes:
 
 
 def _objects(event: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON value
-    """An event's own object, and those that it may wrap the run in."""
+    """Return the object of an event, and the nested ones that may hold the run."""
     found = [event] if isinstance(event, dict) else []
     for name in ("data", "run"):
         found += [each[name] for each in found if isinstance(each.get(name), dict)]
@@ -166,5 +166,5 @@ def _objects(event: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON val
 
 
 def plain_run(run: Run) -> Run:
-    """A run of a history as its own poll URL would tell it, so that results do not differ by how they were learned."""
+    """Reduce a run from the history to what polling it returns, so that results do not depend on how they were read."""
     return Run(**{known.name: getattr(run, known.name) for known in fields(Run)})

@@ -5,9 +5,9 @@ from typing import Final
 from flora_async._clock import Clock
 from flora_async.config import PollPolicy
 
-# A pause of 0 s would stay 0 s however often it is multiplied, and poll without end.
+# A pause of 0 s would stay 0 s however often it is multiplied, and polls would never stop.
 _MIN_GROWN_PAUSE: Final = 0.1
-# Waiting for a connection is answered with longer pauses from this many seconds on; they shrink again by the factor.
+# A wait for a connection of at least this many seconds lengthens the pauses, which then shrink again by the factor.
 _MIN_QUEUE_TIME: Final = 0.5
 _EASING: Final = 0.9
 
@@ -15,11 +15,11 @@ _EASING: Final = 0.9
 class PollSchedule:
     """The pauses between polls of one run: growing from `initial` to `maximum`, jittered.
 
-    Where polls have to wait for a connection, the pauses grow until the session asks no more than it can carry.
+    Where polls have to wait for a connection, the pauses grow until the connections suffice.
 
     Args:
-        policy: The numbers.
-        clock: For its randomness.
+        policy: The pauses and their jitter.
+        clock: Its `random` is used.
     """
 
     __slots__ = ("_clock", "_pause", "_policy", "_stretched")

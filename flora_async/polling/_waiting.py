@@ -9,9 +9,7 @@ from contextlib import aclosing
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from attrs import evolve
-
-from attrs import define, field
+from attrs import define, evolve, field
 
 from flora_async._checks import check_number
 from flora_async._http.deadline import until
@@ -32,10 +30,10 @@ OnUpdate = Callable[[Run], Awaitable[object] | object]
 
 logger = logging.getLogger("flora_async")
 
-# FLORA may not know a run yet that was started this many seconds ago.
+# FLORA may answer 404 for a new run for this many seconds.
 _UNKNOWN_FOR: Final = 60.0
 _MAX_NAME: Final = 120
-# An estimate of FLORA's can be any number; its longest runs take about 15 minutes.
+# FLORA's estimate can be any number, but its longest runs take about 15 minutes.
 _MAX_ESTIMATE: Final = 900.0
 
 
@@ -79,7 +77,7 @@ async def watch(
                 snapshot, asked = await poll_once(deadline)
             except FloraError as error:
                 asked = error.retry_after if isinstance(error, APIStatusError) else None
-                # Waiting for a connection is not FLORA's silence.
+                # The time spent waiting for a connection is not an outage.
                 outage.tolerate(error, since=now + client.queue_time, now=clock.monotonic(), asked=asked or 0.0)
                 failure = error
             else:
@@ -91,7 +89,7 @@ async def watch(
                 if snapshot.is_terminal:
                     log_end(snapshot, clock.monotonic() - began)
                     return
-            # After an answer that came late no poll is owed; after a failure that began before the deadline, one is.
+            # A failed poll that began before the deadline is followed by one more at the deadline.
             if (now if failure else clock.monotonic()) >= deadline:
                 raise _timeout_error(seen, clock.monotonic() - began, failure)
             now = clock.monotonic()
@@ -206,12 +204,12 @@ def _name(run: RunReference) -> str:
 
 @define
 class _Outage:
-    """A time in which every poll fails, tolerated for `limit` seconds from the first that does.
+    """A period in which every poll fails, tolerated for `limit` seconds after the first failure.
 
     Args:
         limit: Seconds; None = no limit.
         run: The run that is waited for.
-        new_until: Until when FLORA may not know the run yet, in seconds of the monotonic clock.
+        new_until: Until when FLORA may answer 404 for the new run, in seconds of the monotonic clock.
     """
 
     _limit: float | None
@@ -229,13 +227,13 @@ class _Outage:
         The `asked` seconds of a Retry-After do not count: FLORA was there to ask for them.
 
         Raises:
-            FloraError: The failure, as it is one too many, or of a kind that does not pass.
+            FloraError: The failure, if the outage has lasted too long or the failure is not temporary.
         """
         if not (may_pass(error) or isinstance(error, DecodeError) or self._is_stray(error, now)):
             raise error
         if self._since is None:
             self._since = since
-            logger.info("A poll of run %s failed, and polling goes on: %s", _name(self._run), error)
+            logger.info("A poll of run %s failed; polling continues: %s", _name(self._run), error)
         if self._limit is not None and now - self._since >= self._limit:
             raise error
         self._since += asked
@@ -257,7 +255,7 @@ async def wait(  # noqa: PLR0913 - each keyword is one decision about waiting
 ) -> Run:
     """Wait until a run is completed or failed; `wait_for_run` documents it."""
     check_listener(on_update)
-    # The loop below ends only after a terminal snapshot, so there always is a last one.
+    # The loop below ends only after a terminal snapshot, so there is always a last one.
     last: Any = None
     async with aclosing(watch(poller, run, poll=poll, timeout=timeout, wake=wake)) as snapshots:
         async for last in snapshots:
@@ -350,7 +348,7 @@ def check_listener(on_update: object) -> None:
 
 
 async def notify(on_update: OnUpdate | None, run: Run) -> None:
-    """Call a sync or async listener; an error that it raises gets a note of the run it was called with."""
+    """Call a sync or async listener, and add a note about the run to an error that it raises."""
     if on_update is not None:
         try:
             result = on_update(run)

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from flora_async._clock import Clock, sleep_or
 
-# While a webhook is expected, polls only cover the case that it gets lost: seconds from one to the next.
+# Seconds between polls while a webhook is expected: they are only needed in case it gets lost.
 _POLL_INTERVAL: Final = 60.0
 
 
@@ -19,7 +19,7 @@ class Wake(Protocol):
 
 
 def check_wake(wake: object, callback_url: object = "") -> None:
-    """Refuse an object that cannot learn of runs, before anything is sent or spent.
+    """Refuse an object that cannot be used as `wake`, before anything is sent or spent.
 
     Args:
         wake: What was passed.
@@ -27,7 +27,7 @@ def check_wake(wake: object, callback_url: object = "") -> None:
 
     Raises:
         TypeError: It has no `expect`.
-        ValueError: It is there without a callback URL.
+        ValueError: It was passed without a callback URL.
     """
     if wake is not None and not callable(getattr(wake, "expect", None)):
         raise TypeError(f"wake must be a WebhookReceiver, or have its method expect, not {wake!r:.60}")
@@ -53,7 +53,7 @@ class WakeableSleep:
         self._has_woken = False
 
     def expect(self, run_id: str) -> None:
-        """Expect the end of this run, unless it is expected already; a poll URL does not name its run."""
+        """Expect the end of this run, unless it is expected already or only its poll URL is known."""
         if self._wake is not None and self._stack is not None and self._event is None and "/" not in run_id:
             self._event = self._stack.enter_context(self._wake.expect(run_id))
 
@@ -70,6 +70,6 @@ class WakeableSleep:
         self._has_woken = await sleep_or(self._clock, seconds, event)
 
     def close(self) -> None:
-        """Expect nothing any more."""
+        """Stop expecting the run."""
         if self._stack is not None:
             self._stack.close()

@@ -1,4 +1,4 @@
-"""What FLORA can run: techniques, models and actions, each read once in five minutes."""
+"""Caches of what FLORA can run: techniques, models and actions, each read at most once in five minutes."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -68,7 +68,7 @@ class TechniqueCache(ReadCache[Technique]):
         super().__init__(partial(read_technique, client), clock)
 
     async def find_id(self, technique_id: str) -> str | None:
-        """The id of a technique that is named by slug or id; None where FLORA does not tell."""
+        """The id of a technique that is named by slug or id; None where FLORA does not say."""
         try:
             return (await self.find(technique_id)).technique_id
         except FloraError:

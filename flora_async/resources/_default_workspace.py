@@ -49,7 +49,7 @@ class DefaultWorkspace:
         async with aclosing(pager.pages()) as pages:
             async for page in pages:
                 found += [workspace.workspace_id for workspace in page.items]
-                found += ["?"] * len(page.problems)  # a workspace all the same, although it cannot be read
+                found += ["?"] * len(page.problems)  # an unreadable workspace counts, too
                 if len(found) > 1:
                     break
         if len(found) == 1 and found[0] != "?":

@@ -1,4 +1,4 @@
-"""What a refusal leaves unsaid: the name that was probably meant."""
+"""Suggest the name that was probably meant, where FLORA refuses an unknown one."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
@@ -61,15 +61,15 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The nearest name as a question, or else a list of the names."""
+    """Suggest the nearest name, or else list the names."""
     known = tuple(names)
     near = nearest(name, known)
     if near is not None:
         return f"did you mean {near!r}?"
-    return f"it takes {listed(known) or 'none'}"
+    return f"it takes {join_names(known) or 'none'}"
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """The first names, separated by commas."""
     return ", ".join(names[:_MAX_SHOWN]) + (", …" if len(names) > _MAX_SHOWN else "")
 
@@ -83,19 +83,19 @@ def _names_of(techniques: Iterable[Technique]) -> dict[str, str]:
     return names
 
 
-def _rephrase(error: APIStatusError, kind: str, asked: str, near: str | None) -> None:
+def _rephrase(error: APIStatusError, noun: str, asked: str, near: str | None) -> None:
     code = f" {error.code}" if error.code else ""
     hint = "" if near is None else f"; did you mean {near[:80]}?"
-    error.args = (f"{error.status}{code}: there is no {kind} {asked!r:.60} for this key{hint}",)
+    error.args = (f"{error.status}{code}: there is no {noun} {asked!r:.60} for this key{hint}",)
 
 
 async def _first_page(
     client: Client, operation: str, model: type[ItemT], items_key: str, params: dict[str, str | int | None]
 ) -> tuple[ItemT, ...]:
-    """One page, within a few seconds; nothing where that fails."""
+    """Read one page within a few seconds; return nothing if that fails."""
     try:
         request = client.request(ROUTES[operation], {}, params=params)
         response = await client.attempt(request, client.clock.monotonic() + _TIMEOUT)
         return read_page(model, items_key, response).items
-    except (FloraError, RuntimeError, ValueError):  # whatever it is, the 404 matters more
+    except (FloraError, RuntimeError, ValueError):  # the error that is explained matters more
         return ()

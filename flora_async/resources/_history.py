@@ -1,4 +1,4 @@
-"""Find the run of a start in FLORA's histories, where no answer to the start has told which it is."""
+"""Find the run of a start in FLORA's histories, when every answer to the start was lost."""
 
 import asyncio
 import math
@@ -23,21 +23,21 @@ from flora_async.resources._operations import paginate
 Knows = Callable[[str], Awaitable[bool]]
 """Whether a run of some id belongs to another start."""
 FindTechniqueId = Callable[[str], Awaitable[str | None]]
-"""Finds the id of a technique named by slug or id; None where FLORA does not tell."""
+"""Finds the id of a technique named by slug or id; None where FLORA does not say."""
 
 _PAGE_SIZE: Final = 100
 _MAX_PAGES: Final = 20
 # Without FLORA's `Date` to measure by, the two clocks may differ by this much, in seconds.
 _UNKNOWN_SKEW: Final = 120.0
-# Histories lag: an empty one is looked at this often before it counts as empty, with growing pauses.
-_MAX_EMPTY: Final = 6
+# Histories lag behind, so they are polled up to this many times, with growing pauses.
+_MAX_POLLS: Final = 6
 _GROWTH: Final = 1.5
 _DEFAULT_PAUSE: Final = 10.0
 
 
 @frozen
 class History:
-    """Where the runs of a start are listed, and what they are known by.
+    """Where the run of a start is listed, and how to recognize it.
 
     Attributes:
         operation: `techniques.runs.list` or `generations.list`.
@@ -58,7 +58,7 @@ class History:
         return models.Generation, "generations"
 
     def _may_be(self, run: Any, technique_id: str | None) -> bool:  # noqa: ANN401 - a TechniqueRun or a Generation
-        """Whether a run is of the same technique or model, as far as the history tells."""
+        """Whether a run is of the same technique or model, as far as the history says."""
         technique, model = getattr(run, "technique", None), getattr(run, "model", None)
         if technique_id and technique and technique.technique_id not in {"", technique_id}:
             return False
@@ -92,36 +92,36 @@ class RunFinder:
         news: asyncio.Future[str] | None,
         knows: Knows | None,
     ) -> Run:
-        """The run of a start, when FLORA's answers leave no doubt which it is.
+        """Find the run of a start, when FLORA's answers leave no doubt which it is.
 
-        A run is taken only when FLORA has said that there is one (409), it is the only one of its kind and time that
-        belongs to no other start, twice in a row, and no other start of this session in doubt could claim it; when a
-        webhook has named it; or when this session has got it under the same key before.
+        A run is adopted only if a webhook has named it, if this session has got it under the same key before, or if all
+        of this holds: FLORA has said that the run exists (409), two polls in a row have found exactly one run of that
+        kind and time that belongs to no other start, and no other start in doubt of this session could have made it.
 
         Args:
             history: Where the run is listed; None = in no history.
             start: The start.
-            unknown: The error to raise otherwise; it is told what was done and found.
-            news: Done with the run's id when a webhook names it.
+            unknown: The error to raise otherwise; it records what was done and found.
+            news: Resolved with the run's id when a webhook names it.
             knows: Whether a run belongs to another start, beyond those of this session.
 
         Raises:
             SubmissionUnknownError: `unknown`, with `candidates` and `steps`.
         """
-        told = _Told(news)
+        webhook = _StartWebhook(news)
         try:
             if run_id := self._open_starts.run_of(start):
                 self._step(unknown, f"this session knows the run {run_id:.60} of the key")
                 found: Run | None = await self._retrieve(run_id)
             else:
-                found = await self._find(history, start, unknown, told=told, knows=knows)
+                found = await self._find(history, start, unknown, webhook=webhook, knows=knows)
             deadline = current_deadline()
-            if found is None and told.is_possible and not math.isinf(deadline):
+            if found is None and webhook.is_expected and not math.isinf(deadline):
                 self._step(unknown, "waited for a webhook until the deadline")
-                await told.sleep(self._client.clock, max(deadline - self._client.clock.monotonic(), 0.0))
-            if found is None and told.run_id:
-                self._step(unknown, f"a webhook named the run {told.run_id:.60}")
-                found = await self._retrieve(told.run_id)
+                await webhook.sleep(self._client.clock, max(deadline - self._client.clock.monotonic(), 0.0))
+            if found is None and webhook.run_id:
+                self._step(unknown, f"a webhook named the run {webhook.run_id:.60}")
+                found = await self._retrieve(webhook.run_id)
         except (FloraError, RuntimeError) as error:  # RuntimeError: the session was closed meanwhile
             if error is not unknown:
                 self._step(unknown, f"could not ask: {error}")
@@ -136,18 +136,18 @@ class RunFinder:
         start: OpenStart,
         unknown: SubmissionUnknownError,
         *,
-        told: "_Told",
+        webhook: "_StartWebhook",
         knows: Knows | None,
     ) -> Run | None:
         if history is None:
-            self._step(unknown, "FLORA lists such runs in no history")
+            self._step(unknown, "FLORA does not list such runs in a history")
             return None
         clock, submission = self._client.clock, start.submission
         settle = self._client.policy.settle
         pause = _DEFAULT_PAUSE if settle is None else settle / 3
         technique_id = await self._technique_id(history)
         before: set[str] | None = None
-        for look in range(1, _MAX_EMPTY + 1):
+        for poll in range(1, _MAX_POLLS + 1):
             await self._open_starts.wait_for_rivals(start)
             candidates, unreadable = await self._candidates(history, technique_id, start, knows)
             unknown.candidates = tuple(candidates)
@@ -164,9 +164,9 @@ class RunFinder:
             if ids and ids == before:
                 return candidates[0] if len(candidates) == 1 else None
             before = ids
-            if look == _MAX_EMPTY or clock.monotonic() + pause > current_deadline():
+            if poll == _MAX_POLLS or clock.monotonic() + pause > current_deadline():
                 break
-            if await told.sleep(clock, pause):
+            if await webhook.sleep(clock, pause):
                 break
             pause *= _GROWTH
         return None
@@ -179,10 +179,7 @@ class RunFinder:
     async def _candidates(
         self, history: History, technique_id: str | None, start: OpenStart, knows: Knows | None
     ) -> tuple[list[Run], int]:
-        """The runs of the start's kind that were created in its time and belong to no other start.
-
-        Beside them the number of those that could not be read, so that nothing tells whose they are.
-        """
+        """Find runs of the start's kind and time that belong to no other start, and count those that are unreadable."""
         submission, offset = start.submission, self._client.clock_offset
         slack = SLACK if offset is not None else _UNKNOWN_SKEW
         since = -math.inf if submission.since is None else submission.since + (offset or 0.0) - slack
@@ -230,11 +227,11 @@ class RunFinder:
         logger.info("Start under the idempotency key %s in doubt: %s", unknown.idempotency_key, what)
 
 
-class _Told:
-    """Whether a webhook has named the run.
+class _StartWebhook:
+    """The webhook that may name the run of a start.
 
     Args:
-        news: Done with the run's id when a webhook names it; None = no webhook is expected.
+        news: Resolved with the run's id when a webhook names it; None = no webhook is expected.
     """
 
     def __init__(self, news: "asyncio.Future[str] | None") -> None:
@@ -244,8 +241,8 @@ class _Told:
             news.add_done_callback(lambda _: self._event.set())
 
     @property
-    def is_possible(self) -> bool:
-        """Whether a webhook may still name it."""
+    def is_expected(self) -> bool:
+        """Whether a webhook may still name the run."""
         return self._news is not None
 
     @property
@@ -255,7 +252,7 @@ class _Told:
         return news.result() if news is not None and news.done() and not news.cancelled() else None
 
     async def sleep(self, clock: Clock, seconds: float) -> bool:
-        """Sleep, or return early when a webhook has named the run; whether one has."""
+        """Sleep, but wake as soon as a webhook names the run; return whether one has."""
         if self._news is None:
             await clock.sleep(seconds)
             return False

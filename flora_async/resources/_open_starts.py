@@ -1,4 +1,4 @@
-"""What a session knows of its starts: which are under way or in doubt, and which runs are accounted for."""
+"""Track the starts of a session: which are under way or in doubt, and which runs they have made."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from flora_async._clock import Clock, sleep_or
 from flora_async._http.deadline import current_deadline
 from flora_async._http.submission import KEY_LIFETIME, Submission
 
-# Clocks differ, and FLORA's `Date` has whole seconds: two attempts this close may have made each other's run.
+# Clocks differ, and FLORA's `Date` has whole seconds: a run within this time of an attempt may be of that attempt.
 SLACK: Final = 2.0
 # How long the runs of settled starts are remembered, in seconds, and how many at the most.
 _REMEMBERED: Final = 900.0
@@ -25,8 +25,8 @@ class OpenStart:
     """A start whose outcome is not known yet.
 
     Attributes:
-        history: The list that its run would show up in, such as `techniques.runs.list`; None = in none.
-        target: What it is a start of.
+        history: The list that its run would show up in, such as `techniques.runs.list`; None = no list.
+        target: The technique or model that is started.
         submission: What is known of it.
         settled: Set once nothing more is sent for it.
     """
@@ -54,7 +54,7 @@ class OpenStart:
 
 
 def _are_distinct(target: str | None, other: str | None) -> bool:
-    """Whether two names of techniques or models are certainly of two: a slug and an id may be of one technique."""
+    """Whether two names are certainly of different techniques or models; a slug and an id may be of the same one."""
     if target is None or other is None or target == other:
         return False
     return target.startswith("tech_") is other.startswith("tech_")
@@ -71,7 +71,7 @@ class OpenStarts:
     """The starts of a session that are under way or in doubt, and the runs of those that are settled.
 
     Args:
-        clock: Tells the time.
+        clock: Measures the time.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -82,7 +82,7 @@ class OpenStarts:
     @contextmanager
     def opened(self, start: OpenStart) -> Generator[OpenStart, None, None]:
         """Keep a start among those under way; when it ends in doubt, it stays as long as its key may be known."""
-        # A start that is asked for again takes the place of its earlier self, which would otherwise rival it.
+        # A repeated start replaces its earlier record, which would otherwise count as a rival.
         self._open = {other for other in self._open if not (other.settled.is_set() and _is_same(other, start))}
         self._open.add(start)
         try:
@@ -93,7 +93,7 @@ class OpenStarts:
                 self._open.discard(start)
 
     def account_for(self, start: OpenStart, *run_ids: str) -> None:
-        """A start has its run, or several, which therefore do not belong to any other."""
+        """Record the run of a start, or its several runs, which therefore do not belong to any other start."""
         start.submission.in_doubt = False
         self._open.discard(start)
         now = self._clock.time()

@@ -1,4 +1,4 @@
-"""Carry out an operation of the route table: read, list or change something."""
+"""Carry out an operation of the route table: fetch, list or change something."""
 
 import json
 import uuid
@@ -157,7 +157,7 @@ def read_model(model: type[ModelT], response: Response) -> ModelT:
 
 
 def to_json(name: str, value: object, model: type[AttrsInstance]) -> dict[str, Any]:
-    """A structured part of a body, given as a model or as a mapping with FLORA's own names.
+    """Convert a structured part of a body, given as a model or as a mapping with FLORA's own names.
 
     Raises:
         TypeError: It is neither.
@@ -170,7 +170,7 @@ def to_json(name: str, value: object, model: type[AttrsInstance]) -> dict[str, A
 
 
 def all_to_json(name: str, values: object, model: type[AttrsInstance]) -> list[dict[str, Any]]:
-    """Several structured parts, each as `to_json` takes it.
+    """Convert several structured parts, each as `to_json` does.
 
     Raises:
         TypeError: It is not a sequence of them.
@@ -179,7 +179,7 @@ def all_to_json(name: str, values: object, model: type[AttrsInstance]) -> list[d
 
 
 def to_content(body: Mapping[str, Any]) -> bytes:
-    """A body as JSON; entries that are None are left out.
+    """Encode a body as JSON; entries that are None are left out.
 
     Raises:
         ValueError: A number is not finite.

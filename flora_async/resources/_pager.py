@@ -1,4 +1,4 @@
-"""The one cursor paginator: every list of FLORA's is read through it."""
+"""The cursor paginator, through which every list of FLORA's is read."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing

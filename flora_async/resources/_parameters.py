@@ -1,6 +1,6 @@
-"""Check what a generation or an action is given against the catalogue, before money is spent.
+"""Check the arguments of a generation or an action against the catalog, before money is spent.
 
-FLORA accepts a parameter whose name or value a model does not know, runs at the model's default, and charges for it.
+FLORA accepts a parameter whose name or value a model does not know, runs with the model's default, and charges for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +10,14 @@ from attrs import evolve, field, frozen
 
 from flora_async.errors import FieldError
 from flora_async.media.content import Content, is_file_source
-from flora_async.resources._hints import did_you_mean, listed, nearest
+from flora_async.resources._hints import did_you_mean, join_names, nearest
 from flora_async.resources._prepare import InputPreparer, medium_problem, read_value
 
 if TYPE_CHECKING:
     from flora_async import models
 
 _IMAGE_URL: Final = ("image_url", "imageUrl", False)
-# Parameters for media depend on the model's family, and are not in the catalogue: name, kind, whether it is a list.
+# Parameters for media depend on the model's family, and are not in the catalog: name, kind, whether it is a list.
 _FAMILIES: Final = {
     "i2i-": _IMAGE_URL,
     "i2v-": _IMAGE_URL,
@@ -29,7 +29,7 @@ _SLOT_KINDS: Final = {"image": "imageUrl", "video": "videoUrl", "audio": "audioU
 
 
 async def read_files(name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """A mapping or list whose files, and those in its lists, are read as content that can be uploaded."""
+    """Copy a mapping or list, reading each file in it, at any depth, as content that can be uploaded."""
     if isinstance(value, Mapping):
         return {key: await read_files(f"{name}[{key!r}]", item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -38,7 +38,7 @@ async def read_files(name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON v
 
 
 async def upload_files(value: Any, preparer: InputPreparer, workspace_id: str | None) -> Any:  # noqa: ANN401 - any JSON value
-    """The value with the URLs of its files, once they are uploaded."""
+    """Upload the files in a value, and return it with their URLs in their place."""
     if isinstance(value, dict):
         return {key: await upload_files(item, preparer, workspace_id) for key, item in value.items()}
     if isinstance(value, list):
@@ -154,10 +154,10 @@ def _free_slot(action: "models.Action", filled: Mapping[str, int], kind: object)
 
 
 def _bounds(slot: "models.ActionSlot") -> tuple[int, int | None]:
-    least = 0 if slot.optional else 1
+    minimum = 0 if slot.optional else 1
     if isinstance(slot.multiple, bool):
-        return least, None if slot.multiple or slot.dynamic else 1
-    return least if slot.multiple.min is None else slot.multiple.min, slot.multiple.max
+        return minimum, None if slot.multiple or slot.dynamic else 1
+    return minimum if slot.multiple.min is None else slot.multiple.min, slot.multiple.max
 
 
 def _slot_problem(slot: "models.ActionSlot", given: Mapping[str, Any]) -> str | None:
@@ -232,13 +232,13 @@ def _number_problem(rule: _Rule, value: object) -> str | None:
 
 
 def _option_problem(rule: _Rule, value: object) -> str | None:
-    """Options are texts, also those of numbers."""
+    """Compare as text, since FLORA lists numbers as text, too."""
     options = [option.value for option in rule.options]
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if not options or text in options:
         return None
     near = nearest(text, options) if any(map(str.isalpha, text)) else None  # 16:10 is not a misspelled 1:1
-    hint = f"did you mean {near!r}?" if near is not None else f"it takes {listed([repr(option) for option in options])}"
+    hint = f"did you mean {near!r}?" if near is not None else f"it takes {join_names(list(map(repr, options)))}"
     return f"{value!r:.40} is not one of its options: {hint}"
 
 

@@ -43,7 +43,7 @@ class RawInput:
 
     @property
     def likely_type(self) -> str:
-        """The type that it has as far as the value alone tells."""
+        """The type that was given, or else the one that its value suggests."""
         if self.type is not None:
             return self.type
         return _type_of(self.value) if isinstance(self.value, str) else self.value.input_type
@@ -88,7 +88,7 @@ async def read_inputs(inputs: object, technique_id: str = "") -> tuple[RawInput,
 
 
 async def read_value(name: str, value: object) -> str | Content:
-    """A text as it is, or a file as content that can be uploaded.
+    """Return text unchanged, and read a file as content that can be uploaded.
 
     Raises:
         OSError: The file cannot be read.
@@ -105,14 +105,14 @@ async def read_value(name: str, value: object) -> str | Content:
 
 
 def _type_of(value: str) -> str:
-    """Tell a type without the technique's schema."""
+    """Guess a type without the technique's description."""
     if not is_https(value):
         return "text"
     return "videoUrl" if is_video_url(value) else "imageUrl"
 
 
 Find = Callable[..., Awaitable[Technique | None]]
-"""Finds a technique by its slug or id: `TechniqueCache.find`, or a function that returns None where FLORA is silent."""
+"""Finds a technique by its slug or id, as `TechniqueCache.find` does; None = it could not be read."""
 
 MEDIA: Final = {"imageUrl": "an image", "videoUrl": "a video", "audioUrl": "a sound", "documentUrl": "a document"}
 
@@ -126,7 +126,7 @@ class FileUploader(Protocol):
 
 
 class InputPreparer:
-    """Makes inputs of techniques that can be sent.
+    """Turns the inputs that callers give into inputs that can be sent.
 
     Args:
         find: Finds techniques.
@@ -164,7 +164,7 @@ class InputPreparer:
         )
 
     async def sendable(self, value: str | Content, workspace_id: str | None) -> str:
-        """A text as it is, or the URL of a file once it is uploaded."""
+        """Return text unchanged, and the URL of a file once it is uploaded."""
         return value if isinstance(value, str) else await self._uploader().url_of(value, workspace_id)
 
     async def check(
@@ -210,7 +210,7 @@ async def check_against(
         name: The technique, model or action, for the error.
         find: Finds its description: one read a short time ago, or not before `since`.
         problems_of: Compares the arguments with the description.
-        asked_at: The present time, in the monotonic seconds of `find`.
+        asked_at: The time of the call, in the monotonic seconds of `find`.
 
     Returns:
         The description.
@@ -236,7 +236,7 @@ async def check_against(
 def problems_of(
     raw_inputs: Sequence[RawInput], technique: Technique | None, *, several: bool = False
 ) -> list[FieldError]:
-    """The problems of inputs for a technique; none where FLORA does not say what it takes."""
+    """List the problems of inputs for a technique; none where FLORA does not say what it takes."""
     if technique is None or not technique.inputs:
         return []
     known = {item.id: item for item in technique.inputs}

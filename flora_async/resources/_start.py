@@ -19,7 +19,7 @@ from flora_async._http.responses import Response
 from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
 from flora_async._http.submission import KEY_LIFETIME, Submission
-from flora_async._http.urls import check_https, segment
+from flora_async._http.urls import START_PARAMETER, check_https, segment
 from flora_async._text import printable
 from flora_async.errors import FloraError, IdempotencyError, SubmissionUnknownError
 from flora_async.models import Run, RunInput
@@ -32,7 +32,6 @@ from flora_async.resources._operations import new_key, read_model, to_content
 Mode = Literal["async", "stream"]
 RunT = TypeVar("RunT", bound=Run)
 
-_QUERY_FIELD: Final = "flora_start"
 _MAX_STARTS: Final = 1000
 
 
@@ -47,7 +46,7 @@ class StartNews(Protocol):
 
 @frozen
 class StartOptions:
-    """What a start says besides its inputs, checked when it is built.
+    """The options of a start, checked when they are given.
 
     Attributes:
         technique_id: The technique's slug or id.
@@ -56,8 +55,8 @@ class StartOptions:
         idempotency_key: The key of this one start; None = a new one.
 
     Raises:
-        ValueError: A part of it cannot be right.
-        TypeError: A part of it has the wrong type.
+        ValueError: An option is out of range or malformed.
+        TypeError: An option has the wrong type.
     """
 
     technique_id: str = field()
@@ -74,7 +73,7 @@ class StartOptions:
 
 
 class Started(Protocol):
-    """What a start answers: a `Run` or a ticket."""
+    """FLORA's answer to a start: a `Run` or a ticket."""
 
     @property
     def run_id(self) -> str:
@@ -87,7 +86,7 @@ StartedT = TypeVar("StartedT", bound=Started)
 
 @frozen
 class PendingStart(Generic[StartedT]):
-    """A paid start as it is sent: all it takes to send it again, or to recognize its run.
+    """A paid start, with everything needed to send it again or to recognize its run.
 
     Attributes:
         operation: Its name in the route table.
@@ -95,9 +94,9 @@ class PendingStart(Generic[StartedT]):
         body: The JSON body, its key included where the operation has a field for it.
         idempotency_key: The key of every attempt.
         target: What is started, as the caller named it, for messages.
-        read: Makes what is returned of the answer.
-        adopt: Makes the same of a run from the history.
-        history: Where its run shows up; None = in no history.
+        read: Turns the answer into the result.
+        adopt: Turns a run from the history into the same kind of result.
+        history: The history that lists its run; None = it is in no history.
     """
 
     operation: str
@@ -167,7 +166,7 @@ class Starter:
         return run
 
     def sent_for(self, run_id: str) -> "SentInputs | None":
-        """What a run was started with, if it was one of the last thousand of this session."""
+        """The inputs that a run was started with, if it is one of the last thousand of this session."""
         return self._sent.get(run_id)
 
     async def start(
@@ -189,7 +188,7 @@ class Starter:
             knows: Whether a run of some id belongs to another start, beyond those of this session.
 
         Raises:
-            SubmissionUnknownError: A run may exist and be charged, but it cannot be told which.
+            SubmissionUnknownError: A run may exist and be charged, but it cannot be identified.
             IdempotencyError: An earlier call has used the key.
             FloraError: Nothing was started; this is why.
         """
@@ -253,8 +252,8 @@ class Starter:
         adopt: bool,
         news: asyncio.Future[str] | None,
         knows: Knows | None,
-    ) -> Any:  # noqa: ANN401 - an instance of start.model
-        """Find the run of a start that may have been carried out, or raise what is known of it."""
+    ) -> StartedT:
+        """Find the run of a start that may have been carried out, or raise the error with all that is known."""
         opened.settled.set()  # other starts in doubt need not wait for this one any longer
         submission, clock = opened.submission, self._client.clock
         if isinstance(error, SubmissionUnknownError):
@@ -313,7 +312,7 @@ def _ticket_of(run: Run) -> "models.RunTicket":
 
 @contextmanager
 def _logging_cancellation(start: PendingStart[Any]) -> Generator[None, None, None]:
-    """Log the key of a start in doubt whose resolution is cancelled, since nothing else tells of it."""
+    """Log the key of a start in doubt whose resolution is cancelled, as it would be lost otherwise."""
     try:
         yield
     except asyncio.CancelledError:
@@ -326,7 +325,7 @@ def _logging_cancellation(start: PendingStart[Any]) -> Generator[None, None, Non
 
 
 def start_token(idempotency_key: str) -> str:
-    """The token that a callback URL carries to tell which start its run belongs to; it does not show the key."""
+    """The token in a callback URL that identifies the start of its run, without revealing the key."""
     return hashlib.sha256(f"flora_start:{idempotency_key}".encode()).hexdigest()[:32]
 
 
@@ -336,7 +335,7 @@ def with_token(callback_url: str | None, idempotency_key: str) -> str | None:
         return None
     parts = urlsplit(callback_url)
     query = f"{parts.query}&" if parts.query else ""
-    return parts._replace(query=f"{query}{_QUERY_FIELD}={start_token(idempotency_key)}").geturl()
+    return parts._replace(query=f"{query}{START_PARAMETER}={start_token(idempotency_key)}").geturl()
 
 
 def with_poll_url(client: Client, run: RunT, technique_id: str | None) -> RunT:
@@ -348,7 +347,7 @@ def with_poll_url(client: Client, run: RunT, technique_id: str | None) -> RunT:
             ids = {"technique_id": technique_id, "run_id": run.run_id}
             return evolve(run, poll_url=client.url(ROUTES["techniques.runs.retrieve"], ids))
         return evolve(run, poll_url=client.url(ROUTES["generations.retrieve"], {"run_id": run.run_id}))
-    except ValueError:  # a strange id is no reason to lose a run that was paid for
+    except ValueError:  # a malformed id must not lose a run that was paid for
         return run
 
 

@@ -6,12 +6,11 @@ The three ways are those of FLORA's page "Create an asset upload". An upload cos
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final
 
 from flora_async._cache import KeyedLocks, RecentItems
-from flora_async._checks import check_number
+from flora_async._checks import check_number, check_progress
 from flora_async._clock import Clock
 from flora_async._http.bodies import File, Form
 from flora_async._http.client import Client
@@ -79,8 +78,7 @@ class Uploads:
         """Upload a file and wait until it can be used; `Assets.upload` documents it."""
         if timeout is not None:
             check_number("timeout", timeout)
-        if progress is not None and (not callable(progress) or iscoroutinefunction(progress)):
-            raise TypeError(f"progress must be a plain function of two numbers, not {progress!r:.60}")
+        check_progress(progress)
         if source == "":
             raise ValueError("source must not be empty: pass an https URL, or the path of a file")
         options: dict[str, Any] = {"folder": folder, "project_id": project_id}
@@ -141,7 +139,7 @@ class Uploads:
             raise UploadError(f"{content.name!r:.60} was refused twice: {why}", asset) from error
 
     async def _store(self, asset: Asset, file: File, timeout: float | None) -> Asset:  # noqa: ASYNC109 - as above
-        """Send a file to the place that FLORA reserved for it: as a form, or the bytes alone to `upload_url`."""
+        """Send a file to where FLORA reserved room for it: as a form, or the bytes alone to `upload_url`."""
         asset_id, place = _id_of(asset), asset.upload
         if place is not None and place.method.upper() in _METHODS:
             form = form_of(file, place.form_fields, place.file_field)
@@ -153,7 +151,7 @@ class Uploads:
         return await self._ready(await self._completed(asset_id), timeout)
 
     async def _renewed(self, asset: Asset, reserve: Callable[[], Awaitable[Asset]]) -> Asset:
-        """Another reservation: of the same asset, or of a new one while FLORA does not know that the first failed."""
+        """Reserve again: the same asset, or a new one while FLORA does not know that the first upload failed."""
         ids = {"asset_id": _id_of(asset)}
         try:
             return await _repeated(partial(mutate, self._client, "assets.retry", Asset, ids, idempotency_key=None))
@@ -163,7 +161,7 @@ class Uploads:
             return await _repeated(reserve)
 
     async def _completed(self, asset_id: str) -> Asset:
-        """The asset once FLORA knows that its file is there, also where the answer to that got lost."""
+        """Report that the file has arrived and return the asset, even if FLORA's answer gets lost."""
         ids, doubt = {"asset_id": asset_id}, None
         for _ in range(_ATTEMPTS):
             try:
@@ -179,7 +177,7 @@ class Uploads:
         return await fetch(self._client, "assets.retrieve", Asset, {"asset_id": asset_id})
 
     async def _ready(self, asset: Asset, timeout: float | None) -> Asset:  # noqa: ASYNC109 - on the session's clock
-        """The asset once it can be used."""
+        """Wait until the asset can be used."""
         clock, schedule = self._clock, PollSchedule(self._poll, self._clock)
         began = now = clock.monotonic()
         while not (asset.is_failed or (asset.is_ready and asset.url)):
@@ -200,7 +198,7 @@ class Uploads:
 
 
 async def _repeated(create: Callable[[], Awaitable[Asset]]) -> Asset:
-    """The asset, created again under another key while the outcome is in doubt: at worst one is left over."""
+    """Create the asset, again under another key while the outcome is in doubt: at worst an unused one remains."""
     doubt = None
     for _ in range(_ATTEMPTS):
         try:
@@ -224,7 +222,7 @@ def _can_be_renewed(error: FloraError) -> bool:
 
 
 def file_of(content: Content, progress: Callable[[int], object] | None = None) -> File:
-    """A content as the body of a request."""
+    """Make a request body of a file's content."""
     return File(
         name=content.name,
         content_type=content.content_type,

@@ -1,4 +1,4 @@
-"""`flora.assets`: the files that callers bring to FLORA."""
+"""`flora.assets`: files uploaded to FLORA."""
 
 import asyncio
 
@@ -100,13 +100,13 @@ class Assets:
         project_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> "models.Asset":
-        """Make an asset of a URL or a file, or reserve one for bytes to be handed in (FLORA's `POST /assets`).
+        """Make an asset of a URL or a file, or reserve one to upload its content later (FLORA's `POST /assets`).
 
-        `upload` takes files of any size, whichever way they have to go, and waits until they can be used.
+        `upload` takes files of any size, chooses the way for each, and waits until it can be used.
 
         Args:
             source: A public https URL of a file of up to 50 MB, which FLORA fetches; or `signed-url`: then the asset's
-                `upload` says where the bytes belong, and `complete` comes after them.
+                `upload` says where to send the content, and `complete` has to be called after that.
             file: Instead, a file of up to 4 MB: a path, bytes, or a file open for reading bytes.
             workspace_id: The workspace it will belong to (`ws_…`).
             content_type: The type of the file, such as `image/png`.
@@ -150,23 +150,23 @@ class Assets:
         return await mutate(self._client, "assets.create", models.Asset, body=body, idempotency_key=idempotency_key)
 
     async def complete(self, asset_id: str, *, idempotency_key: str | None = None) -> "models.Asset":
-        """Say that the bytes of a reserved asset are handed in (FLORA's `POST /assets/{asset_id}/complete`).
+        """Report that the content of a reserved asset is uploaded (FLORA's `POST /assets/{asset_id}/complete`).
 
         Args:
             asset_id: The asset (`asset_…`).
             idempotency_key: Your own key for this one call; None = a new one.
 
         Returns:
-            The asset; not always ready at once, so that `retrieve` may have to be asked.
+            The asset. It may not be ready yet: call `retrieve` until it is.
 
         Raises:
             SubmissionUnknownError: It may have been done, but no answer says so.
-            FloraError: FLORA refused, as when there are no bytes, or was never reached.
+            FloraError: FLORA refused, for example because nothing was uploaded, or was never reached.
             ValueError: The id is blank.
 
         Example:
             >>> asset = await flora.assets.create(source="signed-url", workspace_id="ws_local")
-            >>> await flora.assets.complete(asset.asset_id)  # before the bytes are there
+            >>> await flora.assets.complete(asset.asset_id)  # nothing was uploaded yet
             Traceback (most recent call last):
             flora_async.errors.ConflictError: ...
         """
@@ -182,11 +182,11 @@ class Assets:
             idempotency_key: Your own key for this one call; None = a new one.
 
         Returns:
-            The asset; its `upload` says where the bytes belong now.
+            The asset; its `upload` says where to send the content now.
 
         Raises:
             SubmissionUnknownError: It may have been done, but no answer says so.
-            FloraError: FLORA refused, as for an asset that is ready, or was never reached.
+            FloraError: FLORA refused, for example because the asset is ready, or was never reached.
             ValueError: The id is blank.
 
         Example:

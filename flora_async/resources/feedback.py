@@ -12,7 +12,7 @@ FeedbackKind = Literal["feature_request", "bug", "technique_request", "missing_c
 
 
 class Feedback:
-    """Feedback to FLORA's makers."""
+    """Feedback to FLORA."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

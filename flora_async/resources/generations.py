@@ -77,10 +77,10 @@ class Generations:
                 for `v2t-…`. A `pathlib.Path`, bytes or an open file is uploaded first.
             callback_url: A public https URL that FLORA calls when the run has ended.
             idempotency_key: Your own key for this one start; None = a new one.
-            check: Read the catalogue of models first (once in five minutes), and refuse a model, a parameter or a
+            check: Read the catalog of models first (once in five minutes), and refuse a model, a parameter or a
                 value that it does not know. Default False.
             wake: A `WebhookReceiver` that gets the deliveries to `callback_url`, to which a token of this start is
-                added: a delivery then tells which run is this start's, even if every answer to the start was lost.
+                added: a delivery then shows which run this start made, even if every answer to the start was lost.
 
         Returns:
             The ticket; pass it to `wait_for_run`.
@@ -335,7 +335,7 @@ class Runs:
 
 
 def _technique_ticket_start(body: dict[str, Any], key: str) -> "PendingStart[models.TechniqueTicket]":
-    # Several values are several runs, which the history cannot tell from those of several starts.
+    # A list of values starts several runs, which look in the history like those of several starts.
     is_one_run = not any(isinstance(value, list) for value in body["inputs"].values())
     filters = {"workspace_id": body["workspace_id"]}
     return PendingStart(

@@ -1,4 +1,4 @@
-"""`flora.techniques.runs`: FLORA's section "Runs" under techniques, whose three pages the methods name."""
+"""`flora.techniques.runs`: start, read and list runs of techniques."""
 
 from attrs import evolve
 
@@ -95,10 +95,10 @@ class TechniqueRuns(RunHistory):
     ) -> Run:
         """Start a run. This spends the workspace's credits, exactly once.
 
-        One idempotency key goes with every attempt. A start is sent again only under that key, and only after the
-        attempt before has ended. When FLORA says that the key was used, so that a run exists whose answer was lost,
-        the run is looked up in the history and adopted if no other can be meant. What still cannot be told is
-        `SubmissionUnknownError`, never a second run.
+        Every attempt carries the same idempotency key, and the start is sent again only after the previous attempt has
+        ended. If FLORA says that the key was used, so that a run exists whose answer was lost, the run is looked up in
+        the history, and adopted if it is the only one that matches. If it cannot be identified,
+        `SubmissionUnknownError` is raised; a second run is never started.
 
         Args:
             technique_id: The technique's slug or id (`tech_…`).
@@ -115,7 +115,7 @@ class TechniqueRuns(RunHistory):
             adopt: Where an earlier call has used your key, look for its run in the history of the last two hours rather
                 than raise `IdempotencyError`. Default False.
             wake: A `WebhookReceiver` that gets the deliveries to `callback_url`, to which a token of this start is
-                added: a delivery then tells which run is this start's, even if every answer to the start was lost.
+                added: a delivery then shows which run this start made, even if every answer to the start was lost.
 
         Returns:
             The run, as a rule still pending; pass it to `wait_for_run`. `adopted` is set where it was found in the
@@ -141,9 +141,9 @@ class TechniqueRuns(RunHistory):
         if wake is not None:
             options = evolve(options, callback_url=with_token(options.callback_url, options.idempotency_key))
         raw_inputs = await read_inputs(inputs, technique_id)
-        taken = await self._preparer.prepare(technique_id, raw_inputs, check=check, workspace_id=workspace_id)
+        prepared = await self._preparer.prepare(technique_id, raw_inputs, check=check, workspace_id=workspace_id)
         try:
-            return await self._starter.start_technique(options, taken, adopt=adopt, wake=wake)
+            return await self._starter.start_technique(options, prepared, adopt=adopt, wake=wake)
         except NotFoundError as error:
             await explain_technique(self._client, error, technique_id)
             raise

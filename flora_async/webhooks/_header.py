@@ -20,7 +20,7 @@ class Signature(NamedTuple):
     """A parsed header.
 
     Attributes:
-        timestamp: When it was signed, in Unix seconds, with the very digits that were signed.
+        timestamp: When it was signed, in Unix seconds, exactly as written in the header, since that text is signed.
         candidates: The hexadecimal signatures of scheme `v1`, any of which may match.
     """
 
@@ -64,7 +64,9 @@ def _parse(header: str) -> Signature:
 
 
 def _malformed(problem: str) -> WebhookVerificationError:
-    return WebhookVerificationError(f"The Flora-Signature header {problem}: FLORA does not write it so", "malformed")
+    return WebhookVerificationError(
+        f"The Flora-Signature header {problem}: FLORA does not send such a header", "malformed"
+    )
 
 
 def _values(headers: Headers) -> Iterator[str]:

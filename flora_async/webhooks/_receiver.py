@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from flora_async._cache import RecentItems
-from flora_async._checks import check_number
+from flora_async._checks import check_count, check_number
 from flora_async._clock import SYSTEM_CLOCK, Clock
 from flora_async._text import printable
 from flora_async.errors import WebhookVerificationError
@@ -81,8 +81,7 @@ class WebhookReceiver:
         check_tolerance(tolerance)
         if on_event is not None and (not callable(on_event) or inspect.iscoroutinefunction(on_event)):
             raise TypeError(f"on_event must be a plain function, such as queue.put_nowait, not {on_event!r:.60}")
-        if isinstance(remember, bool) or not isinstance(remember, int) or remember < 1:
-            raise ValueError(f"remember must be a whole number of at least 1, not {remember!r}")
+        check_count("remember", remember)
         if body_timeout is not None:
             check_number("body_timeout", body_timeout, exclusive=True)
         self._tolerance = tolerance
@@ -93,7 +92,7 @@ class WebhookReceiver:
         self._ended = _Announcements(remember)
         self._started = _Announcements(remember)
         # Threads may deliver at the same time. Passing an event on may take a while, and must not delay the waits.
-        self._passing_on = threading.RLock()
+        self._event_lock = threading.RLock()
 
     def receive(self, body: Body, headers: Headers, *, query: Query = "") -> Answer:
         """Receive one delivery. It may be called in any thread, and returns at once.
@@ -126,7 +125,7 @@ class WebhookReceiver:
             self._started.announce(token, run_id)
         if event.data.status in _ENDED:
             self._ended.announce(run_id, run_id)
-        with self._passing_on:
+        with self._event_lock:
             if event.id in self._received:
                 return Answer(204)
             if self._on_event is not None:
@@ -235,7 +234,7 @@ class _Announcements:
                 self._announced[key] = value
             listeners = list(self._listeners.get(key, {}).items())
         for listener, loop in listeners:
-            with suppress(RuntimeError):  # its loop has been closed, and everything that waited in it is gone
+            with suppress(RuntimeError):  # its loop has been closed, and with it every wait
                 loop.call_soon_threadsafe(listener, value)
 
     @contextmanager

@@ -5,11 +5,10 @@ The signed message consists of the very bytes that arrived, so nothing is parsed
 
 import hashlib
 import hmac
-import re
 import time
 from typing import Final, TypeAlias
 
-from flora_async._checks import check_number
+from flora_async._checks import PRINTABLE, check_number
 from flora_async.errors import DecodeError, WebhookVerificationError
 from flora_async.models import WebhookEvent
 from flora_async.models._codec import decode
@@ -22,7 +21,7 @@ Key: TypeAlias = hmac.HMAC | TypeError | ValueError
 """A secret as a keyed hash, from which it cannot be recovered; for an unusable secret, the error to raise."""
 
 TOLERANCE: Final = 300.0
-_PRINTABLE: Final = re.compile("[!-~]+")
+
 _MAX_TIMESTAMP: Final = 10**15
 
 
@@ -166,25 +165,22 @@ def check(body: bytes, headers: Headers, key: Key, *, tolerance: float | None, n
 
 
 def conceal(secret: object) -> Key:
-    """The secret as a key.
-
-    It raises nothing, so that no traceback has a frame with the secret in it.
-    """
+    """Turn the secret into a key, or into the error to raise, so that no traceback has a frame with the secret."""
     if not isinstance(secret, str):
         return TypeError(f"secret must be text, not {type(secret).__name__}")
     if not secret:
         return ValueError("secret is empty: it is the workspace's signing secret (whsec_…), shown with a new API key")
-    if not _PRINTABLE.fullmatch(secret):
+    if not PRINTABLE.fullmatch(secret):
         return ValueError("secret contains white space, a line break or a non-ASCII character: copy it again")
     return hmac.new(secret.encode(), digestmod=hashlib.sha256)
 
 
 def usable(key: Key) -> hmac.HMAC:
-    """The keyed hash of a usable secret.
+    """Return the keyed hash of a secret, or raise the error of an unusable one.
 
     Raises:
-        TypeError: It is not text.
-        ValueError: It is empty, or contains characters that no secret has.
+        TypeError: The secret is not text.
+        ValueError: The secret is empty, or contains characters that no secret has.
     """
     if isinstance(key, Exception):
         raise key
@@ -223,6 +219,6 @@ def _digest(timestamp: str, body: bytes, hashing: hmac.HMAC) -> str:
 
 
 def _matches(candidates: tuple[str, ...], timestamp: str, body: bytes, hashing: hmac.HMAC) -> bool:
-    """Whether a candidate is the signature, which no other frame knows."""
+    """Whether a candidate is the right signature, which stays in this frame."""
     expected = _digest(timestamp, body, hashing).encode()
     return any(hmac.compare_digest(candidate.encode("utf-8", "surrogatepass"), expected) for candidate in candidates)

@@ -31,7 +31,7 @@ from flora_async import (
     RunOutput,
     UntrustedURLError,
 )
-from flora_async.media.disk import in_thread
+from flora_async._threads import in_thread
 from flora_async.media.names import extension_for, mark_of
 from flora_async.media.transfer import _CHUNK_SIZE, body_of
 from flora_async.models import Asset

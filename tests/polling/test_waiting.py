@@ -224,8 +224,9 @@ async def test_a_run_that_ends_just_before_the_deadline_is_seen(
     assert (await flora.wait_for_run(await start(flora, "video"), timeout=900.0)).is_completed
 
 
-async def test_a_timeout_of_zero_looks_exactly_once(fake: FakeFlora, flora: FloraSession) -> None:
-    run = await start(flora)
+async def test_a_timeout_of_zero_polls_exactly_once(still: tuple[FakeFlora, FloraSession, VirtualClock]) -> None:
+    fake, flora, _ = still
+    run = await start(flora, "video")
     with pytest.raises(WaitTimeoutError) as caught:
         await flora.wait_for_run(run, timeout=0)
     assert caught.value.run == run

@@ -1,1 +1,1 @@
-"""Everything that the local FLORA stores: its catalogue, workspaces, runs, assets and canvases."""
+"""Everything that the local FLORA stores: its catalog, workspaces, runs, assets and canvases."""

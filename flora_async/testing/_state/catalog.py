@@ -1,4 +1,4 @@
-"""The catalogue of the local FLORA: its techniques, models and actions."""
+"""The catalog of the local FLORA: its techniques, models and actions."""
 
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ class Catalog:
 
     @property
     def handlers(self) -> Handlers:
-        """The operations that read the catalogue."""
+        """The operations that read the catalog."""
         return {
             "techniques.retrieve": lambda request: self.technique(request.route.path_params["technique_id"]).payload(),
             "techniques.list": self._list_techniques,

@@ -25,11 +25,11 @@ class FakeModel(Work):
         name: The title, by default derived from the id.
         provider: The company that provides it.
         capabilities: Its capabilities, such as `text_to_image`.
-        params: Its parameters as FLORA's catalogue describes them: `name`, `type`, `required` and more.
+        params: Its parameters as FLORA's catalog describes them: `name`, `type`, `required` and more.
         run_cost: USD charged for a completed generation.
         quote: USD that the answer to a start states, by default `run_cost`.
         failed_cost: USD charged for a failed generation. FLORA refunds most of them, so the default is 0.
-        estimated_credits: The price in the catalogue, in credits of 0.001 USD; `None` for that of the quote. FLORA
+        estimated_credits: The price in the catalog, in credits of 0.001 USD; `None` for that of the quote. FLORA
             states 0 for models behind a gateway, although they are not free.
         pending: Seconds until a generation starts, as for `FakeTechnique`.
         running: Seconds from the start of a generation to its end, as for `FakeTechnique`.
@@ -66,7 +66,7 @@ class FakeModel(Work):
         return {"model": {"model_id": self.model_id}}
 
     def payload(self) -> dict[str, Any]:
-        """Return its entry in FLORA's catalogue."""
+        """Return its entry in FLORA's catalog."""
         return {
             "model_id": self.model_id,
             "name": self.name,
@@ -89,9 +89,9 @@ class FakeAction(Work):
         outputs: Outputs, likewise.
         name: The title, by default derived from the slug.
         description: One sentence about it.
-        params: Its parameters as FLORA's catalogue describes them: `key`, `type` and more.
+        params: Its parameters as FLORA's catalog describes them: `key`, `type` and more.
         run_cost: USD charged for a completed run.
-        quote: USD that the catalogue and the answer to a start state, by default `run_cost`.
+        quote: USD that the catalog and the answer to a start state, by default `run_cost`.
         failed_cost: USD charged for a failed run. FLORA refunds most of them, so the default is 0.
         pending: Seconds until a run starts, as for `FakeTechnique`.
         running: Seconds from the start of a run to its end, as for `FakeTechnique`.
@@ -129,7 +129,7 @@ class FakeAction(Work):
         return {"action": {"action_id": self.action_id}}
 
     def payload(self) -> dict[str, Any]:
-        """Return its entry in FLORA's catalogue."""
+        """Return its entry in FLORA's catalog."""
         return {
             "action_id": self.action_id,
             "name": self.name,

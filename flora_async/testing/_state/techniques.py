@@ -46,7 +46,7 @@ class FakeTechnique(Work):
         outputs: Outputs, id → type. A `text` output consists of the technique's name and the values of the inputs;
             for `imageUrl`, `videoUrl`, `audioUrl` and `documentUrl` the storage host has a small file.
         run_cost: USD charged for a completed run.
-        quote: USD that the catalogue and the answers to starts state as `run_cost` and `charged_cost`; `None` for
+        quote: USD that the catalog and the answers to starts state as `run_cost` and `charged_cost`; `None` for
             `run_cost`, and no `charged_cost` in the answer to `POST /techniques/{technique_id}/runs`.
         failed_cost: USD charged for a failed run. FLORA refunds most of them, so the default is 0.
         pending: Seconds until a run starts; `math.inf` keeps it pending until `FakeFlora.finish`.

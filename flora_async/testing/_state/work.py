@@ -53,7 +53,7 @@ class Work(ABC):
 
     @property
     def price(self) -> float:
-        """USD that the catalogue and the answer to a start state."""
+        """USD that the catalog and the answer to a start state."""
         return self.run_cost if self.quote is None else self.quote
 
     def draw_error(self) -> tuple[str | None, str | None]:
