@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "run" and len(dict(options.input)) < len(options.input):
         parser.error("argument --input: an input is given twice; FLORA takes one value for each")
-    # The commands say themselves what the log warns of; without a handler it would be printed too.
+    # The commands print what the log warns about; without a handler, logging would print it a second time.
     logging.getLogger("flora_async").addHandler(logging.NullHandler())
     is_demo = options.command == "demo"
     job = Job("cctv-cam" if is_demo else options.technique, is_demo=is_demo)
@@ -113,7 +113,7 @@ def _input(text: str) -> tuple[str, str]:
 
 
 def _complain(*lines: str) -> None:
-    """Print an error, and what more is known of it, to stderr."""
+    """Print an error and further lines about it to stderr."""
     first, *more = filter(None, lines)
     say(f"flora-async: {first}", sys.stderr)
     for line in more:

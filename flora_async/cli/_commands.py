@@ -45,16 +45,17 @@ class Job:
         say(f"{time.monotonic() - self.began:6.1f} s  {run.status:<10.40}{run.progress:4.0f} %  {run.run_id:.80}")
 
     def hint(self) -> str:
-        """How to go on after the command has ended before the run; "" if there is nothing to go on with."""
+        """How to continue after the command has ended before the run; "" if there is nothing to continue."""
         if self.run is None or self.is_demo or (self.run.is_terminal and (self.is_saved or self.run.is_failed)):
             return ""
         run_id = f"{self.run.run_id:.80}"
         if self.run.is_terminal:
             return f"run {run_id} has completed: save its outputs with flora.save_outputs"
-        return f"run {run_id} is still running on FLORA and will be charged: go on with flora.wait_for_run({run_id!r})"
+        remedy = f"continue with flora.wait_for_run({run_id!r})"
+        return f"run {run_id} is still running on FLORA and will be charged: {remedy}"
 
     def hint_after_interrupt(self) -> str:
-        """As `hint`, where the start itself may have been interrupted."""
+        """As `hint`, but the start itself may have been interrupted."""
         if self.is_demo:
             return "the demo's FLORA has ended too, and nothing was charged"
         if self.key is None:
@@ -84,7 +85,7 @@ async def run(
     idempotency_key: str | None,
     timeout: float,  # noqa: ASYNC109 - of the wait, handed on
 ) -> Run:
-    """Run a technique at FLORA."""
+    """Run a technique on FLORA."""
     _check_directory(directory)
     async with FloraSession() as flora:
         return await _follow(flora, job, inputs, directory, idempotency_key=idempotency_key, timeout=timeout)
@@ -99,12 +100,12 @@ async def _follow(  # noqa: PLR0913 - the parts of one run
     idempotency_key: str | None = None,
     timeout: float = 60.0,  # noqa: ASYNC109 - of the wait, handed on
 ) -> Run:
-    # Printed before it is sent: whatever ends this process, the start can be repeated without a second charge.
+    # Printed before the start, so that it can be repeated without a second charge even if this process is killed.
     job.key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
     say(f"Starting {job.technique_id!r} with {flora!r}, idempotency key {job.key}")
     job.run = await flora.run(job.technique_id, inputs, idempotency_key=job.key, timeout=timeout, on_update=job.show)
     if job.run.charged_cost is not None:
-        say(f"Charged {job.run.charged_cost:.4g} USD{', as the demo calls it' if job.is_demo else ''}.")
+        say(f"Charged {job.run.charged_cost:.4g} USD{' in the demo' if job.is_demo else ''}.")
     if job.run.is_failed:
         code, message = printable(job.run.error_code or "no code"), printable(job.run.error_message or "no message")
         say(f"The run failed with {code}: {message}")
@@ -122,7 +123,7 @@ async def _follow(  # noqa: PLR0913 - the parts of one run
 
 
 def _check_directory(directory: Path) -> None:
-    """Find out before money is spent that the outputs cannot be saved."""
+    """Check that the outputs can be saved, before money is spent."""
     if not directory.is_dir():
         raise ValueError(f"--output-dir {str(directory)!r} is not a directory: create it first")
     try:
@@ -132,7 +133,7 @@ def _check_directory(directory: Path) -> None:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print one line at once, also into a pipe, whatever the text holds."""
+    """Print any text as one line, and flush it at once."""
     target: TextIO = stream or sys.stdout
     encoding = target.encoding or "utf-8"
     target.write(printable(text, _MAX_LINE).encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -165,9 +165,9 @@ class InternalServerError(APIStatusError):
 
 
 class DecodeError(FloraError):
-    """A successful response cannot be read: it is not JSON, or what identifies the result is missing or odd.
+    """A successful response cannot be read: it is not JSON, or a field that identifies the result cannot be read.
 
-    Anything else that is odd does not raise: it is left at its default, kept in `extra`, and logged as a warning.
+    Any other malformed value does not raise: its field has its default, and it is kept in `extra` and logged.
 
     Attributes:
         path: The position, for example `run_id`; empty for the body as a whole.

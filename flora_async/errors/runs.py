@@ -81,7 +81,7 @@ class SubmissionUnknownError(FloraError):
         since: When the first attempt was sent (aware, UTC, by this machine's clock).
         until: When the last attempt ended, as far as is known (likewise), or None.
         proven: Whether FLORA has said that the run exists.
-        candidates: The runs in the history that may be this start's. FLORA's answers cannot tell several apart.
+        candidates: The runs in the history that this start may have made. FLORA's answers do not distinguish them.
         steps: What was done to find out, one sentence each.
 
     Example:

@@ -1,4 +1,4 @@
-"""Read files that are uploaded: what is in them, how large they are, and their bytes. Everything here may block.
+"""Read files to upload: their type, their size and their content. Everything here may block.
 
 FLORA's page "Create an asset upload" lists the types that it takes.
 """
@@ -47,7 +47,7 @@ _ALIASES: Final = {
     "audio/mp3": "audio/mpeg",
     "application/ogg": "audio/ogg",
 }
-# The standard library's table of types, and the machine's, may lack some of these.
+# Neither the standard library's table of types nor the machine's has to contain all of these.
 _EXTENSIONS: Final = {extension: kind for kind, (_, extension) in CONTENT_TYPES.items()} | {".jpeg": "image/jpeg"}
 _HEAD_SIZE: Final = 4096
 _CHUNK_SIZE: Final = 1024 * 1024
@@ -56,7 +56,7 @@ _PLAIN_FILES: Final = (io.BufferedReader, io.BufferedRandom, io.FileIO)
 
 @frozen(kw_only=True)
 class Content:
-    """A file that can be sent: inspected once, read as often as necessary.
+    """A file that can be uploaded: inspected once, read as often as necessary.
 
     Attributes:
         name: The file name.
@@ -94,12 +94,12 @@ def input_type_by_ending(ending: str) -> str | None:
 
 
 def is_file_source(value: object) -> bool:
-    """Whether a value stands for a file rather than for itself."""
+    """Whether a value is a file to upload: a path, bytes or an open file."""
     return isinstance(value, os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read")
 
 
 def read_content(source: object, *, content_type: str | None = None, file_name: str | None = None) -> Content:
-    """Inspect a file: its kind, its size and its type.
+    """Inspect a file: its name, size and content type.
 
     Args:
         source: A path, bytes, or a file that is open for reading bytes. An open file is read from its position on,
@@ -175,7 +175,7 @@ def _descriptor(file: Any) -> int | None:  # noqa: ANN401 - anything with a `rea
     """The descriptor of a plain open file, from which `os.pread` reads; None for any other object."""
     if type(file).__module__ == "tempfile":
         file = getattr(file, "file", file)
-    # Not of others: a gzip.GzipFile, for one, has the descriptor of the compressed file.
+    # Plain files only: a gzip.GzipFile, for example, has the descriptor of the compressed file.
     if type(file) not in _PLAIN_FILES or type(getattr(file, "raw", file)) is not io.FileIO or not hasattr(os, "pread"):
         return None
     if file.writable():
@@ -185,7 +185,7 @@ def _descriptor(file: Any) -> int | None:  # noqa: ANN401 - anything with a `rea
 
 
 class _DescriptorReader:
-    """Reads an open file without its position, also after the caller has closed it."""
+    """Reads an open file without moving its position, even after the caller has closed it."""
 
     def __init__(self, file: Any, begin: int) -> None:  # noqa: ANN401 - as `_descriptor` found it
         self._descriptor = os.dup(file.fileno())
@@ -205,7 +205,7 @@ class _DescriptorReader:
 
 
 class _SharedFileReader:
-    """Reads an open file that has a position only, and puts the position back; closing it leaves the file open."""
+    """Reads an open file by moving its position, and restores the position; closing it leaves the file open."""
 
     def __init__(self, file: Any, begin: int) -> None:  # noqa: ANN401 - anything with `read`, `seek` and `tell`
         self._file = file
@@ -233,7 +233,7 @@ _file_locks_lock: Final = threading.Lock()
 
 
 def _lock_of(file: Any) -> threading.Lock:  # noqa: ANN401 - anything with a `read`
-    """The lock for the position of an open file, the same one for every reader."""
+    """Return the lock for the position of an open file, which all its readers share."""
     with _file_locks_lock:
         try:
             return _file_locks.setdefault(file, threading.Lock())
@@ -242,7 +242,7 @@ def _lock_of(file: Any) -> threading.Lock:  # noqa: ANN401 - anything with a `re
 
 
 def _content_type(shown: str, head: bytes, name: str, given: str | None) -> str:
-    """The type of a file: as given, or as its content says, or as its name does."""
+    """Determine the type of a file: as given, or else by its content, or else by its name."""
     if given is not None:
         if not isinstance(given, str):
             raise TypeError(f"content_type must be text such as 'image/png', not {given!r:.40}")
@@ -258,7 +258,7 @@ def _content_type(shown: str, head: bytes, name: str, given: str | None) -> str:
 
 
 def _types_by_content(head: bytes) -> list[str]:
-    """The types that the content may be of, the likeliest first; none if it is unknown or the extra is missing."""
+    """List the possible types of a content, the likeliest first; none if it is unknown or the extra is missing."""
     try:
         import puremagic  # noqa: PLC0415 - an extra, loaded when first used
     except ImportError:

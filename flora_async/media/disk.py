@@ -20,7 +20,7 @@ _MAX_REMEMBERED: Final = 10_000
 
 
 def check_exists(exists: object, overwrite: object) -> Exists:
-    """What to do about a file that exists, from the two arguments that say so.
+    """Combine the two arguments that say what to do about a file that exists.
 
     Raises:
         TypeError: `overwrite` is not a bool.
@@ -41,7 +41,7 @@ class PartFile:
     Args:
         path: The final path.
         exists: What to do about a file at that path.
-        source: Identifies what is saved, so that another source's file is never taken for it.
+        source: Identifies what is saved, so that a file of another source is never kept in its place.
 
     Attributes:
         path: As given.
@@ -69,7 +69,7 @@ class PartFile:
         return True
 
     def write(self, position: int, chunks: Iterable[bytes | memoryview]) -> None:
-        """Write after the first `position` bytes, and drop whatever was after them."""
+        """Write after the first `position` bytes, and drop everything that followed them."""
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("xb")
@@ -139,7 +139,7 @@ def check_existing(path: Path, exists: Exists, source: str) -> None:
 
 
 def check_writable(directory: Path) -> None:
-    """Create a directory where it is missing, and prove that a file can be written in it. This blocks.
+    """Create a directory if it is missing, and check that a file can be written in it. This blocks.
 
     Raises:
         OSError: It cannot be created or written to, or the disk is full.

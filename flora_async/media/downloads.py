@@ -1,4 +1,4 @@
-"""Save files: one download, or all outputs of a run with a note of where they come from."""
+"""Save files: one download, or all outputs of a run together with a file that records their origin."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from flora_async.media.names import (
     TEXT_EXTENSION,
     Destination,
     destination_of,
-    mark_of,
     name_in_url,
     names_the_run,
     output_names,
     path_text,
     run_name,
     safe_name,
+    short_hash,
     without_extension,
 )
 from flora_async.media.transfer import Progress, Transfer
@@ -89,8 +89,8 @@ async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a ru
         overwrite: As documented there.
         max_bytes: As documented there.
         sidecar: As documented there.
-        sidecar_name: The side-car's name: a template as well, with `{run_id}` and `{technique_id}`; `.json` is added.
-        technique_id: The run's technique; None = as the run says.
+        sidecar_name: The side-car's name, also a template, with `{run_id}` and `{technique_id}`; `.json` is added.
+        technique_id: The run's technique; None = taken from the run.
         inputs: The run's inputs, for the side-car; None = not known.
     """
     folder = Path(path_text("directory", directory))
@@ -152,7 +152,7 @@ def _options(exists: object, overwrite: object, max_bytes: object, progress: Pro
 def _file_of(source: object) -> _File:
     if isinstance(source, RunOutput):
         # Outputs of different runs of a technique have the same id.
-        name = f"{safe_name(source.output_id, 'output')}-{mark_of(source.url)}"
+        name = f"{safe_name(source.output_id, 'output')}-{short_hash(source.url)}"
         identity = source.url if source.text is not None else _without_query(source.url)
         return _File(source.url, name, identity, source.text, source.type in _MEDIA)
     if isinstance(source, Asset):
@@ -162,16 +162,16 @@ def _file_of(source: object) -> _File:
             )
         name = safe_name(source.asset_id or "", "asset")
         if source.name:
-            name = f"{safe_name(without_extension(source.name), 'asset')}-{mark_of(source.asset_id or source.url)}"
+            name = f"{safe_name(without_extension(source.name), 'asset')}-{short_hash(source.asset_id or source.url)}"
         return _File(source.url, name, f"asset {source.asset_id or source.url}")
     if isinstance(source, str):
-        name = f"{safe_name(name_in_url(source), 'download')}-{mark_of(source)}"
+        name = f"{safe_name(name_in_url(source), 'download')}-{short_hash(source)}"
         return _File(source, name, _without_query(source))
     raise TypeError(f"source must be a RunOutput, an Asset or a URL, not {source!r:.60}")
 
 
 def _without_query(url: str) -> str:
-    """A URL without the query, which may change each time, as a signature does."""
+    """Return a URL without its query, where signatures change from one time to the next."""
     return url.partition("?")[0]
 
 
@@ -200,7 +200,7 @@ async def _save(storage: StorageClient, file: _File, destination: Destination, o
 
 
 def _find(destination: Destination, output: RunOutput) -> Path | None:
-    """The file of an output that was saved before, whichever extension it got."""
+    """Find the file of an output that was saved before, with any of the known extensions."""
     extensions = KNOWN_EXTENSIONS if output.text is None else (TEXT_EXTENSION,)
     return next((path for path in map(destination.with_extension, extensions) if path.is_file()), None)
 

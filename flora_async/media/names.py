@@ -1,4 +1,4 @@
-"""Name files. Ids, URLs and types come from servers: whatever they say, no file leaves its directory."""
+"""Name files. Ids, URLs and types come from servers, so nothing in them may lead out of the directory."""
 
 import hashlib
 import mimetypes
@@ -21,7 +21,7 @@ _EXTENSIONS: Final = {kind: extension for kind, (_, extension) in CONTENT_TYPES.
     "text/plain": TEXT_EXTENSION
 }
 KNOWN_EXTENSIONS: Final = (*_EXTENSIONS.values(), ".jpeg", _OTHER_EXTENSION)
-# What hosts say of a file whose type they do not know.
+# The types that hosts send for a file whose type they do not know.
 _UNKNOWN_TYPES: Final = {"", "application/octet-stream", "binary/octet-stream"}
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_NAME: Final = 80
@@ -51,7 +51,7 @@ class Destination:
 
 
 def destination_of(text: str, name: str) -> Destination:
-    """Where to save a file; this looks at the disk.
+    """Decide where to save a file. This reads the file system.
 
     Args:
         text: The file, with its extension or without, or its directory.
@@ -64,7 +64,7 @@ def destination_of(text: str, name: str) -> Destination:
 
 
 def path_text(argument: str, value: object) -> str:
-    """A path as text.
+    """Return a path as text.
 
     Raises:
         TypeError: It is not a path.
@@ -79,33 +79,33 @@ def path_text(argument: str, value: object) -> str:
 
 
 def safe_name(text: str, default: str) -> str:
-    """Any text as a file name, without its extension, that is valid and means the same on every system.
+    """Turn any text into a file name, without extension, that is valid on every system.
 
     Args:
         text: The text.
-        default: The name where nothing is left of the text.
+        default: The name to use if nothing is left of the text.
     """
     name = _clean(text, _MAX_NAME) or default
     return f"{name}_" if name.upper() in _DEVICES else name
 
 
 def distinct_prefix(text: str, max_length: int) -> str:
-    """Any text as the beginning of a file name; one that had to be changed gets a mark, so that no two are the same."""
+    """Turn any text into the beginning of a file name; altered text gets a hash, so that no two are the same."""
     name = _clean(text, max_length)
-    return name if name == text else f"{name}-{mark_of(text)}"
+    return name if name == text else f"{name}-{short_hash(text)}"
 
 
 def _clean(text: str, max_length: int) -> str:
     return _NOT_IN_NAMES.sub("_", text)[:max_length]
 
 
-def mark_of(text: str) -> str:
-    """Eight digits that tell a text from others."""
+def short_hash(text: str) -> str:
+    """Return eight hexadecimal digits that distinguish a text from others."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 def name_in_url(url: str) -> str:
-    """The last segment of a URL's path, without a known extension."""
+    """Return the last segment of a URL's path, without a known extension."""
     try:
         return without_extension(unquote(urlsplit(url).path.rpartition("/")[2]))
     except ValueError:  # malformed; the request reports it
@@ -113,13 +113,13 @@ def name_in_url(url: str) -> str:
 
 
 def without_extension(name: str) -> str:
-    """A file name without a known extension; the `.2` of `v1.2` is part of the name."""
+    """Remove a known extension from a file name; the `.2` of `v1.2` is part of the name."""
     path = PurePosixPath(name)
     return path.stem if path.suffix.lower() in KNOWN_EXTENSIONS else name
 
 
 def extension_for(content_type: str, url: str) -> str:
-    """The extension for a content type. This may read the machine's table of types.
+    """Choose the extension for a content type. This may read the machine's table of types.
 
     Args:
         content_type: The `Content-Type` header; empty if there is none.
@@ -163,9 +163,9 @@ def output_names(template: str, run: Run, technique_id: str | None) -> list[str]
 
 
 def names_the_run(template: str, run: Run) -> bool:
-    """Whether the names of a template belong to one run alone: they hold its whole id."""
-    is_whole = safe_name(run.run_id, "run") == run.run_id
-    return is_whole and any(
+    """Whether a template's names are unique to one run, because they contain its unaltered id."""
+    is_unaltered = safe_name(run.run_id, "run") == run.run_id
+    return is_unaltered and any(
         name == "run_id" and not spec and not conversion for _, name, spec, conversion in Formatter().parse(template)
     )
 
@@ -188,7 +188,7 @@ def _check_template(argument: str, template: object, fields: Mapping[str, object
         if field not in fields:
             raise ValueError(f"{argument} {template!r:.60} has the field {field!r:.40}; there are {', '.join(fields)}")
         if fields[field] is None:
-            raise ValueError(f"{argument} {template!r:.60} has {field}, which is not known of the run: pass {field}")
+            raise ValueError(f"{argument} {template!r:.60} has {field}, which is not known for this run: pass {field}")
 
 
 def _filled(argument: str, template: str, fields: Mapping[str, object]) -> str:
@@ -196,21 +196,21 @@ def _filled(argument: str, template: str, fields: Mapping[str, object]) -> str:
         name = template.format_map(fields)
     except (ValueError, LookupError) as error:
         raise ValueError(f"{argument} {template!r:.60} cannot be filled in: {error}") from None
-    path = PureWindowsPath(name)  # on every system, as it knows of drives and both slashes
+    path = PureWindowsPath(name)  # on every system, as it recognizes drives and both slashes
     if path.anchor or ".." in path.parts or not path.name or name.endswith(("/", "\\")) or "\0" in name:
         raise ValueError(f"{argument} {name!r:.60} must name a file below the directory, without '..' or a root")
     return name
 
 
 def _numbered(names: Iterable[str]) -> list[str]:
-    """The names, each repeated one with a number added."""
-    taken: set[str] = set()
+    """Make names unique by adding a number to each repeated one."""
+    used: set[str] = set()
     numbered = []
     for name in names:
         candidate, number = name, 1
-        while candidate.casefold() in taken:
+        while candidate.casefold() in used:
             number += 1
             candidate = f"{name}-{number}"
-        taken.add(candidate.casefold())
+        used.add(candidate.casefold())
         numbered.append(candidate)
     return numbered

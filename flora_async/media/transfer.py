@@ -29,22 +29,22 @@ Progress = Callable[[int, int | None], object]
 _CHUNK_SIZE: Final = 4 * 1024 * 1024
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE | re.ASCII)
 _LENGTH: Final = re.compile(r"\d{1,18}", re.ASCII)
-# What proxies and portals send with 200 in place of a file.
+# The types of pages that proxies and captive portals send with 200 in place of a file.
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml", "application/json"})
 _STRONG_TAG: Final = re.compile(r'"[!#-~]{0,200}"')
 _DATE: Final = re.compile(r"[ -~]{1,64}")
-# A file may change again within the second, or by another clock, in which its Last-Modified was taken.
+# A file may change again in the second of its Last-Modified, and clocks differ.
 _MIN_AGE: Final = 60.0
 
 
 class Body(NamedTuple):
-    """Which part of a file a response brings.
+    """The part of a file that a response contains.
 
     Attributes:
         start: The position of the first byte in the file.
         end: The position after the last byte; None = the response does not say.
         total: The size of the file in bytes; None = the response does not say.
-        validator: What `If-Range` may ask with: it tells this version of the file from any other. None = nothing does.
+        validator: A value for `If-Range` that identifies this version of the file; None = there is none.
         tag: The `ETag` header, strong or not; "" = none.
         modified: The `Last-Modified` header; "" = none.
     """
@@ -58,7 +58,7 @@ class Body(NamedTuple):
 
 
 def body_of(status: int, headers: Mapping[str, str]) -> Body | None:
-    """Which part of the file a success brings; None if that cannot be used."""
+    """Return the part of the file that a successful response contains; None if it cannot be used."""
     # aiohttp decompresses a body, after which sizes and positions are not those of the file.
     is_compressed = headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
     tag, modified = headers.get("ETag", ""), headers.get("Last-Modified", "")
@@ -175,7 +175,7 @@ class Transfer:
             path = await self._request()
             if path is not None:
                 return path
-            self._received = 0  # the host cannot resume: once more, from the beginning
+            self._received = 0  # the host cannot resume: start again from the beginning
         raise DownloadError(self._url, "the host answers with neither the file nor the part of it that was asked for")
 
     async def _request(self) -> Path | None:
@@ -197,7 +197,7 @@ class Transfer:
                 part = self._part_file(await in_thread(extension_for, content_type, self._url))
                 if await in_thread(part.is_kept):
                     return part.path
-            if body.start:  # a part need not repeat what tells its version
+            if body.start:  # a partial response need not repeat the headers of the version
                 before = self._body
                 body = body._replace(
                     validator=before.validator, tag=body.tag or before.tag, modified=body.modified or before.modified
@@ -205,7 +205,7 @@ class Transfer:
             self._body, self._received = body, body.start
             await self._receive(incoming, part)
         if body.total is not None and self._received < body.total:
-            raise APIConnectionError(f"only {self._received} of {body.total} bytes came")
+            raise APIConnectionError(f"only {self._received} of {body.total} bytes arrived")
         await in_thread(part.complete)
         return part.path
 
@@ -224,10 +224,10 @@ class Transfer:
         if self._max_bytes is not None and size > self._max_bytes:
             raise DownloadError(self._url, f"it has more than the {self._max_bytes} bytes that max_bytes allows")
         if end is not None and size > end:
-            raise DownloadError(self._url, f"more came than the {end} bytes that were announced")
+            raise DownloadError(self._url, f"more than the announced {end} bytes arrived")
 
     async def _receive(self, incoming: Incoming, part: PartFile) -> None:
-        """Write the body, one chunk while the next is on its way."""
+        """Write the body, each chunk while the next one arrives."""
         chunks: list[bytes] = []
         size = 0
         cut: APIConnectionError | None = None
@@ -236,7 +236,7 @@ class Transfer:
                 try:
                     chunk = await anext(arriving, b"")
                 except APIConnectionError as error:
-                    chunk, cut = b"", error  # what has arrived is written all the same, and need not come again
+                    chunk, cut = b"", error  # what has arrived is written anyway, and need not be sent again
                 size += len(chunk)
                 self._check_size(self._received + size, self._body.end)
                 if chunk:

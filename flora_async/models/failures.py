@@ -43,7 +43,7 @@ _CODES: Final[Mapping[FailureHint, str]] = {
 _HINTS: Final = {code: hint for hint, codes in _CODES.items() for code in codes.split()}
 _NEVER: Final = re.compile(r"BILLING_|ACCESS_|.*_ENTITLEMENT_REQUIRED\Z", re.DOTALL)
 _MODERATED: Final = frozenset({"GENERATION_PROMPT_MODERATED", "LLM_REFUSAL", "safety_blocked"})
-# Providers report a moderation refusal under codes that look temporary; only the message tells.
+# Providers report a moderation refusal under codes that look temporary; only the message shows it.
 _MODERATION: Final = re.compile(
     r"\b(?:safety|unsafe)\b|moderat(?:ed|ion|or)|\bcontent[ _]filter|\bpolic(?:y|ies)\b"
     r"|(?<!connection )(?<!connect )\brefus(?:al|als|e|es|ed|ing)\b",

@@ -136,7 +136,8 @@ async def test_a_wait_that_times_out_names_the_run_that_is_still_running(fake: F
     assert code == 1
     run_id = fake.runs[0].run_id
     assert (
-        f"run {run_id} is still running on FLORA and will be charged: go on with flora.wait_for_run('{run_id}')" in err
+        f"run {run_id} is still running on FLORA and will be charged: "
+        f"continue with flora.wait_for_run('{run_id}')" in err
     )
 
 
@@ -160,7 +161,7 @@ async def test_interrupting_a_wait_leaves_one_line_that_says_how_to_go_on(
     run_id = fake.runs[0].run_id
     assert err == (
         f"flora-async: interrupted: run {run_id} is still running on FLORA and will be charged: "
-        f"go on with flora.wait_for_run('{run_id}')\n"
+        f"continue with flora.wait_for_run('{run_id}')\n"
     )
     fake.finish(run_id)
     assert (await flora.wait_for_run(run_id)).is_completed

@@ -32,7 +32,7 @@ from flora_async import (
     UntrustedURLError,
 )
 from flora_async._threads import in_thread
-from flora_async.media.names import extension_for, mark_of
+from flora_async.media.names import extension_for, short_hash
 from flora_async.media.transfer import _CHUNK_SIZE, body_of
 from flora_async.models import Asset
 from flora_async.testing import Cut, FakeFlora
@@ -221,7 +221,7 @@ async def test_a_destination_is_a_file_or_a_directory(  # noqa: PLR0913, PLR0917
     monkeypatch.chdir(tmp_path)
     host = await open_host(honest())
     path = await session.download(host.url, destination)
-    assert path == Path(saved.replace("MARK", mark_of(host.url)))
+    assert path == Path(saved.replace("MARK", short_hash(host.url)))
     assert path.read_bytes() == BODY
 
 
@@ -275,7 +275,7 @@ async def test_a_url_chooses_a_name_and_never_a_directory(
     host = await open_host(raw(200, hostile, b"x", length=1))
     url = f"{host.origin}/{last_part}"
     path = await session.download(url, inner)
-    assert path == inner / f"{stem}-{mark_of(url)}.png"
+    assert path == inner / f"{stem}-{short_hash(url)}.png"
     assert names(tmp_path) == ["inner"]
 
 
@@ -289,7 +289,7 @@ async def test_an_output_and_an_asset_name_their_files(
     later = RunOutput(output_id=output.output_id, type=OutputType.IMAGE, url=f"{host.url}?of=another-run")
     assert (await session.download(later, tmp_path)).name != first.name
     asset = Asset(asset_id="asset_1", status="ready", url=host.url, name="My photo.JPEG")
-    assert (await session.download(asset, tmp_path)).name == f"My_photo-{mark_of('asset_1')}.png"
+    assert (await session.download(asset, tmp_path)).name == f"My_photo-{short_hash('asset_1')}.png"
     unnamed = Asset(asset_id="asset_1", status="ready", url=host.url)
     assert (await session.download(unnamed, tmp_path)).name == "asset_1.png"
 
@@ -662,7 +662,7 @@ async def test_a_part_may_be_shorter_than_requested(session: FloraSession, open_
 async def test_more_than_was_announced_is_an_error(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
     too_much = raw(206, {"ETag": '"v1"', "Content-Range": "bytes 100000-299999/300000"}, BODY[100_000:], b"more")
     host = await open_host(honest(cut=100_000), too_much)
-    with pytest.raises(DownloadError, match="more came than the 300000 bytes"):
+    with pytest.raises(DownloadError, match="more than the announced 300000 bytes"):
         await session.download(host.url, tmp_path / "photo.png")
     assert not names(tmp_path)
 
@@ -1106,7 +1106,7 @@ async def test_a_film_of_a_local_flora_survives_cuts(fake: FakeFlora, session_on
     url = fake.add_media("film.mp4", film, "video/mp4")
     fake.inject(Cut(after=1_000_000), on="media", times=2)
     path = await session_on(fake).download(url, tmp_path)
-    assert (path.name, path.read_bytes()) == (f"film-{mark_of(url)}.mp4", film)
+    assert (path.name, path.read_bytes()) == (f"film-{short_hash(url)}.mp4", film)
     asked = [request for request in fake.requests if request.operation == "media"]
     assert len(asked) == 3
     assert not any("Authorization" in request.headers for request in asked)

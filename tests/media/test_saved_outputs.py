@@ -266,7 +266,7 @@ async def test_names_follow_a_template(flora: FloraSession, tmp_path: Path, temp
         ("{", ValueError, "not a template"),
         ("{number:x!}", ValueError, "cannot be filled in"),
         ("{output_id:{run_id}}", ValueError, "cannot be filled in"),
-        ("{technique_id}", ValueError, "which is not known of the run"),
+        ("{technique_id}", ValueError, "which is not known for this run"),
         (5, TypeError, "name must be text"),
         (None, TypeError, "name must be text"),
     ],

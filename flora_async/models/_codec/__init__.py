@@ -1,8 +1,8 @@
-"""Bytes to models and models to dictionaries; nothing else imports cattrs.
+"""Decode bytes to models, and encode models to dictionaries; the only importer of cattrs.
 
-FLORA spells keys in camelCase, in snake_case, or both in one payload, and adds fields and enum values as it grows. So
-keys are matched in either spelling (snake_case wins) and `null` counts as missing. What is unknown is kept in `extra`,
-and so is a value of the wrong type, whose field then has its default. Only what identifies a model is required.
+FLORA spells keys in camelCase, in snake_case, or both in one payload, and adds fields and enum values over time. So
+keys are matched in either spelling (snake_case wins) and `null` counts as missing. Unknown fields are kept in `extra`,
+and so are values of the wrong type, whose field then has its default. Only what identifies a model is required.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from flora_async.models._codec.scalars import expected, integer, text
 ModelT = TypeVar("ModelT")
 
 _CASES: Final = get_args(Case)
-_ODD: Final = (ValueError, KeyError)
-"""What strict reading raises for a value of the wrong type, and for a required one that is missing."""
+_STRICT_ERRORS: Final = (ValueError, KeyError)
+"""What strict reading raises for a value of the wrong type, and for a missing required one."""
 
 
 def decode(body: bytes, kind: type[ModelT], *, request_id: str | None = None) -> ModelT:
-    """Read one model from a body; what could not be read of it is logged.
+    """Read one model from a body, and log which parts of it could not be read.
 
     Args:
         body: The JSON text.
@@ -42,7 +42,7 @@ def decode(body: bytes, kind: type[ModelT], *, request_id: str | None = None) ->
     data = parse_json(body, request_id=request_id)
     try:
         return _converter().structure(data, kind)
-    except _ODD:
+    except _STRICT_ERRORS:
         return _read_leniently(data, kind, request_id=request_id, warn=True)
 
 
@@ -54,7 +54,7 @@ def from_dict(data: object, kind: type[ModelT]) -> ModelT:
     """
     try:
         return _converter().structure(data, kind)
-    except _ODD:
+    except _STRICT_ERRORS:
         return _read_leniently(data, kind, request_id=None, warn=False)
 
 
@@ -99,7 +99,7 @@ def decode_page(body: bytes, kind: type[ModelT], items_key: str, *, request_id: 
     for index, value in enumerate(values):
         try:
             items.append(hook(value, kind))
-        except _ODD:
+        except _STRICT_ERRORS:
             try:
                 items.append(reader.item(cast("type[AttrsInstance]", kind), value, items_key, index))
             except UnreadableError as error:
@@ -110,7 +110,7 @@ def decode_page(body: bytes, kind: type[ModelT], items_key: str, *, request_id: 
     try:
         cursor = _part(meta, "next_cursor", text)
     except ValueError as error:
-        # The page must not look like the last one.
+        # Without this, the page would look like the last one.
         problems.append(ItemProblem(None, "meta.next_cursor", str(error)))
         reader.note(("meta", "next_cursor"), str(error))
     try:
@@ -122,7 +122,7 @@ def decode_page(body: bytes, kind: type[ModelT], items_key: str, *, request_id: 
 
 
 def to_dict(model: AttrsInstance, case: Case = "snake") -> dict[str, Any]:
-    """Turn a model into plain data that `json.dumps` takes and FLORA's own names spell.
+    """Turn a model into plain data that `json.dumps` accepts, under FLORA's own names.
 
     Times become ISO 8601 strings in UTC, enum values their text, and `extra` is merged back. Nothing is lost: reading
     the result gives an equal model.
@@ -161,7 +161,7 @@ def _converter(case: Case = "snake", *, sparse: bool = False) -> Converter:
 
 
 def _named_run(data: object, kind: type) -> Run | None:
-    """The run that an unreadable answer names, so that its id is not lost."""
+    """Return the run that an unreadable answer names, so that its id is not lost."""
     if not issubclass(kind, Run) or type(data) is not dict:
         return None
     run_id = fields_of(cast("type[AttrsInstance]", kind)).sort(data)[0].get("run_id")
@@ -169,7 +169,7 @@ def _named_run(data: object, kind: type) -> Run | None:
 
 
 def _first(data: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
-    """The value under the snake_case name or else the camelCase one."""
+    """Return the value under the snake_case name, or else under the camelCase one."""
     value = data.get(name)
     return data.get(camel(name)) if value is None else value
 

@@ -1,4 +1,4 @@
-"""What the codec has to know of a model and its fields."""
+"""Describe models and their fields for the codec."""
 
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
@@ -23,15 +23,15 @@ def camel(name: str) -> str:
 
 @frozen
 class ModelFields:
-    """What the codec has to know of a model.
+    """The description of a model.
 
     Attributes:
         attributes: The fields by name, without `extra`.
         names: The field that each of FLORA's spellings means.
-        required: The fields without which the model is not read.
-        identifying: Those of them that must not be empty: ids and statuses.
-        aliases: Other names of FLORA's for a field that is missing.
-        hooks: How to read the fields whose type does not say all.
+        required: The fields without which the model cannot be read.
+        identifying: The required fields that must not be empty: ids and statuses.
+        aliases: Other names that FLORA uses for a field.
+        hooks: How to read the fields whose type alone does not determine it.
         keeps_extra: Whether the model has a field `extra`.
     """
 
@@ -83,7 +83,7 @@ def fields_of(kind: type[AttrsInstance]) -> ModelFields:
 
 
 def wire_name(attribute: "Attribute[Any]") -> str:
-    """FLORA's name of a field, in snake_case: some of its names are keywords in Python."""
+    """Return FLORA's name of a field, in snake_case, which differs where it is a Python keyword."""
     return str(attribute.metadata.get("name", attribute.name))
 
 

@@ -1,4 +1,4 @@
-"""How each kind of field is read and written: models, lists, maps and choices."""
+"""Build the converter: how models, lists, maps and enums are read and written."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -47,7 +47,7 @@ def build_converter(case: Case, *, sparse: bool) -> Converter:
     converter.register_structure_hook_factory(is_mapping, _mapping_hook)
     converter.register_unstructure_hook_func(is_free_form, dict)
     converter.register_structure_hook_factory(has, _model_hook)
-    converter.register_unstructure_hook_factory(has, _model_unhook(case, sparse=sparse))
+    converter.register_unstructure_hook_factory(has, _model_unstructure_hook(case, sparse=sparse))
     return converter
 
 
@@ -71,7 +71,7 @@ def _model_hook(kind: type[AttrsInstance], converter: Converter) -> Hook:
     return structure
 
 
-def _model_unhook(
+def _model_unstructure_hook(
     case: Case, *, sparse: bool
 ) -> Callable[[type[AttrsInstance], Converter], Callable[[Any], dict[str, Any]]]:
     spell: Callable[[str], str] = camel if case == "camel" else str

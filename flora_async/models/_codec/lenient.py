@@ -1,7 +1,8 @@
-"""Read what can be read of an answer that is odd somewhere.
+"""Read an answer in which some values are malformed.
 
-Strict reading is faster and comes first. When it fails, this follows: the field of an odd value gets its default, the
-value is kept in the `extra` of its model, under FLORA's name, and is noted. Only a required field costs its model.
+Strict reading is faster and comes first. If it fails, the answer is read again here: a field with a malformed value
+gets its default, and the value is kept in the `extra` of its model, under FLORA's name, and logged. Only a malformed
+required field makes its model unreadable.
 """
 
 import logging
@@ -33,7 +34,7 @@ _MAX_SHOWN: Final = 100
 
 
 class UnreadableError(ValueError):
-    """A value cannot be read, and nothing around it can hold it.
+    """A value cannot be read, and is required by the model that contains it.
 
     Attributes:
         steps: Where it is.
@@ -68,7 +69,7 @@ class LenientReader:
         """Read a model at a position of the answer.
 
         Raises:
-            UnreadableError: It is not an object, or a required field is missing or odd.
+            UnreadableError: It is not an object, or a required field is missing or malformed.
         """
         self._steps = list(steps)
         return self._model(kind, data)
@@ -109,20 +110,20 @@ class LenientReader:
         for name, value in known.items():
             self._steps.append(wire_name(about.attributes[name]))
             try:
-                values[name], whole = self._field(kind, name, value)
+                values[name], is_complete = self._field(kind, name, value)
             except UnreadableError as error:
                 if name in about.required or not about.keeps_extra:
                     raise
                 self.note(error.steps, error.reason)
-                whole = False
+                is_complete = False
             finally:
                 self._steps.pop()
-            if not whole:
+            if not is_complete:
                 extra[_key_of(name, value, data, about.names)] = value
         return kind(**values, **({"extra": extra} if about.keeps_extra else {}))
 
     def _field(self, kind: type[AttrsInstance], name: str, value: Any) -> tuple[Any, bool]:  # noqa: ANN401 - as above
-        """Read a field; the flag says whether all of the value went into it."""
+        """Read a field, and say whether all of its value could be read."""
         about = fields_of(kind)
         hook = about.hooks.get(name)
         if hook is None:
@@ -137,7 +138,7 @@ class LenientReader:
         if has(kind):
             return self._model(kind, value), True
         try:
-            # Numbers are coordinates: without one of them the others mean nothing.
+            # Lists of numbers are coordinates, which mean nothing if one is missing.
             if is_tuple(kind) and get_args(kind)[0] is not float:
                 check_items(value)
                 return self._items(get_args(kind)[0], value)
@@ -177,12 +178,12 @@ class LenientReader:
 
 
 def _alternative(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type and JSON value
-    """What a value is read as where a type allows None or, beside a model, a flag; null never gets here."""
+    """Choose the type of a value where a type allows None, or a flag instead of a model; null never gets here."""
     if get_origin(kind) in {Union, UnionType} and NoneType in get_args(kind):
         kind = Union[tuple(arg for arg in get_args(kind) if arg is not NoneType)]  # noqa: UP007 - built at run time
     return get_args(kind)[1] if is_flag_or_model(kind) and type(value) is not bool else kind
 
 
 def _key_of(name: str, value: Any, data: Mapping[str, Any], names: Mapping[str, str]) -> str:  # noqa: ANN401 - any JSON value
-    """The key under which FLORA sent a value."""
+    """Return the key under which FLORA sent a value."""
     return next(key for key, meant in names.items() if meant == name and data.get(key) is value)

@@ -1,4 +1,4 @@
-"""Bytes to JSON values: what is accepted, and how much of it."""
+"""Parse JSON tolerantly, but within limits on size and depth."""
 
 import codecs
 import json
@@ -10,8 +10,8 @@ from flora_async.errors import DecodeError
 
 # Real answers nest about ten levels deep. Interpreters give up at different depths; this one is the same on all.
 MAX_DEPTH: Final = 200
-# Each model comes from an object, and each value ends at a comma or a bracket, so these bound what is built of a body.
-# They also bound how long the parser keeps other threads waiting: about 50 ms, most of it for the names of fields, each
+# Each model comes from an object, and each value ends at a comma or a bracket, so these limit what a body can become.
+# They also limit how long the parser keeps other threads waiting: about 50 ms, most of it for the names of fields, each
 # of which is followed by a colon. Both marks occur in long texts as well.
 _MAX_CONTAINERS: Final = 100_000
 _MAX_COMMAS: Final = 250_000
@@ -22,11 +22,11 @@ _STEP: Final = 1024 * 1024
 
 
 def parse_json(body: bytes, *, request_id: str | None = None) -> Any:  # noqa: ANN401 - any JSON value
-    """Read a body as JSON, however oddly it is encoded.
+    """Read a body as JSON, even if its encoding is not clean.
 
     A byte order mark is skipped, and bytes that are not UTF-8 become U+FFFD. Numbers that JSON does not have (NaN,
-    Infinity, 1e999) and those that are too long to be read stay text. So every value that is read can be written as
-    JSON and read back equal.
+    Infinity, 1e999), or that are too long to be read, stay text. So every value that is read can be written as JSON
+    and read back as an equal one.
 
     Raises:
         DecodeError: The body is not JSON, or larger or deeper than any real answer; `transient`, because it is
@@ -60,7 +60,7 @@ def _text(body: bytes) -> str:
 
 
 def _is_deep(data: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """Go through the levels rather than recurse."""
+    """Whether data is nested too deeply; checked level by level, without recursion."""
     level, depth = [data], 0
     while level:
         depth += 1

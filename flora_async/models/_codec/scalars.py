@@ -1,10 +1,10 @@
-"""Single values, checked: a value of another type is refused, never converted."""
+"""Read single values: one of the wrong type is refused, never converted."""
 
 import math
 from datetime import UTC, datetime
 from typing import Any, Final
 
-# FLORA does not say the unit of its times: below this a number can only be seconds, above it only milliseconds.
+# FLORA does not document the unit of its times: below this a number can only be seconds, above it only milliseconds.
 _FIRST_MILLISECONDS: Final = 1e11
 _MAX_COST: Final = 1e6
 
@@ -30,7 +30,7 @@ def truth(value: Any, _: Any) -> bool:  # noqa: ANN401 - any JSON value
 
 def integer(value: Any, _: Any) -> int:  # noqa: ANN401 - any JSON value
     """Read a whole number."""
-    if type(value) is float and value.is_integer():  # JSON does not tell 2.0 from 2
+    if type(value) is float and value.is_integer():  # JSON does not distinguish 2.0 from 2
         return int(value)
     if type(value) is not int:
         raise expected("a whole number", value)
