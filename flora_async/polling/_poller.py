@@ -102,7 +102,7 @@ class RunPoll:
     _client: Client
     _request: Request
     _run_id: str | None
-    _is_by_url: bool = field(kw_only=True)
+    _is_by_url: bool = field(kw_only=True, alias="is_by_url")
 
     async def __call__(self, deadline: float = math.inf) -> tuple[Run, float | None]:
         """Poll once, and return the run and the pause that `Retry-After` asked for.
