@@ -62,13 +62,13 @@ class RetryPolicy:
         settle: Seconds to wait after a paid start was cut off before its key is sent again; None = never send it again.
             A broken connection, or a proxy that answers for FLORA, does not mean that FLORA has stopped working on the
             start, and two at once under one key may both be carried out. Default 30.
-        resolve: Find out what became of a paid start whose answer was lost: ask for it again under its key, and when
-            FLORA says that it was carried out, find its run in the history. False = raise `SubmissionUnknownError` once
+        resolve: Find out what became of a paid start whose answer was lost: send it again under its key, and if FLORA
+            says that it was carried out, find its run in the history. False = raise `SubmissionUnknownError` once
             `attempts` are used up. Default True.
         outage: Seconds for which starts are held back while FLORA cannot be reached, rather than fail one after
-            another; None = no limit, 0 = not at all. After several connections in a row that could not be made, or
-            answers of 502, 503 and 504 and timeouts without any other, small requests check whether FLORA is back. It
-            has no effect with `attempts=1`. Default 120.
+            another; None = no limit, 0 = not at all. After several failed connections in a row, or nothing but
+            timeouts and answers of 502, 503 and 504, small requests check whether FLORA is back. It has no effect with
+            `attempts=1`. Default 120.
         rate_limit_pause: Seconds for which a session pauses after a 429 without a `Retry-After`. Default 5, as in
             FLORA's own sample code.
 

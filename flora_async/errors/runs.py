@@ -71,9 +71,9 @@ class WaitTimeoutError(FloraError, TimeoutError):
 class SubmissionUnknownError(FloraError):
     """A paid start has no known outcome: one run may exist and be charged, but no answer of FLORA's says so.
 
-    Nothing was sent under a second key. The start was asked for again under its key and looked for in the history, as
-    far as `RetryPolicy` and the deadline allowed; `steps` says what was done, and `FloraSession.resolve` does the rest
-    later. The last error is `__cause__`.
+    Nothing was sent under a second key. The start was sent again under its key, and its run was looked up in the
+    history, as far as `RetryPolicy` and the deadline allowed. `steps` says what was done; `FloraSession.resolve` tries
+    again later. The last error is `__cause__`.
 
     Attributes:
         idempotency_key: The key that every attempt carried.
