@@ -21,6 +21,9 @@ _OVERLOADED: Final = frozenset({502, 503, 504})
 # One refused connection can be chance. A gateway's error means less: a single start can get four of them.
 _MAX_UNSENT: Final = 2
 _MAX_FAILURES: Final = 8
+# An answer that takes this many seconds tells the time well enough; a better one is kept for so long.
+_QUICK: Final = 1.0
+_MAX_DATE_AGE: Final = 600.0
 _FIRST_PAUSE: Final = 0.5
 _MAX_PAUSE: Final = 5.0
 
@@ -43,7 +46,8 @@ class Availability:
     Attributes:
         down_since: Since when FLORA has been out of reach, in seconds of the monotonic clock; None = it can be reached.
         failures: How many attempts in a row have failed since FLORA last answered.
-        date: The `Date` of FLORA's last answer, and this machine's Unix time then; None = no answer yet.
+        date: The `Date` of a recent answer of FLORA's, this machine's Unix time then, and how many seconds the answer
+            took; None = no answer yet.
     """
 
     __slots__ = ("_clock", "_is_probing", "_limit", "_probe", "_unsent", "date", "down_since", "failures")
@@ -56,7 +60,18 @@ class Availability:
         self.down_since: float | None = None
         self._is_probing = False
         self.failures = 0
-        self.date: tuple[str, float] | None = None
+        self.date: tuple[str, float, float] | None = None
+
+    def dated(self, date: str, now: float, seconds: float) -> None:
+        """FLORA's answer had this `Date`; a slow answer tells the time less exactly than the one before it.
+
+        Args:
+            date: The header.
+            now: This machine's Unix time.
+            seconds: How long the answer took.
+        """
+        if self.date is None or seconds <= max(self.date[2], _QUICK) or not 0 <= now - self.date[1] <= _MAX_DATE_AGE:
+            self.date = (date, now, seconds)
 
     def answered(self) -> None:
         """Record that FLORA answered."""

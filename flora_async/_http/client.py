@@ -115,13 +115,16 @@ class Client:
         return client
 
     @property
-    def clock_offset(self) -> float | None:
-        """Seconds by which FLORA's clock is ahead of this machine's, to about a second; None = not known yet."""
+    def clock_offset(self) -> tuple[float, float] | None:
+        """Seconds by which FLORA's clock is ahead of this machine's, and how much more it may be; None = not known yet.
+
+        A `Date` has whole seconds, and is as old as its answer took.
+        """
         if self._availability.date is None:
             return None
-        date, now = self._availability.date
+        date, now, seconds = self._availability.date
         moment = unix_time(date)
-        return None if moment is None else moment - now
+        return None if moment is None else (moment - now, 1.0 + seconds)
 
     @property
     def queue_time(self) -> float:
@@ -288,6 +291,7 @@ class Client:
             within = within if within > 0 else _GRACE
         if self._observer is not None:
             self._observer.on_request(request.label)
+        began = self.clock.monotonic()
         try:
             response = await self._transport.send(request, timeout=self._timeout, within=within, on_sent=on_sent)
             now = self.clock.time()
@@ -298,7 +302,7 @@ class Client:
             raise
         date = response.headers.get("Date")
         if date is not None:
-            self._availability.date = (date, now)
+            self._availability.dated(date, now, self.clock.monotonic() - began)
         if self._availability.failures:
             self._availability.answered()
         if logger.isEnabledFor(logging.DEBUG):

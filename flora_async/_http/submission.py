@@ -66,9 +66,12 @@ class Submission:
         self._resolves = policy.resolve and route.spends
         self._number = 0
         self._doubt_began_with = 0 if since is not None else None
+        self._time: Callable[[], float] = lambda: now
         self._attempt_began = now
         self._is_sent = False
-        self._has_arrived = self._is_resumed = since is not None
+        self._is_resumed = since is not None
+        # An attempt whose end nobody saw may be carried out as late as FLORA says that it was.
+        self._has_unseen_end = self._is_resumed
 
     @property
     def expires_at(self) -> float:
@@ -101,6 +104,7 @@ class Submission:
             time: Returns the Unix time.
         """
         self._number += 1
+        self._time = time
         self._attempt_began = time()
         self._is_sent = False
         if not self.in_doubt:
@@ -108,20 +112,28 @@ class Submission:
         try:
             yield
         except FloraError as error:
-            # A duplicate after an attempt of our own means that the attempt got through, although it seemed to fail.
-            self.proven = self.proven or (isinstance(error, IdempotencyError) and self._has_arrived)
-            if may_have_acted(error):
+            if isinstance(error, IdempotencyError) and self.in_doubt:
+                self._was_carried_out(time())
+            elif may_have_acted(error):
+                self._has_unseen_end = self._has_unseen_end or may_be_in_flight(error)
                 self._ended_in_doubt(time())
             raise
         except BaseException:
             self._ended_in_doubt(time())
             raise
-        finally:
-            self._has_arrived = self._has_arrived or self._is_sent
 
     def sent(self) -> None:
         """Record that the attempt is on its way: from now on it may be carried out."""
         self._is_sent = True
+        # The attempt may have waited for a rate limit or a connection until now.
+        self._attempt_began = self._time()
+        if not self.in_doubt:
+            self.since = self._attempt_began
+
+    def _was_carried_out(self, now: float) -> None:
+        if self._has_unseen_end and not self.proven:
+            self.until = now
+        self.proven = True
 
     def _ended_in_doubt(self, now: float) -> None:
         if self._is_sent:

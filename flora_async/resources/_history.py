@@ -14,6 +14,7 @@ from flora_async._http.client import Client
 from flora_async._http.deadline import current_deadline
 from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
+from flora_async._http.submission import Submission
 from flora_async.errors import FloraError, SubmissionUnknownError
 from flora_async.models import Run, TechniqueRun
 from flora_async.polling import decode_run
@@ -33,6 +34,8 @@ _UNKNOWN_SKEW: Final = 120.0
 _MAX_POLLS: Final = 6
 _GROWTH: Final = 1.5
 _DEFAULT_PAUSE: Final = 10.0
+# A run shows up in the history this many seconds after its creation at the latest.
+_MAX_LAG: Final = 60.0
 
 
 @frozen
@@ -149,27 +152,47 @@ class RunFinder:
         before: set[str] | None = None
         for poll in range(1, _MAX_POLLS + 1):
             await self._open_starts.wait_for_rivals(start)
+            if run_id := self._open_starts.run_of(start):  # another call with the key has found it meanwhile
+                return await self._retrieve(run_id)
             candidates, unreadable = await self._candidates(history, technique_id, start, knows)
             unknown.candidates = tuple(candidates)
             ids = {run.run_id for run in candidates}
             self._step(unknown, f"found {len(ids)} unclaimed runs of its kind and time in the history")
             if not submission.proven:
                 return None  # it may never have been carried out, so none of them need be its run
-            if rivals := self._open_starts.rivals(start):
-                self._step(unknown, f"cannot tell its run from those of {len(rivals)} other starts in doubt")
+            if obstacle := self._obstacle(start, unreadable):
+                self._step(unknown, obstacle)
                 return None
-            if unreadable:
-                self._step(unknown, f"cannot tell whether it is one of {unreadable} runs that could not be read")
-                return None
-            if ids and ids == before:
+            # A start that began since the history was read may have one of the candidates.
+            if ids and ids == before and not self._open_starts.rivals(start):
                 return candidates[0] if len(candidates) == 1 else None
             before = ids
+            pause = max(pause, self._time_to_appear(submission, candidates))
             if poll == _MAX_POLLS or clock.monotonic() + pause > current_deadline():
                 break
             if await webhook.sleep(clock, pause):
                 break
             pause *= _GROWTH
         return None
+
+    def _obstacle(self, start: OpenStart, unreadable: int) -> str | None:
+        """Why no run can be adopted, however often the history is read."""
+        if rivals := [other for other in self._open_starts.rivals(start) if other.settled.is_set()]:
+            return f"cannot tell its run from those of {len(rivals)} other starts in doubt"
+        return f"cannot tell whether it is one of {unreadable} runs that could not be read" if unreadable else None
+
+    def _time_to_appear(self, submission: Submission, candidates: list[Run]) -> float:
+        """The seconds after which the start's own run is in the history, if a candidate is another program's.
+
+        What takes as long to appear as the candidate did, and was created by the end of the start's time, is there.
+        """
+        created = [run.created_at.timestamp() for run in candidates if run.created_at]
+        if not created or submission.until is None:
+            return 0.0
+        offset, _ = self._client.clock_offset or (0.0, 0.0)
+        until = submission.until + offset
+        lag_is_over = submission.until + _MAX_LAG - self._client.clock.time()
+        return max(min(until - min(created), lag_is_over), 0.0)
 
     async def _technique_id(self, history: History) -> str | None:
         if history.technique_id is None or history.technique_id.startswith("tech_"):
@@ -180,10 +203,11 @@ class RunFinder:
         self, history: History, technique_id: str | None, start: OpenStart, knows: Knows | None
     ) -> tuple[list[Run], int]:
         """Find runs of the start's kind and time that belong to no other start, and count those that are unreadable."""
-        submission, offset = start.submission, self._client.clock_offset
-        slack = SLACK if offset is not None else _UNKNOWN_SKEW
-        since = -math.inf if submission.since is None else submission.since + (offset or 0.0) - slack
-        until = math.inf if submission.until is None else submission.until + (offset or 0.0) + slack
+        submission = start.submission
+        offset, error = self._client.clock_offset or (0.0, _UNKNOWN_SKEW)
+        slack = max(error, SLACK)
+        since = -math.inf if submission.since is None else submission.since + offset - slack
+        until = math.inf if submission.until is None else submission.until + offset + slack
         model, items_key = history._items  # noqa: SLF001 - of this module
         filters = {**history.filters}
         if technique_id is not None:

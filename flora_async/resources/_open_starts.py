@@ -15,8 +15,7 @@ from flora_async._http.submission import KEY_LIFETIME, Submission
 
 # Clocks differ, and FLORA's `Date` has whole seconds: a run within this time of an attempt may be of that attempt.
 SLACK: Final = 2.0
-# How long the runs of settled starts are remembered, in seconds, and how many at the most.
-_REMEMBERED: Final = 900.0
+# How many runs of settled starts are remembered at the most, for as long as a key may be adopted.
 _MAX_REMEMBERED: Final = 20_000
 
 
@@ -38,11 +37,21 @@ class OpenStart:
 
     def may_share_a_run_with(self, other: "OpenStart") -> bool:
         """Whether a run found for this start may be the other's."""
-        if self.history != other.history or _are_distinct(self.target, other.target):
+        if not self._is_alike(other) or self._has_key_of(other):
             return False
         since, until = self._span()
         others_since, others_until = other._span()  # noqa: SLF001 - of this class
         return since <= others_until and others_since <= until
+
+    def is_asked_again_by(self, other: "OpenStart") -> bool:
+        """Whether the other is the same start: both have the same run."""
+        return self._is_alike(other) and self._has_key_of(other)
+
+    def _is_alike(self, other: "OpenStart") -> bool:
+        return self.history == other.history and not _are_distinct(self.target, other.target)
+
+    def _has_key_of(self, other: "OpenStart") -> bool:
+        return self.submission.idempotency_key == other.submission.idempotency_key
 
     def _span(self) -> tuple[float, float]:
         submission = self.submission
@@ -83,7 +92,7 @@ class OpenStarts:
     def opened(self, start: OpenStart) -> Generator[OpenStart, None, None]:
         """Keep a start among those under way; when it ends in doubt, it stays as long as its key may be known."""
         # A repeated start replaces its earlier record, which would otherwise count as a rival.
-        self._open = {other for other in self._open if not (other.settled.is_set() and _is_same(other, start))}
+        self._open = {o for o in self._open if not (o.settled.is_set() and o.is_asked_again_by(start))}
         self._open.add(start)
         try:
             yield start
@@ -111,7 +120,7 @@ class OpenStarts:
         same = (
             run_id
             for run_id, (_, other) in self._runs.items()
-            if _is_same(start, other) and (start.history, start.target) == (other.history, other.target)
+            if start.is_asked_again_by(other) and start.target == other.target
         )
         return next(same, None)
 
@@ -135,13 +144,9 @@ class OpenStarts:
         for start in [o for o in self._open if o.settled.is_set() and not _matters(o, now)]:
             self._open.discard(start)
         since = min((o.submission.since or now for o in self._open), default=now)
-        oldest = min(since - SLACK, now - _REMEMBERED)
+        oldest = min(since - SLACK, now - KEY_LIFETIME)
         while self._runs and (len(self._runs) > _MAX_REMEMBERED or next(iter(self._runs.values())).time < oldest):
             self._runs.popitem(last=False)
-
-
-def _is_same(start: OpenStart, other: OpenStart) -> bool:
-    return start.submission.idempotency_key == other.submission.idempotency_key
 
 
 def _matters(start: OpenStart, now: float) -> bool:

@@ -3,15 +3,19 @@
 import asyncio
 import math
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from conftest import OpenSession
+from scaled_clock import ScaledClock
 
 from flora_async import FloraSession, PollPolicy, RateLimitError, RetryPolicy, RunRequest, SubmissionUnknownError
 from flora_async.batch import Row
-from flora_async.testing import Drop, FakeFlora, FakeTechnique, Garbage, Replace, Status
+from flora_async.resources._open_starts import SLACK
+from flora_async.testing import Drop, FakeFlora, FakeTechnique, Garbage, Replace, Slow, Status
 
+FACTOR = 80  # seconds of FLORA in one of the test
 SLOW_ENOUGH = FakeTechnique("slow", pending=0.05, running=0.4)
 
 
@@ -139,3 +143,52 @@ async def test_a_thousand_rows_in_chaos_are_each_charged_once_or_in_doubt(
                 assert isinstance(result.error, SubmissionUnknownError | RateLimitError), result.error
         assert sum(result.ok for result in results.values()) > 800
         assert batch.summary.completed + batch.summary.failed == 1000
+
+
+def overlap(one: SubmissionUnknownError, other: SubmissionUnknownError) -> bool:
+    """Whether two lost starts came so close that either may have made the other's run."""
+    slack = timedelta(seconds=2 * SLACK)
+    return one.since - slack <= (other.until or other.since) and other.since - slack <= (one.until or one.since)
+
+
+async def test_in_the_chaos_of_production_only_starts_that_were_lost_together_stay_in_doubt(
+    session_on: OpenSession,
+) -> None:
+    dice, clock = random.Random("chaos suppress"), ScaledClock(FACTOR)
+    async with FakeFlora(
+        idempotency="suppress", clock=clock, clock_skew=40, run_seconds=8, history_lag=5, cost_lag=5
+    ) as fake:
+        for _ in range(40):  # an attempt that timed out acts before three times `settle` have passed
+            fault: Any = dice.choice(
+                [
+                    Drop(acts=dice.random() < 0.5),
+                    Garbage(acts=dice.random() < 0.5),
+                    Status(dice.choice([500, 502, 503, 504]), acts=dice.random() < 0.5),
+                    Slow(34 / FACTOR, where=dice.choice(["before", "after"])),
+                ]
+            )
+            fake.inject(fault, on="start", after=dice.randrange(1000))
+        for _ in range(20):
+            fault = dice.choice([Drop(acts=False), Status(502), Garbage()])
+            fake.inject(fault, on="any", after=dice.randrange(60))
+        fake.inject(Status(429, retry_after=2), on="any", after=200, times=5)
+        flora = session_on(
+            fake,
+            clock=clock,
+            timeout=30 / FACTOR,
+            retry=RetryPolicy(attempts=8, settle=20, rate_limit_pause=2),
+            poll=PollPolicy(initial=2, maximum=5, outage=300, timeout=3000),
+        )
+        results = await flora.run_all("caption", prompts(1000), concurrency=32)
+        runs = {run.inputs["prompt"].replace("row ", "key-"): run.run_id for run in fake.runs}
+        assert len(runs) == len(fake.runs)
+        doubts = [result.error for result in results if isinstance(result.error, SubmissionUnknownError)]
+        for result in results:
+            if result.run is not None:
+                assert result.run.run_id == runs[result.key]
+            if not result.ok:
+                error = result.error
+                assert isinstance(error, SubmissionUnknownError), error
+                assert any(overlap(error, other) for other in doubts if other is not error), error.steps
+        assert sum(result.run is not None and result.run.adopted for result in results) >= 3
+        assert sum(result.ok for result in results) > 950
