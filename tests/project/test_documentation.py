@@ -198,9 +198,25 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_every_file_of_the_tests_that_a_page_names_exists() -> None:
-    named = {name for page in PAGES for name in re.findall(r"`(tests/[\w/.-]+\.py)`", page.read_text("utf-8"))}
+    named = {
+        name for page in PAGES for name in re.findall(r"`(tests/[\w/.-]+\.py)(?:::\w+)?`", page.read_text("utf-8"))
+    }
     assert "tests/http/test_key_secrecy.py" in named
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_every_test_that_a_page_names_exists_and_every_promise_of_security_names_one() -> None:
+    named = {name for page in PAGES for name in re.findall(r"`(tests/[\w/.-]+\.py::\w+)`", page.read_text("utf-8"))}
+    defined = {
+        f"{file.relative_to(ROOT).as_posix()}::{name}"
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text("utf-8"), re.MULTILINE)
+    }
+    assert sorted(named - defined) == []
+    promises = re.split(r"^## The API key$", (DOCS / "security.md").read_text("utf-8"), flags=re.MULTILINE)[1]
+    items = re.split(r"^- ", promises, flags=re.MULTILINE)[1:]
+    assert len(items) > 10
+    assert [item for item in items if "  - `tests/" not in item] == []
 
 
 @every_page
