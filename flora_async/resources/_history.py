@@ -15,7 +15,7 @@ from flora_async._http.deadline import current_deadline
 from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
 from flora_async._http.submission import Submission
-from flora_async.errors import FloraError, SubmissionUnknownError
+from flora_async.errors import SubmissionUnknownError
 from flora_async.models import Run, TechniqueRun
 from flora_async.polling import decode_run
 from flora_async.resources._open_starts import SLACK, OpenStart, OpenStarts
@@ -125,7 +125,7 @@ class RunFinder:
             if found is None and webhook.run_id:
                 self._step(unknown, f"a webhook named the run {webhook.run_id:.60}")
                 found = await self._retrieve(webhook.run_id)
-        except (FloraError, RuntimeError) as error:  # RuntimeError: the session was closed meanwhile
+        except Exception as error:  # noqa: BLE001 - whatever ends the search, the start stays in doubt
             if error is not unknown:
                 self._step(unknown, f"could not ask: {error}")
             raise unknown from unknown.__cause__

@@ -8,6 +8,8 @@ from conftest import OpenSession
 from scaled_clock import ScaledClock
 
 from flora_async import FloraSession, IdempotencyError, RetryPolicy, Run, SubmissionUnknownError
+from flora_async.models import RunInput
+from flora_async.resources import StartOptions
 from flora_async.testing import Drop, FakeFlora, Slow, Status
 
 PROMPT = {"prompt": "a red bicycle"}
@@ -120,3 +122,18 @@ async def test_the_age_of_an_attempt_counts_from_when_it_was_sent_not_from_when_
         run = await create(flora, "mine")
         await clock.sleep(40)  # by then, FLORA has acted on an attempt that it was still at work on
         assert run.run_id == run_of(fake, "mine")
+
+
+async def test_a_start_stays_in_doubt_whatever_ends_the_search_for_its_run(session_on: OpenSession) -> None:
+    async def knows(run_id: str) -> bool:
+        raise ArithmeticError(run_id)
+
+    async with FakeFlora(idempotency="suppress") as fake:
+        flora = session_on(fake)
+        fake.inject(Drop(acts=True), on="start")
+        options = StartOptions("caption", idempotency_key="mine")
+        inputs = [RunInput(id="prompt", type="text", value="a red bicycle")]
+        with pytest.raises(SubmissionUnknownError) as caught:
+            await flora._starter.start_technique(options, inputs, knows=knows)
+        assert caught.value.idempotency_key == "mine"
+        assert run_of(fake, "mine") in caught.value.steps[-1]
