@@ -1,6 +1,7 @@
 """What every test shares: a FLORA on loopback, and sessions that wait in milliseconds."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
@@ -50,6 +51,12 @@ class _OtherLoop:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--loop", choices=("asyncio", *LOOPS), default="asyncio", help="event loop of asynchronous tests")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Two workers for each processor, unless the environment says otherwise: tests wait as much as they work."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else 2 * (os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
