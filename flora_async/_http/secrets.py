@@ -32,7 +32,7 @@ class Redactor:
         secret: What to mask; text that is shorter than 8 characters is not looked for.
     """
 
-    __slots__ = ("_longest", "_pattern", "_secret")
+    __slots__ = ("_escaped", "_longest", "_pattern", "_secret")
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode() if len(secret) >= _MIN_LENGTH else None
@@ -40,37 +40,43 @@ class Redactor:
         escape = rb"(?:\\{1,%d}(?:u00|x)|%%)" % _MAX_BACKSLASHES
         spellings = [rb"(?:%b|%b%02x)" % (re.escape(bytes((code,))), escape, code) for code in secret.encode()]
         self._pattern = re.compile(b"".join(spellings), re.IGNORECASE)
+        codes = b"|".join({b"%02x" % code for code in secret.encode()})
+        self._escaped = re.compile(rb"(?:\\u00|\\x|%%)(?:%b)" % codes, re.IGNORECASE)
         self._longest = len(spellings) * (_MAX_BACKSLASHES + len("u00ff"))
 
     def text(self, text: str) -> str:
         """The text without the secret."""
         content = text.encode(errors="surrogatepass")
-        if self._secret is None or not (self._secret in content or b"%" in content or b"\\" in content):
-            return text
-        return self._masked(content).decode(errors="surrogatepass")
+        return text if self.is_clean(content) else self._masked(content).decode(errors="surrogatepass")
 
     def is_clean(self, body: bytes) -> bool:
-        """Whether a body cannot hold the secret, as far as a quick look tells."""
-        return self._secret is None or (b"\\u00" not in body and self._secret not in body)
+        """Whether a quick look shows that a body does not hold the secret."""
+        if self._secret is None or not (b"\\" in body or b"%" in body or self._secret in body):
+            return True
+        return len(body) <= _STEP and not self._may_hold(body)
 
     def body(self, body: bytes) -> bytes:
-        """A body without the secret. Masking a large one takes time, but lets other threads run."""
+        """A body without the secret. One that is large and not clean takes time, but lets other threads run."""
         return body if self.is_clean(body) else self._masked(body)
 
     def headers(self, headers: Mapping[str, str]) -> list[tuple[str, str]]:
         """Headers without the secret."""
         return [(self.text(name), self.text(value)) for name, value in headers.items()]
 
+    def _may_hold(self, content: bytes) -> bool:
+        return self._secret is not None and (self._secret in content or self._escaped.search(content) is not None)
+
     def _masked(self, content: bytes) -> bytes:
         pieces: list[bytes] = []
         done = 0
         for end in range(_STEP, len(content) + _STEP, _STEP):
             # A spelling that begins before the end of the step may go on behind it.
-            for match in self._pattern.finditer(content, done, end + self._longest):
-                if match.start() >= end:
+            start, part = done, content[done : end + self._longest]
+            for match in self._pattern.finditer(part) if self._may_hold(part) else ():
+                if start + match.start() >= end:
                     break
-                pieces += content[done : match.start()], _MASK.encode()
-                done = match.end()
+                pieces += content[done : start + match.start()], _MASK.encode()
+                done = start + match.end()
             rest = max(done, min(end, len(content)))
             pieces.append(content[done:rest])
             done = rest

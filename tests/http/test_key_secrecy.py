@@ -42,6 +42,7 @@ def everything(error: BaseException | None) -> str:
         answer(f'{{"error": {{"code": "x", "message": "{MIXED}"}}}}'.encode(), status=403),
         answer(f'{{"run_id": 5, "status": "{ESCAPED}", "outputs": "{MIXED}"}}'.encode()),
         answer(f"<html>{KEY}</html>".encode()),
+        answer({"error": {"code": "x", "message": f"no {PERCENT}"}}, status=403),
         answer({"run_id": "run_1", "status": "failed", "error_code": KEY, "error_message": f"no {KEY}"}),
         f"HTTP/1.1 {KEY}\r\n\r\n".encode(),
         f"HTTP/1.1 200 OK\r\n{KEY}\r\n\r\n".encode(),
@@ -72,6 +73,7 @@ async def test_a_server_that_sends_the_key_back_gets_it_into_no_error_and_no_log
                 assert isinstance(outcome, FloraError)
                 assert KEY not in everything(outcome)
                 assert ESCAPED not in everything(outcome)
+                assert PERCENT not in everything(outcome)
     assert KEY not in caplog.text
 
 
