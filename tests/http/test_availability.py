@@ -101,7 +101,8 @@ async def test_the_clocks_are_compared_by_the_date_of_an_answer(ahead: float) ->
         writer.write(answer(RUN, Date=formatdate(time.time() + ahead, usegmt=True)))
 
     async with raw_flora(serve) as url, FloraSession("sk_test_1", base_url=url, poll=SWIFT_POLL) as flora:
-        assert flora._client.clock_offset is None
+        unmeasured = flora._client.clock_offset
+        assert unmeasured is None
         await flora.wait_for_run("run_1")
         measured = flora._client.clock_offset
         assert measured is not None

@@ -69,7 +69,7 @@ async def test_a_cancellation_at_any_step_leaves_no_task_no_thread_and_no_lock(
     for number, (count, turns) in enumerate(STEPS):
         arrived = len(fake.requests)
         journal = tmp_path / f"{number}.sqlite"
-        task: asyncio.Task[Any] = asyncio.ensure_future(job(fake, flora, journal))  # type: ignore[assignment, arg-type]
+        task: asyncio.Task[Any] = asyncio.ensure_future(job(fake, flora, journal))
         while len(fake.requests) < arrived + count and not task.done():
             await asyncio.sleep(0)
         for _ in range(turns):
