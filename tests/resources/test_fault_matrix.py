@@ -4,6 +4,7 @@ What is asserted is the outcome: how many runs exist and were charged, which err
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable
 from typing import Any, Final, NamedTuple, TypeVar
@@ -27,6 +28,7 @@ from flora_async import (
 from flora_async.testing import (
     Drop,
     FakeFlora,
+    FakeTechnique,
     Fault,
     ForeignPollUrl,
     Garbage,
@@ -175,8 +177,9 @@ async def test_a_poll_fault_that_never_passes_ends_the_wait_with_the_run_and_the
 async def test_a_refused_poll_ends_the_wait_at_once_with_the_run(
     fake: FakeFlora, session_on: OpenSession, case: Case
 ) -> None:
+    fake.add_technique(FakeTechnique("endless", running=math.inf))
     flora = session_on(fake, **SETTINGS)
-    run = await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
+    run = await flora.techniques.runs.create("endless", inputs={"prompt": "x"})
     fake.inject(case.fault, on="poll", after=1)
     with pytest.raises(case.kind) as caught:
         await flora.wait_for_run(run)

@@ -411,8 +411,8 @@ async def test_a_cancelled_upload_leaves_nothing_running(session_on: OpenSession
 
 async def test_a_storage_host_that_stalls_is_given_up(session_on: OpenSession, large: Path) -> None:
     async with FakeFlora() as fake:
-        flora = session_on(fake, timeout=0.1, retry=RetryPolicy(attempts=2, initial=0, settle=0))
-        fake.inject(Slow(5.0), on="upload", times=None)
+        flora = session_on(fake, timeout=0.5, retry=RetryPolicy(attempts=2, initial=0, settle=0))
+        fake.inject(Slow(10.0), on="upload", times=None)
         with pytest.raises(TimeoutError):
             await flora.assets.upload(large, workspace_id=HOME)
         assert uploads(fake) == 2
