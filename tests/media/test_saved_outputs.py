@@ -534,5 +534,8 @@ def tasks_of_the_client() -> list[asyncio.Task[Any]]:
 
 
 def files_open_below(folder: Path) -> list[Path]:
-    descriptors = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
-    return [target for path in descriptors if (target := path.readlink()).is_relative_to(folder)]
+    targets = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # another thread has closed it meanwhile
+            targets.append(descriptor.readlink())
+    return [target for target in targets if target.is_relative_to(folder)]
