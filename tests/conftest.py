@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import HealthCheck, settings
 from plain_client import Client
 
 from flora_async import FloraSession, PollPolicy, RetryPolicy
@@ -19,6 +20,10 @@ SWIFT_RETRY = RetryPolicy(attempts=4, initial=0.001, maximum=0.01, settle=0.01, 
 UNRESOLVED = RetryPolicy(attempts=4, initial=0.001, maximum=0.01, settle=None, resolve=False, outage=0.2)
 SWIFT_POLL = PollPolicy(initial=0.001, maximum=0.01, outage=0.2, timeout=20.0)
 IMAGE = {"input_image": "https://example.com/photo.png"}
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 OpenSession = Callable[..., FloraSession]
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]

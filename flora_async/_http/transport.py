@@ -50,7 +50,8 @@ _FIRST_ERROR: Final = 300
 _STREAM_BUFFER: Final = 1024 * 1024
 # After so many pooled connections that cannot be used, an attempt counts as failed.
 _MAX_STALE: Final = 5
-_FAULTS: Final = (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError)
+# aiohttp asserts that a connection is open, which it is not where the session was closed while it was being made.
+_FAULTS: Final = (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError, AssertionError)
 
 
 class Request(NamedTuple):

@@ -88,6 +88,10 @@ class PartFile:
         """
         if self._file is not None:
             self._file.close()
+        with _placing:
+            self._place()
+
+    def _place(self) -> None:
         if self.is_kept():
             return
         if self._exists == "replace":
@@ -132,7 +136,9 @@ def check_existing(path: Path, exists: Exists, source: str) -> None:
     """
     if exists == "error":
         raise FileExistsError(f"{path.name!r:.120} exists: pass exists='keep' or exists='replace', or another name")
-    if exists == "keep" and _saved_files.is_from_another(path, source):
+    with _placing:
+        is_from_another = exists == "keep" and _saved_files.is_from_another(path, source)
+    if is_from_another:
         raise FileExistsError(
             f"{path.name!r:.120} was saved from another source: choose another name, or pass exists='replace'"
         )
@@ -188,3 +194,5 @@ def _digest(source: str) -> bytes:
 
 
 _saved_files: Final = _SavedFiles()
+# A file is at its path and its source is remembered in one step: between the two it would pass for any source's.
+_placing: Final = threading.RLock()
