@@ -27,7 +27,7 @@ from flora_async.errors import (
     UploadError,
 )
 from flora_async.models import FailureHint, Run, RunInput
-from flora_async.resources import InputPreparer, Starter, StartOptions
+from flora_async.resources import History, InputPreparer, Starter, StartOptions
 
 Save = Callable[[Planned, Run], Awaitable[tuple[Path, ...]]]
 """Saves the outputs of a completed run and returns their paths."""
@@ -179,7 +179,9 @@ class RowRunner:
                     await self.journal.write(progress.row, progress.entry)
                 except Exception as error:  # noqa: BLE001 - the run is paid for, and its end can still be recorded
                     logger.warning("run %s could not be recorded as running: %s", printable(run.run_id), error)
-        ended = await self.watcher.finish(run, progress.row.technique_id)
+        technique_id = progress.row.technique_id
+        history = History("techniques.runs.list", technique_id=technique_id)
+        ended = await self.watcher.finish(run, history, technique_id)
         self.tally.in_flight.pop(run.run_id, None)
         return evolve(ended, adopted=True) if run.adopted else ended
 

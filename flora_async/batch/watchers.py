@@ -19,7 +19,7 @@ from flora_async._http.retry import logger
 from flora_async.errors import APIStatusError, FloraError, NotFoundError
 from flora_async.models import Page, Run, Technique, TechniqueRun
 from flora_async.polling import Poller, log_end, plain_run, wait
-from flora_async.resources import RunHistory, TechniqueCache
+from flora_async.resources import History, RunHistory, TechniqueCache
 
 Watch = Literal["auto", "list", "each"]
 
@@ -72,8 +72,13 @@ class TechniqueLookup:
 class Watcher(Protocol):
     """Follows runs to their end."""
 
-    async def finish(self, run: Run, technique_id: str) -> Run:
+    async def finish(self, run: Run, history: History | None, target: str) -> Run:
         """Wait for the end of a run.
+
+        Args:
+            run: The run.
+            history: Where FLORA lists it; None = in no history.
+            target: Its technique, model or action, as the caller named it.
 
         Raises:
             FloraError: As `wait_for_run`.
@@ -91,7 +96,7 @@ class EachWatcher:
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
 
-    async def finish(self, run: Run, technique_id: str) -> Run:  # noqa: ARG002 - a protocol's method
+    async def finish(self, run: Run, history: History | None, target: str) -> Run:  # noqa: ARG002 - a protocol's method
         """Wait for the end of a run."""
         return await wait(self._poller, run)
 
@@ -114,13 +119,14 @@ class HistoryWatcher:
         self._active = 0
         self._histories: dict[str, _History] = {}
 
-    async def finish(self, run: Run, technique_id: str) -> Run:
+    async def finish(self, run: Run, history: History | None, target: str) -> Run:  # noqa: ARG002 - a protocol's method
         """Wait for the end of a run."""
         if run.is_terminal:
             return run
         self._active += 1
         try:
-            if self._active < self._min_together:
+            technique_id = None if history is None else history.technique_id
+            if technique_id is None or self._active < self._min_together:
                 return await wait(self._poller, run)
             return await self._together(run, technique_id)
         finally:
