@@ -1,6 +1,7 @@
 """Wait for runs: poll them until they end, through outages, rate limits and restarts."""
 
 from flora_async.polling._poller import Poller, RunReference, decode_run, plain_run
+from flora_async.polling._run_times import Distribution, RunTimes
 from flora_async.polling._schedule import PollSchedule
 from flora_async.polling._waiting import (
     OnUpdate,
@@ -15,11 +16,13 @@ from flora_async.polling._waiting import (
 from flora_async.polling._wake import Wake, check_wake
 
 __all__ = [
+    "Distribution",
     "OnUpdate",
     "PollSchedule",
     "Poller",
     "RunReference",
     "RunSource",
+    "RunTimes",
     "Wake",
     "check_wake",
     "decode_run",

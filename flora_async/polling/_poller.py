@@ -17,6 +17,7 @@ from flora_async.config import PollPolicy
 from flora_async.errors import DecodeError, UntrustedURLError
 from flora_async.models import Run
 from flora_async.models._codec import decode, parse_json
+from flora_async.polling._run_times import RunTimes
 
 logger = logging.getLogger("flora_async")
 
@@ -51,11 +52,13 @@ class Poller:
         client: Sends the requests.
         policy: When runs are polled, unless a call says otherwise.
         clock: Time, sleep and randomness.
+        run_times: How long runs took, as far as this session knows.
     """
 
     client: Client
     policy: PollPolicy
     clock: Clock
+    run_times: RunTimes = field(factory=RunTimes)
 
     def poll_of(self, run: RunReference) -> "RunPoll":
         """Prepare polling a run at its poll URL, or else by its id; nothing is sent yet.

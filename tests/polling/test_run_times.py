@@ -1,0 +1,103 @@
+"""What a session knows of how long runs take."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sweep import Sweep
+
+from flora_async.polling import RunTimes
+
+SUBJECT = "technique:cctv-cam"
+NOW = 1_800_000_000.0
+
+
+def times_of(*seconds: float) -> RunTimes:
+    run_times = RunTimes()
+    for each in seconds:
+        run_times.observe(SUBJECT, each)
+    return run_times
+
+
+def median_of(run_times: RunTimes) -> float:
+    known = run_times.known(SUBJECT)
+    assert known is not None
+    return known.quantile(0.5)
+
+
+def test_nothing_is_said_about_the_next_run_until_five_are_known() -> None:
+    run_times = times_of(20, 22, 25, 28)
+    assert run_times.known(SUBJECT) is None
+    run_times.observe(SUBJECT, 30)
+    assert median_of(run_times) == pytest.approx(25, rel=0.05)
+    assert run_times.known("technique:other") is None
+
+
+@given(st.lists(st.floats(0.1, 3000), min_size=5, max_size=60), st.floats(0.001, 0.999))
+def test_a_quantile_is_where_the_distribution_has_that_probability(seconds: list[float], p: float) -> None:
+    known = times_of(*seconds).known(SUBJECT)
+    assert known is not None
+    assert known.cdf(known.quantile(p)) == pytest.approx(p, abs=1e-6)
+    assert known.cdf(-1.0) == known.cdf(0.0) == 0.0
+    assert known.cdf(math.inf) == 1.0
+
+
+def test_durations_that_cannot_be_true_are_not_learned_from() -> None:
+    expected = median_of(times_of(20, 22, 25, 28, 30))
+    with Sweep() as sweep:
+        for seconds in (-1.0, -math.inf, math.inf, math.nan, 1e300, 90_000.0):
+            with sweep.row(repr(seconds)):
+                assert median_of(times_of(20, 22, 25, *[seconds] * 50, 28, 30)) == expected
+
+
+def test_times_that_cannot_be_true_are_not_learned_from() -> None:
+    spans = {
+        "ends before it begins": (NOW - 10, NOW - 20),
+        "takes two days": (NOW - 172_800, NOW),
+        "ends in the future": (NOW, NOW + 600),
+        "began in 1970": (0.0, NOW),
+        "is not a number": (math.nan, NOW),
+        "is unlimited": (NOW, math.inf),
+    }
+    with Sweep() as sweep:
+        for name, (created, ended) in spans.items():
+            with sweep.row(name):
+                run_times = times_of(20, 22, 25, 28, 30)
+                expected = run_times.known(SUBJECT)
+                assert not run_times.observe_span(SUBJECT, created, ended, now=NOW)
+                assert run_times.known(SUBJECT) == expected
+                # Nor do they keep later runs from being learned.
+                assert run_times.observe_span(SUBJECT, NOW - 600, NOW, now=NOW)
+                assert run_times.known(SUBJECT) != expected
+
+
+def test_a_run_that_is_listed_again_counts_once() -> None:
+    run_times = RunTimes()
+    for _ in range(40):
+        for number in range(6):
+            run_times.observe_span(SUBJECT, NOW, NOW + 10.0 * (number + 1), now=NOW + 100)
+    known = run_times.known(SUBJECT)
+    assert known is not None
+    assert len(known.centers) == 6
+
+
+@pytest.mark.parametrize("factor", [0.25, 4.0])
+def test_a_change_of_pace_is_noticed_within_ten_runs(factor: float) -> None:
+    draw = random.Random(1)
+    run_times = times_of(*[25 * draw.lognormvariate(0, 0.2) for _ in range(60)])
+    for _ in range(10):
+        run_times.observe(SUBJECT, 25 * factor * draw.lognormvariate(0, 0.2))
+    assert median_of(run_times) == pytest.approx(25 * factor, rel=0.2)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    run_times = RunTimes()
+    for number in range(2_000):
+        for _ in range(100):
+            run_times.observe(f"technique:{number}", 25.0)
+    known = run_times.known("technique:1999")
+    assert known is not None
+    assert len(known.centers) <= 64
+    assert run_times.known("technique:0") is None
