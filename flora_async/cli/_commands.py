@@ -123,9 +123,7 @@ async def _follow(  # noqa: PLR0913 - the parts of one run
 
 
 def _check_directory(directory: Path) -> None:
-    """Check that the outputs can be saved, before money is spent."""
-    if not directory.is_dir():
-        raise ValueError(f"--output-dir {str(directory)!r} is not a directory: create it first")
+    """Create the directory, and check that outputs can be saved there, before money is spent."""
     try:
         check_writable(directory)
     except OSError as error:

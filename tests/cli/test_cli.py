@@ -52,8 +52,7 @@ async def test_the_demo_needs_no_key_shows_each_change_and_saves_an_image(tmp_pa
 
 async def test_a_run_is_started_followed_and_its_outputs_are_saved(fake: FakeFlora, tmp_path: Path) -> None:
     fake.add_technique(FakeTechnique("both", outputs={"image": "imageUrl", "words": "text"}))
-    folder = tmp_path / "out"
-    folder.mkdir()
+    folder = tmp_path / "new" / "out"
     code, out, err = await call(
         "run", "both", "--input", "prompt=a=b", "--output-dir", str(folder), fake=fake, cwd=tmp_path
     )
@@ -113,7 +112,7 @@ async def test_wrong_usage_exits_2_and_says_what_to_do(tmp_path: Path, arguments
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--output-dir", "nowhere"],
+        ["--output-dir", __file__],
         ["--output-dir", "/proc"],
         ["--timeout", "nan"],
         ["--timeout", "-1"],
