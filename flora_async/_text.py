@@ -24,3 +24,8 @@ def printable(text: str, limit: int = MAX_SHOWN) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in _JOINERS else "\ufffd" for char in text)
+
+
+def encodable(text: str) -> str:
+    """Replace what cannot be encoded as UTF-8: lone surrogates, which JSON may contain, become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if not text.isascii() else text

@@ -1,7 +1,7 @@
 """`Batch`: run many rows through one technique, as fast as FLORA and the consumer allow."""
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from operator import attrgetter
 from pathlib import Path
@@ -22,7 +22,7 @@ from flora_async.batch.options import BatchOptions
 from flora_async.batch.pump import Pump
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
 from flora_async.batch.row_runner import RowRunner, Save
-from flora_async.batch.rows import Rows, iterate
+from flora_async.batch.rows import Rows, iterate, length_of
 from flora_async.batch.saving import saver
 from flora_async.batch.watchers import TechniqueLookup, watcher_of
 from flora_async.config import PollPolicy
@@ -75,7 +75,7 @@ class Batch:
         self._clock = clock
         self._storage = storage
         self._budget = Budget(options.max_cost)
-        self._tally = Tally()
+        self._tally = Tally(total=length_of(rows))
         self._limiter = Limiter(options.concurrency, clock)
         self._client = client.observed_by(TrafficCounter(self._tally, self._limiter))
         self._techniques = TechniqueLookup(TechniqueCache(self._client, clock))
@@ -225,6 +225,21 @@ class Batch:
                 self._pump.put_back(result)  # a failing listener must not cost the result
                 raise
         return result
+
+    async def records(self) -> AsyncGenerator[dict[str, Any], None]:
+        """Iterate over the results as flat records of plain data: `BatchResult.to_dict` of each.
+
+        Raises:
+            Exception: As the iteration over results.
+
+        Example:
+            >>> async with flora.batch("caption", [{"prompt": "a red bicycle"}]) as batch:
+            ...     records = [record async for record in batch.records()]
+            >>> records[0]["status"], records[0]["output_texts"]
+            ('completed', ['Caption: a red bicycle'])
+        """
+        async for result in self:
+            yield result.to_dict()
 
     @property
     def summary(self) -> BatchSummary:

@@ -4,13 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
+from flora_async._text import encodable, printable
 from flora_async.batch.budget import Budget
 from flora_async.batch.rows import RunRequest
-from flora_async.errors import RunFailedError, SkippedError
+from flora_async.errors import RunFailedError, SkippedError, SubmissionUnknownError
 from flora_async.models import Run, RunOutput
 
 _BUCKET_RATIO: Final = 1.02
@@ -56,12 +57,82 @@ class BatchResult:
         """Whether the row was not started because the batch was stopped or its budget was used up."""
         return isinstance(self.error, SkippedError)
 
+    @property
+    def status(self) -> str:
+        """How the row stands, in one word.
+
+        The status of its run where there is one, such as `completed` or `failed`. Otherwise `skipped`; `in_doubt` when
+        a run may have been started; or `not_started`.
+        """
+        if self.run is not None:
+            return str(self.run.status)
+        if self.skipped:
+            return "skipped"
+        return "in_doubt" if isinstance(self.error, SubmissionUnknownError) else "not_started"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the result into a flat record of plain data, which `json.dumps` and data frames accept.
+
+        Every record has the same names, in the same order; what is not known is None.
+
+        Returns:
+            `index`, `key`, `ok`, `status`, `run_id`; `cost`, what FLORA charged for the run in USD; `seconds`, the
+            duration of the run; `output_urls`, `output_texts` and `files`, lists of text; `error_type` and `error`, the
+            class and the message of the error; `error_code`, FLORA's code for it, and `hint`, FLORA's advice after a
+            failed run; `request_id` and `idempotency_key` of the error; `attempts`, `resumed` and `adopted`.
+
+        Example:
+            >>> record = BatchResult(index=0, key="de-DE", run=Run(run_id="run_1", status="completed")).to_dict()
+            >>> record["key"], record["status"], record["cost"], record["output_urls"]
+            ('de-DE', 'completed', None, [])
+        """
+        run, error = self.run, self.error
+        failure = run.failure if run else None
+        record = {
+            "index": self.index,
+            "key": self.key,
+            "ok": self.ok,
+            "status": self.status,
+            "run_id": run.run_id if run else None,
+            # Until a run has ended, its cost is a quote.
+            "cost": run.charged_cost if run and run.is_terminal else None,
+            "seconds": run.duration if run else None,
+            "output_urls": [encodable(output.url) for output in self.outputs if output.text is None],
+            "output_texts": [encodable(output.text) for output in self.outputs if output.text is not None],
+            "files": [encodable(str(path)) for path in self.files],
+            "error_type": type(error).__name__ if error else None,
+            "error": _message_of(error) if error else None,
+            "error_code": failure.code if failure else _text_of(error, "code"),
+            "hint": str(failure.hint) if failure and failure.hint else None,
+            "request_id": _text_of(error, "request_id"),
+            "idempotency_key": _text_of(error, "idempotency_key"),
+            "attempts": self.attempts,
+            "resumed": self.resumed,
+            "adopted": run.adopted if run else False,
+        }
+        return {name: encodable(value) if isinstance(value, str) else value for name, value in record.items()}
+
+
+def _message_of(error: Exception) -> str:
+    """The message of any exception, also of one whose own method fails."""
+    try:
+        return printable(str(error))
+    except Exception:  # noqa: BLE001 - one row's failure is that row's
+        return "(its message cannot be read)"
+
+
+def _text_of(error: Exception | None, name: str) -> str | None:
+    """An attribute that some errors have; an error of another library may mean something else by it."""
+    value = getattr(error, name, None)
+    return value if isinstance(value, str) else None
+
 
 @frozen(kw_only=True)
 class BatchSummary:
     """A batch in numbers, so far or at its end.
 
     Attributes:
+        total: Rows that the source has, if it has a length; else None.
         planned: Rows taken from the source.
         started: Runs started by this process, each attempt counted.
         completed: Rows whose run has completed.
@@ -95,6 +166,20 @@ class BatchSummary:
     run_time_p95: float | None
     requests: Mapping[str, int]
     rate_limited: int
+    total: int | None = None
+
+    @property
+    def ended(self) -> int:
+        """Rows that have their result: completed, failed and skipped ones."""
+        return self.completed + self.failed + self.skipped
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the summary into plain data that `json.dumps` accepts.
+
+        Returns:
+            Every attribute under its name, `ended` included.
+        """
+        return {**asdict(self), "ended": self.ended, "in_flight": list(self.in_flight)}
 
     def __str__(self) -> str:
         """One line for people and logs."""
@@ -105,7 +190,8 @@ class BatchSummary:
         )
         sent = ", ".join(f"{count} {kind}" for kind, count in sorted(self.requests.items()))
         return (
-            f"{self.completed} completed, {self.failed} failed, {self.skipped} skipped of {self.planned} rows"
+            f"{self.completed} completed, {self.failed} failed, {self.skipped} skipped"
+            f" of {self.planned if self.total is None else self.total} rows"
             f" ({self.resumed} resumed, {len(self.in_flight)} in flight)"
             f" for {self.cost:.4g} USD{'' if self.cost_is_final else ' (not final)'}"
             f" in {self.wall_time:.1f} s{times}; requests: {sent or 'none'}; {self.rate_limited} rate limited"
@@ -141,6 +227,7 @@ class Durations:
 class Tally:
     """The numbers of a batch while it runs."""
 
+    total: int | None = None
     planned: int = 0
     started: int = 0
     completed: int = 0
@@ -168,6 +255,7 @@ class Tally:
     def summary(self, budget: Budget, wall_time: float) -> BatchSummary:
         """The numbers now."""
         return BatchSummary(
+            total=self.total,
             planned=self.planned,
             started=self.started,
             completed=self.completed,

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sized
 from typing import Any
 
 from attrs import field, frozen
@@ -88,6 +88,14 @@ async def iterate(rows: Rows) -> AsyncGenerator[Row, None]:
     else:
         for row in rows:
             yield row
+
+
+def length_of(rows: Rows) -> int | None:
+    """The number of rows, if their source knows it without reading them."""
+    try:
+        return len(rows) if isinstance(rows, Sized) else None
+    except (TypeError, NotImplementedError):  # as of a data set whose class has a length and whose stream has none
+        return None
 
 
 def request_of(row: Row) -> RunRequest:
