@@ -498,7 +498,8 @@ class FloraSession:
         Args:
             technique_id: The technique's slug or id (`tech_…`).
             rows: Any iterable or async iterable, finite or not; each row is a mapping of inputs, a sequence of
-                `RunInput` or a `RunRequest`. They are read one by one, as there is room for them.
+                `RunInput` or a `RunRequest`. They are read one by one, as there is room for them. Or a data frame of
+                pandas or polars, whose columns are inputs; see also `RunRequest.from_rows`.
             concurrency: The most runs under way at once. A 429 halves it for a while. Default 16.
             max_cost: The most that the batch may spend, in USD, including earlier processes with the same journal;
                 None = no limit. No run is started that could exceed it, going by FLORA's own prices.

@@ -1,7 +1,7 @@
 """`Batch`: run many rows through one technique, as fast as FLORA and the consumer allow."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Sequence
 from enum import Enum, auto
 from operator import attrgetter
 from pathlib import Path
@@ -22,7 +22,7 @@ from flora_async.batch.options import BatchOptions
 from flora_async.batch.pump import Pump
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
 from flora_async.batch.row_runner import RowRunner, Save
-from flora_async.batch.rows import Rows, iterate, length_of
+from flora_async.batch.rows import Rows, iterate, length_of, source_of
 from flora_async.batch.saving import saver
 from flora_async.batch.watchers import TechniqueLookup, watcher_of
 from flora_async.config import PollPolicy
@@ -67,15 +67,14 @@ class Batch:
         poll: PollPolicy,
     ) -> None:
         segment("technique_id", technique_id)
-        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
-            raise TypeError(f"rows must be an iterable of rows, not {rows!r:.60}")
+        source = source_of(rows)
         self._technique_id = technique_id
-        self._rows = iterate(rows)
+        self._rows = iterate(source)
         self._options = options
         self._clock = clock
         self._storage = storage
         self._budget = Budget(options.max_cost)
-        self._tally = Tally(total=length_of(rows))
+        self._tally = Tally(total=length_of(source))
         self._limiter = Limiter(options.concurrency, clock)
         self._client = client.observed_by(TrafficCounter(self._tally, self._limiter))
         self._techniques = TechniqueLookup(TechniqueCache(self._client, clock))

@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from attrs import field, frozen
 
+from flora_async._checks import items, non_blank, optional
 from flora_async._http.urls import check_https, segment
+from flora_async.batch.frames import DataFrame, Frame, frame_of, present
 from flora_async.resources import Inputs, RawInput, read_inputs
 
 
@@ -35,11 +37,98 @@ class RunRequest:
     technique_id: str | None = None
     metadata: Mapping[str, Any] = field(factory=dict, kw_only=True)
 
+    @classmethod
+    def from_rows(
+        cls,
+        source: Iterable[Mapping[str, Any]] | DataFrame,
+        *,
+        key: str | None = None,
+        inputs: Mapping[str, str] | Sequence[str] | None = None,
+    ) -> "Iterable[RunRequest]":
+        """Make requests from the rows of a table, by the names of its columns.
+
+        A missing value (None, NaN, NaT) is an input that is left out. Columns that are neither key nor input come back
+        as `metadata`.
+
+        Args:
+            source: A data frame of pandas or polars, an Arrow table, or an iterable of mappings such as a
+                `csv.DictReader`.
+            key: The column with the keys of the rows: text, or whole numbers, which become text. None = a row's key is
+                its index.
+            inputs: The columns that are inputs, or a mapping of input ids to columns. None = all columns but `key`.
+
+        Returns:
+            An iterable of requests, with a length if the source has one. It reads the source while it is read.
+
+        Raises:
+            ValueError: The data frame does not have such a column, or has two of the same name.
+            TypeError: An argument has the wrong type, or columns are not named by text.
+
+        Example:
+            >>> table = [{"sku": 57, "headline": "a red bicycle", "shelf": "B"}]
+            >>> (request,) = RunRequest.from_rows(table, key="sku", inputs={"prompt": "headline"})
+            >>> request.key, request.inputs, request.metadata
+            ('57', {'prompt': 'a red bicycle'}, {'shelf': 'B'})
+        """
+        optional(non_blank, "key", key)
+        named = None if inputs is None else _columns_of(inputs)
+        frame = frame_of(source)
+        if frame is not None:
+            _check_columns(frame, [*(() if key is None else (key,)), *(named or {}).values()])
+        elif isinstance(source, str | bytes | Mapping) or not isinstance(source, Iterable):
+            raise TypeError(f"source must be a data frame or an iterable of mappings, not {source!r:.60}")
+
+        def read(row: object) -> RunRequest:
+            if not isinstance(row, Mapping):
+                return cls(row)  # type: ignore[arg-type]  # a bad row is refused when it is planned, like others
+            values = present(row.items())
+            columns = {name: name for name in values if name != key} if named is None else named
+            taken = {key, *columns.values()}
+            return cls(
+                {name: values[column] for name, column in columns.items() if column in values},
+                key=None if key is None else _key_from(values.get(key, "")),
+                metadata={name: value for name, value in values.items() if name not in taken},
+            )
+
+        return _Requests(source if frame is None else frame, read)
+
+
+class _Requests:
+    """Requests that are made while they are read, with the length of their source."""
+
+    def __init__(self, source: Any, read: Callable[[object], RunRequest]) -> None:  # noqa: ANN401 - any iterable
+        self._source = source
+        self._read = read
+
+    def __iter__(self) -> Iterator[RunRequest]:
+        return map(self._read, self._source)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+
+def _columns_of(inputs: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    columns = dict(inputs) if isinstance(inputs, Mapping) else {name: name for name in items("inputs", inputs)}
+    for name in (*columns, *columns.values()):
+        non_blank("the name of an input or a column", name)
+    return columns
+
+
+def _check_columns(frame: Frame, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in frame.columns:
+            known = ", ".join(map(repr, frame.columns))
+            raise ValueError(f"the data frame has no column {name!r:.60}; it has {known:.200}")
+
+
+def _key_from(value: Any) -> Any:  # noqa: ANN401 - a key of the wrong type is refused when the row is planned
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
 
 Row = RunRequest | Inputs
 """A mapping of inputs, a sequence of `RunInput`, or a `RunRequest`."""
 
-Rows = Iterable[Row] | AsyncIterable[Row]
+Rows = Iterable[Row] | AsyncIterable[Row] | DataFrame
 
 
 @frozen(kw_only=True)
@@ -75,7 +164,22 @@ class Planned:
         }
 
 
-async def iterate(rows: Rows) -> AsyncGenerator[Row, None]:
+def source_of(rows: Rows) -> Iterable[Row] | AsyncIterable[Row]:
+    """The rows of a source, each of which is still to be checked.
+
+    Raises:
+        TypeError: It cannot have rows, or is a data frame that is not in memory or has columns not named by text.
+        ValueError: It is a data frame with a column whose name is blank or occurs twice.
+    """
+    frame = frame_of(rows)
+    if frame is not None:
+        return frame
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
+        raise TypeError(f"rows must be an iterable of rows or a data frame, not {rows!r:.60}")
+    return rows
+
+
+async def iterate(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncGenerator[Row, None]:
     """Iterate over a sync or async source; closing this generator closes the source, if that is a generator."""
     if isinstance(rows, AsyncIterable):
         iterator = aiter(rows)
@@ -90,7 +194,7 @@ async def iterate(rows: Rows) -> AsyncGenerator[Row, None]:
             yield row
 
 
-def length_of(rows: Rows) -> int | None:
+def length_of(rows: object) -> int | None:
     """The number of rows, if their source knows it without reading them."""
     try:
         return len(rows) if isinstance(rows, Sized) else None
