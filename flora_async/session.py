@@ -482,6 +482,7 @@ class FloraSession:
         rows: "Rows",
         *,
         concurrency: int = 16,
+        start_interval: float = 0.0,
         max_cost: float | None = None,
         journal: str | os.PathLike[str] | None = None,
         name: str | None = None,
@@ -500,7 +501,9 @@ class FloraSession:
             rows: Any iterable or async iterable, finite or not; each row is a mapping of inputs, a sequence of
                 `RunInput` or a `RunRequest`. They are read one by one, as there is room for them. Or a data frame of
                 pandas or polars, whose columns are inputs; see also `RunRequest.from_rows`.
-            concurrency: The most runs under way at once. A 429 halves it for a while. Default 16.
+            concurrency: The most runs under way at once. Default 16.
+            start_interval: Seconds between starts, for a provider that wants them apart. Default 0. A model whose runs
+                fail because its provider is under load is slowed down without it.
             max_cost: The most that the batch may spend, in USD, including earlier processes with the same journal;
                 None = no limit. No run is started that could exceed it, going by FLORA's own prices.
             journal: A file that records each step, so that the batch can be restarted after a crash and every row is
@@ -534,6 +537,7 @@ class FloraSession:
         """
         options = batch.BatchOptions(
             concurrency=concurrency,
+            start_interval=start_interval,
             max_cost=max_cost,
             journal=journal,
             name=name,
@@ -564,6 +568,7 @@ class FloraSession:
         *,
         raise_on_failure: bool = False,
         concurrency: int = 16,
+        start_interval: float = 0.0,
         max_cost: float | None = None,
         journal: str | os.PathLike[str] | None = None,
         name: str | None = None,
@@ -582,6 +587,7 @@ class FloraSession:
             rows: As for `batch`; they must be finite.
             raise_on_failure: Raise once all rows have ended, rather than return results with errors in them.
             concurrency: The most runs under way at once. Default 16.
+            start_interval: Seconds between starts. Default 0.
             max_cost: The most that the batch may spend, in USD; None = no limit.
             journal: A file that records each step; None = no journal.
             name: The name from which idempotency keys are derived; None = the journal's, or a unique one.
@@ -611,6 +617,7 @@ class FloraSession:
             technique_id,
             rows,
             concurrency=concurrency,
+            start_interval=start_interval,
             max_cost=max_cost,
             journal=journal,
             name=name,

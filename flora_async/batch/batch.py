@@ -15,7 +15,7 @@ from flora_async._http.storage import StorageClient
 from flora_async._http.urls import segment
 from flora_async._text import printable
 from flora_async.batch.budget import Budget
-from flora_async.batch.concurrency import Limiter, TrafficCounter
+from flora_async.batch.concurrency import Limiter, StartPace, TrafficCounter
 from flora_async.batch.costs import LateCosts
 from flora_async.batch.journal import Journal, Memory, Unsettled
 from flora_async.batch.options import BatchOptions
@@ -148,6 +148,7 @@ class Batch:
             budget=self._budget,
             late_costs=late_costs,
             tally=self._tally,
+            pace=StartPace(options.start_interval, self._clock),
             clock=self._clock,
             max_attempts=options.run_attempts,
         )

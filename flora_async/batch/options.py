@@ -20,7 +20,8 @@ class BatchOptions:
     """The options of `FloraSession.batch`, which builds and so checks them.
 
     Args:
-        concurrency: The most runs under way at once. A 429 halves it for a while. Default 16.
+        concurrency: The most runs under way at once. Default 16.
+        start_interval: Seconds between starts, for a provider that wants them apart. Default 0.
         max_cost: The most that the batch may spend, in USD, including earlier processes with the same journal;
             None = no limit.
         journal: A file that records each step, so that the batch can be restarted after a crash; None = no journal.
@@ -45,6 +46,7 @@ class BatchOptions:
     """
 
     concurrency: int = 16
+    start_interval: float = 0.0
     max_cost: float | None = None
     journal: str | os.PathLike[str] | None = None
     name: str | None = None
@@ -59,6 +61,7 @@ class BatchOptions:
     def __attrs_post_init__(self) -> None:
         for name in ("concurrency", "run_attempts"):
             check_count(name, getattr(self, name))
+        check_number("start_interval", self.start_interval)
         if self.max_cost is not None:
             check_number("max_cost", self.max_cost)
         for name in ("journal", "save_to"):

@@ -250,6 +250,7 @@ class Pump:
             is_fatal = cause.run is None and not cause.sent
         if is_fatal and isinstance(cause, FloraError) and self.fatal is None:
             self.fatal = cause
+            self._runner.pace.stop(cause)
             logger.warning("batch of %s starts nothing more: %s", self._technique_id, cause)
 
     def _deliver(self, result: BatchResult) -> None:

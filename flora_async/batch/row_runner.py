@@ -12,6 +12,7 @@ from flora_async._http.client import Client
 from flora_async._http.retry import logger
 from flora_async._text import printable
 from flora_async.batch.budget import Budget, believable
+from flora_async.batch.concurrency import StartPace
 from flora_async.batch.costs import LateCosts
 from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
@@ -22,7 +23,9 @@ from flora_async.errors import (
     FloraError,
     JournalError,
     NotFoundError,
+    RateLimitError,
     RunFailedError,
+    SkippedError,
     SubmissionUnknownError,
     UploadError,
 )
@@ -49,10 +52,12 @@ class _Progress:
     entry: Entry
     resumed: bool
     run: Run | None
+    turn: int | None = None  # of its start, if this process made it
+    held_back: float = 0.0  # seconds for which the start waited for its turn
 
     def begin_next_attempt(self) -> None:
         self.entry = Entry("planned", self.entry.attempt + 1, None)
-        self.resumed, self.run = False, None
+        self.resumed, self.run, self.turn = False, None, None
 
 
 @frozen(kw_only=True)
@@ -71,6 +76,7 @@ class RowRunner:
         budget: What the runs may cost; the first run of a row is reserved before the row gets here.
         late_costs: Reads the costs that are not known when a run ends.
         tally: Counts the runs.
+        pace: Spaces the starts.
         clock: Time, sleep and randomness.
         max_attempts: The most runs for one row.
     """
@@ -86,6 +92,7 @@ class RowRunner:
     budget: Budget
     late_costs: LateCosts
     tally: Tally
+    pace: StartPace
     clock: Clock
     max_attempts: int
 
@@ -112,7 +119,7 @@ class RowRunner:
 
     def may_run_again(self, entry: Entry) -> bool:
         """Whether a row whose run has failed gets another run."""
-        return entry.attempt < self.max_attempts and _hint(entry) in _WORTH_ANOTHER_RUN
+        return entry.attempt < self.max_attempts and _hint(entry.run) in _WORTH_ANOTHER_RUN
 
     async def _finish(self, progress: _Progress, may_start: Callable[[], bool]) -> None:
         if progress.entry.state == "finished":
@@ -125,11 +132,16 @@ class RowRunner:
             if not (may_start() and self.budget.allows_start()):
                 return
             self.budget.reserve()
+            entry, resumed, run = progress.entry, progress.resumed, progress.run
             progress.begin_next_attempt()
-            await self._attempt(progress)
+            try:
+                await self._attempt(progress)
+            except SkippedError:  # stopped while the start waited for its turn: the run that failed is the result
+                progress.entry, progress.resumed, progress.run = entry, resumed, run
+                return
 
     async def _back_off(self, entry: Entry) -> None:
-        if _hint(entry) is FailureHint.LATER:
+        if _hint(entry.run) is FailureHint.LATER:
             pause = min(_FIRST_BACK_OFF * 2.0 ** (entry.attempt - 1), _MAX_BACK_OFF)
             await self.clock.sleep(pause * (0.5 + self.clock.random() / 2))
 
@@ -139,6 +151,8 @@ class RowRunner:
             try:
                 progress.run = await self._start_when_reachable(progress)
             except Exception as error:
+                if isinstance(error, RateLimitError):  # in every attempt, although the session paces its requests
+                    self._learn_pace(progress, under_load=True)
                 await self._not_started(progress, error)
                 raise
         try:
@@ -147,9 +161,14 @@ class RowRunner:
         except Exception:
             self.budget.defer()  # the run may still be charged
             raise
+        self._learn_pace(progress, under_load=_hint(ended) is FailureHint.LATER)
         # Until a run has ended, its cost is a quote.
         self._book(progress, ended, quote=believable(run.charged_cost))
         await self.journal.write(progress.row, progress.entry)
+
+    def _learn_pace(self, progress: _Progress, *, under_load: bool) -> None:
+        if progress.turn is not None:
+            self.pace.ended(progress.row.technique_id, progress.turn, under_load=under_load)
 
     def _book(self, progress: _Progress, ended: Run, *, quote: float | None) -> None:
         cost, price = believable(ended.charged_cost), None
@@ -193,19 +212,23 @@ class RowRunner:
             if progress.entry.state != "submitting":
                 progress.entry = evolve(progress.entry, since=self.clock.time())
             try:
-                return await self._start(progress.row, progress.entry)
+                return await self._start(progress)
             except APIConnectionError as error:
-                waited = self.clock.monotonic() - began
+                waited = self.clock.monotonic() - began - progress.held_back
                 if error.sent or policy.attempts == 1 or (policy.outage is not None and waited >= policy.outage):
                     raise
 
-    async def _start(self, row: Planned, entry: Entry) -> Run:
+    async def _start(self, progress: _Progress) -> Run:
+        row, entry = progress.row, progress.entry
         key = row.idempotency_key(self.journal.name, entry.attempt)
         options = StartOptions(row.technique_id, callback_url=row.request.callback_url, idempotency_key=key)
         since = None
         if entry.state == "submitting":  # an earlier process sent this start and did not read the answer
             since = math.nan if entry.since is None else entry.since
         inputs = await self._prepare(row) if entry.inputs is None else entry.inputs
+        asked_at = self.clock.monotonic()
+        progress.turn = await self.pace.turn(row.technique_id, may_skip=since is None)
+        progress.held_back += self.clock.monotonic() - asked_at
         sent_at = self.clock.time() if since is None else since
         await self.journal.write(row, evolve(entry, state="submitting", since=sent_at, inputs=inputs))
         self.tally.started += 1
@@ -250,8 +273,8 @@ def _failed(progress: _Progress, error: Exception) -> BatchResult:
     return _result(row, progress.entry, resumed=progress.resumed, run=run, error=error)
 
 
-def _hint(entry: Entry) -> FailureHint | None:
-    failure = entry.run.failure if entry.run is not None else None
+def _hint(run: Run | None) -> FailureHint | None:
+    failure = run.failure if run is not None else None
     return None if failure is None else failure.hint
 
 

@@ -159,8 +159,9 @@ TOLD = "on_update: OnUpdate | None=None, raise_on_failure: bool=False, wake: Wak
 START = "callback_url: str | None=None, idempotency_key: str | None=None"
 WHERE = "workspace_id: str | None=None"
 BATCH = (
-    "concurrency: int=16, max_cost: float | None=None, journal: str | os.PathLike[str] | None=None, "
-    "name: str | None=None, run_attempts: int=1, watch: 'Watch'='auto', check: bool=True, "
+    "concurrency: int=16, start_interval: float=0.0, max_cost: float | None=None, "
+    "journal: str | os.PathLike[str] | None=None, name: str | None=None, run_attempts: int=1, watch: 'Watch'='auto', "
+    "check: bool=True, "
     "workspace_id: str | None=None, save_to: str | os.PathLike[str] | None=None, poll: PollPolicy | None=None, "
     "on_progress: 'OnProgress | None'=None"
 )
