@@ -84,7 +84,7 @@ class JournalFile:
         """
         try:
             place = Path(os.path.realpath(path))
-            _check_kind(place)
+            check_kind(place)
             if not place.parent.is_dir():
                 raise Refused("cannot be created: its directory does not exist")  # noqa: TRY301 - one way out
             lock = _acquire(place)
@@ -105,8 +105,8 @@ class JournalFile:
         encoded = None if name is None else encode_text(name)
         if not os.path.lexists(place):
             _create(place, encode_text(str(uuid.uuid4())) if encoded is None else encoded)
-        _check_kind(place)
-        version = _check_header(place)
+        check_kind(place)
+        version = check_header(place)
         if version < FORMAT:
             migrate(place)
         contents = check(place)
@@ -224,7 +224,7 @@ def _check_contents(database: sqlite3.Connection) -> Contents:
     return Contents(name, records, chain, latest, len(unfinished))
 
 
-def _check_kind(place: Path) -> None:
+def check_kind(place: Path) -> None:
     """Refuse what is not a regular file, because opening it could block."""
     for path in (place, beside(place, "-journal"), beside(place, "-wal"), beside(place, ".lock")):
         try:
@@ -236,7 +236,7 @@ def _check_kind(place: Path) -> None:
             raise Refused(f"{what} not a regular file: name another one")
 
 
-def _check_header(place: Path) -> int:
+def check_header(place: Path) -> int:
     """Return the format of a journal from its first bytes, so that a foreign file is not even opened as a database."""
     with place.open("rb") as file:
         header = file.read(_HEADER_SIZE)

@@ -150,6 +150,18 @@ def decode_details(record: Record) -> dict[str, Any]:
     return details
 
 
+def decode_run(record: Record) -> dict[str, Any] | None:
+    """Decode the run of a record as plain data.
+
+    Raises:
+        ValueError: It is not a JSON object.
+    """
+    run = _from_json(record.run) if record.run else None
+    if run is not None and not isinstance(run, dict):
+        raise ValueError("a run cannot be read")
+    return run
+
+
 def _sparse(run: Run) -> dict[str, Any]:
     """Return a run as plain data, without fields that are None, which is what a missing field is read as."""
     return {name: value for name, value in to_dict(run).items() if value is not None or name not in _FIELDS}

@@ -1,4 +1,4 @@
-"""The command line: `flora-async demo` and `flora-async run`, also as `python -m flora_async`."""
+"""The command line: `flora-async demo`, `run` and `journal`, also as `python -m flora_async`."""
 
 import argparse
 import asyncio
@@ -6,10 +6,12 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from flora_async._version import __version__
-from flora_async.cli._commands import Job, demo, run, say
-from flora_async.errors import FloraError, SubmissionUnknownError
+from flora_async.cli._commands import Job, demo, run
+from flora_async.cli._output import Format, say
+from flora_async.errors import FloraError, JournalError, SubmissionUnknownError
 
 __all__ = ["main"]
 
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "run" and len(dict(options.input)) < len(options.input):
         parser.error("argument --input: an input is given twice; FLORA takes one value for each")
+    if options.command == "journal":
+        return _show_journal(options)
     # The commands print what the log warns about; without a handler, logging would print it a second time.
     logging.getLogger("flora_async").addHandler(logging.NullHandler())
     is_demo = options.command == "demo"
@@ -67,6 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(f"interrupted: {job.hint_after_interrupt()}")
         return _INTERRUPTED
     return _DONE if finished.is_completed and job.is_saved else _FAILED
+
+
+def _show_journal(options: argparse.Namespace) -> int:
+    from flora_async.cli._journal import journal  # noqa: PLC0415 - SQLite is loaded when it is used
+
+    try:
+        journal(options.file, options.action, options.format)
+    except JournalError as error:
+        _complain(str(error))
+        return _FAILED
+    except ValueError as error:
+        _complain(str(error))
+        return _USAGE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return _DONE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,7 +122,22 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--timeout", type=float, default=1800.0, metavar="SECONDS", help="stop waiting after this (default: 1800)"
     )
+    _add_journal(commands)
     return parser
+
+
+def _add_journal(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "show what a batch has recorded, without changing the file"
+    command = commands.add_parser("journal", help=text, description=text)
+    command.add_argument("file", type=Path, metavar="FILE", help="the journal of a batch")
+    command.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "verify", "export"),
+        default="list",
+        help="list the rows, verify that the file is complete and unchanged, or export all records (default: list)",
+    )
+    command.add_argument("--format", choices=get_args(Format), help="default: a table; JSON lines for an export")
 
 
 def _input(text: str) -> tuple[str, str]:

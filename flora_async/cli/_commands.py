@@ -1,14 +1,13 @@
 """The commands: start a run, show each change, save the outputs."""
 
-import sys
 import time
 import uuid
 from pathlib import Path
-from typing import TextIO
 
 from attrs import define, field
 
 from flora_async._text import printable
+from flora_async.cli._output import say
 from flora_async.config import PollPolicy
 from flora_async.errors import FloraError
 from flora_async.media.disk import check_writable
@@ -16,7 +15,6 @@ from flora_async.models import Run
 from flora_async.session import FloraSession
 
 _DEMO_POLL = PollPolicy(initial=0.1, maximum=0.25)
-_MAX_LINE = 2000
 
 
 @define
@@ -128,11 +126,3 @@ def _check_directory(directory: Path) -> None:
         check_writable(directory)
     except OSError as error:
         raise ValueError(f"--output-dir {error.strerror}") from None
-
-
-def say(text: str, stream: TextIO | None = None) -> None:
-    """Print any text as one line, and flush it at once."""
-    target: TextIO = stream or sys.stdout
-    encoding = target.encoding or "utf-8"
-    target.write(printable(text, _MAX_LINE).encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    target.flush()

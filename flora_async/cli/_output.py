@@ -1,0 +1,100 @@
+"""Print lines, tables and JSON that neither control a terminal nor fail when the reader has gone."""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, TextIO
+
+from flora_async._text import printable
+
+Format = Literal["table", "json", "jsonl"]
+
+_MAX_LINE: Final = 2000
+_MAX_CELL: Final = 60
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print any text as one line, and flush it at once."""
+    _write(printable(text, _MAX_LINE), stream or sys.stdout)
+
+
+def show(items: Iterable[Mapping[str, Any]], output: Format, columns: Sequence[str]) -> None:
+    """Print items: all of their fields as JSON, or some as a table.
+
+    Args:
+        items: What to print.
+        output: One JSON array, one JSON object on each line, or a table.
+        columns: The fields that are columns of the table.
+    """
+    if output == "json":
+        _write(to_json(list(items), indent=2), sys.stdout)
+    elif output == "jsonl":
+        for item in items:
+            if not _write(to_json(item), sys.stdout):
+                break
+    else:
+        _show_table([[_cell(item.get(column)) for column in columns] for item in items], columns)
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Return JSON in which every character can be seen and encoded: others are escaped."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=str)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
+    encoding = sys.stdout.encoding or "utf-8"
+    if text.isprintable() and _can_encode(text, encoding):
+        return text
+    return "".join(
+        char if char == "\n" or (char.isprintable() and _can_encode(char, encoding)) else json.dumps(char)[1:-1]
+        for char in text
+    )
+
+
+def _can_encode(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _finite(value: object) -> object:
+    """Return a value with null for each number that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {str(name): _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return printable(value if isinstance(value, str) else to_json(value), _MAX_CELL)
+
+
+def _show_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+    heads = [column.replace("_", " ").upper() for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(heads, *rows, strict=True)]
+    for cells in (heads, *rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        if not _write(line.rstrip(), sys.stdout):
+            break
+
+
+def _write(text: str, stream: TextIO) -> bool:
+    """Write lines and flush them; return whether there is still a reader."""
+    encoding = stream.encoding or "utf-8"
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        print(shown, file=stream, flush=True)
+    except BrokenPipeError:
+        # What is paid for goes on without its reader; and Python must not fail to flush the stream at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
