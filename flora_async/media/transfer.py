@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int | None], object]
 """Called with the bytes received and the size of the file in bytes; None = the host does not say."""
 
-# Starting a thread costs more than writing a MiB does.
-_CHUNK_SIZE: Final = 4 * 1024 * 1024
+# Two blocks take turns for the whole download: memory that is released in between has to be mapped again page by page.
+_BLOCK_SIZE: Final = 4 * 1024 * 1024
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE | re.ASCII)
 _LENGTH: Final = re.compile(r"\d{1,18}", re.ASCII)
 # The types of pages that proxies and captive portals send with 200 in place of a file.
@@ -227,9 +227,8 @@ class Transfer:
             raise DownloadError(self._url, f"more than the announced {end} bytes arrived")
 
     async def _receive(self, incoming: Incoming, part: PartFile) -> None:
-        """Write the body, each chunk while the next one arrives."""
-        chunks: list[bytes] = []
-        size = 0
+        """Write the body, each block while the next one arrives."""
+        block, spare, size = bytearray(), bytearray(), 0
         cut: APIConnectionError | None = None
         async with aclosing(incoming.chunks()) as arriving:
             while True:
@@ -237,17 +236,18 @@ class Transfer:
                     chunk = await anext(arriving, b"")
                 except APIConnectionError as error:
                     chunk, cut = b"", error  # what has arrived is written anyway, and need not be sent again
-                size += len(chunk)
-                self._check_size(self._received + size, self._body.end)
+                end = size + len(chunk)
+                self._check_size(self._received + end, self._body.end)
                 if chunk:
-                    chunks.append(chunk)
+                    block[size:end] = chunk
                     if self._progress is not None:
-                        self._progress(self._received + size, self._body.total)
-                if size >= _CHUNK_SIZE or not chunk:
+                        self._progress(self._received + end, self._body.total)
+                size = end
+                if size >= _BLOCK_SIZE or not chunk:
                     await self._written()
-                    self._writing = begin(part.write, self._received, chunks)
+                    self._writing = begin(part.write, self._received, block, size)
                     self._received += size
-                    chunks, size = [], 0
+                    block, spare, size = spare, block, 0
                 if not chunk:
                     break
         await self._written()
