@@ -10,6 +10,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import instance_of
 
 from flora_async._checks import check_number
+from flora_async._repr import ShortRepr
 
 __all__ = ["PollPolicy", "RetryPolicy"]
 
@@ -49,7 +50,7 @@ def _attempts(instance: object, attribute: "Attribute[Any]", value: object) -> N
 
 
 @frozen(kw_only=True)
-class RetryPolicy:
+class RetryPolicy(ShortRepr):
     """How a request is retried after a failure that may be temporary.
 
     The wait after the first attempt is random, up to `initial` seconds; after the second up to twice that, and so on up
@@ -91,7 +92,7 @@ class RetryPolicy:
 
 
 @frozen(kw_only=True)
-class PollPolicy:
+class PollPolicy(ShortRepr):
     """How often a run is polled, and how long a wait lasts.
 
     The first poll comes after `initial` seconds; each later pause is `multiplier` times the one before, at most

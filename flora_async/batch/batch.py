@@ -13,6 +13,7 @@ from flora_async._http.client import Client
 from flora_async._http.retry import logger
 from flora_async._http.storage import StorageClient
 from flora_async._http.urls import segment
+from flora_async._repr import bounded
 from flora_async._text import printable
 from flora_async.batch.budget import Budget
 from flora_async.batch.concurrency import Limiter, StartPace, TrafficCounter
@@ -31,6 +32,7 @@ from flora_async.media.disk import check_writable
 from flora_async.polling import Poller
 from flora_async.resources import InputPreparer, Starter, TechniqueCache
 
+_MAX_NAME: Final = 60
 _BOOKED_AT_ONCE: Final = 4096  # costs of earlier processes, before other tasks get a turn
 
 
@@ -88,6 +90,14 @@ class Batch:
         self._announced: BatchResult | None = None
         self._stopped_by: FloraError | None = None
         self._state = _State.NEW
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_group"):  # a crash reporter may ask while the constructor refuses its arguments
+            return "<Batch not built>"
+        summary = self.summary
+        rows = "rows" if summary.total is None else f"of {summary.total} rows"
+        state = f"{self._state.name.lower()}, {summary.ended} {rows} ended, {len(summary.in_flight)} in flight"
+        return bounded(f"<Batch of {printable(self._technique_id, _MAX_NAME)!r}: {state}", ">")
 
     async def __aenter__(self) -> Self:
         """Open the journal, and make sure that outputs can be saved.

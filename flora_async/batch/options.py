@@ -7,6 +7,7 @@ from typing import get_args
 from attrs import frozen
 
 from flora_async._checks import check_count, check_idempotency_key, check_number, check_workspace_id
+from flora_async._repr import ShortRepr
 from flora_async.batch.results import BatchSummary
 from flora_async.batch.watchers import Watch
 from flora_async.config import PollPolicy
@@ -16,7 +17,7 @@ OnProgress = Callable[[BatchSummary], Awaitable[object] | object]
 
 
 @frozen(kw_only=True)
-class BatchOptions:
+class BatchOptions(ShortRepr):
     """The options of `FloraSession.batch`, which builds and so checks them.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, field, frozen
 
+from flora_async._repr import ShortRepr
 from flora_async._text import encodable, printable
 from flora_async.batch.budget import Budget
 from flora_async.batch.rows import RunRequest
@@ -19,7 +20,7 @@ _MIN_DURATION: Final = 0.001  # seconds
 
 
 @frozen(kw_only=True)
-class BatchResult:
+class BatchResult(ShortRepr):
     """How one row ended.
 
     Attributes:
@@ -128,7 +129,7 @@ def _text_of(error: Exception | None, name: str) -> str | None:
 
 
 @frozen(kw_only=True)
-class BatchSummary:
+class BatchSummary(ShortRepr):
     """A batch in numbers, so far or at its end.
 
     Attributes:

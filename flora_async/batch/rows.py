@@ -10,12 +10,13 @@ from attrs import field, frozen
 
 from flora_async._checks import items, non_blank, optional
 from flora_async._http.urls import check_https, segment
+from flora_async._repr import ShortRepr
 from flora_async.batch.frames import DataFrame, Frame, frame_of, present
 from flora_async.resources import Inputs, RawInput, read_inputs
 
 
 @frozen
-class RunRequest:
+class RunRequest(ShortRepr):
     """One row of a batch, with more than its inputs.
 
     Args:

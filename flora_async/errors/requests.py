@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from flora_async._repr import bounded
 from flora_async._text import MAX_SHOWN, printable
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ class FieldError(NamedTuple):
 
     field: str
     message: str
+
+    def __repr__(self) -> str:
+        return bounded(f"FieldError({self.field!r}, {self.message!r}", ")")
 
 
 class FloraError(Exception):
@@ -36,8 +40,8 @@ class FloraError(Exception):
         return printable(super().__str__(), MAX_SHOWN - len(request_id)) + request_id
 
     def __repr__(self) -> str:
-        """The class and the message as `str` shows it."""
-        return f"{type(self).__name__}({str(self)!r})"
+        """The class and the message as `str` shows it, in less than 200 characters."""
+        return bounded(f"{type(self).__name__}({str(self)!r}", ")")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the error with its data, whatever its constructor takes."""

@@ -5,11 +5,12 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
 from flora_async.models.catalog import ParameterOption
 
 
 @frozen(kw_only=True)
-class ActionReference:
+class ActionReference(Model):
     """The action that a run belongs to.
 
     Attributes:
@@ -26,7 +27,7 @@ class ActionReference:
 
 
 @frozen(kw_only=True)
-class SlotBounds:
+class SlotBounds(Model):
     """The number of values that a slot takes.
 
     Attributes:
@@ -45,7 +46,7 @@ class SlotBounds:
 
 
 @frozen(kw_only=True)
-class ActionSlot:
+class ActionSlot(Model):
     """An input or output of an action (FLORA's `GET /actions/{action_id}`).
 
     Attributes:
@@ -70,7 +71,7 @@ class ActionSlot:
 
 
 @frozen(kw_only=True)
-class ActionParameter:
+class ActionParameter(Model):
     """A parameter of an action (FLORA's `GET /actions/{action_id}`).
 
     Attributes:
@@ -103,7 +104,7 @@ class ActionParameter:
 
 
 @frozen(kw_only=True)
-class Action:
+class Action(Model):
     """An action, with its inputs, outputs, parameters and price (FLORA's `GET /actions/{action_id}`).
 
     Attributes:
@@ -134,7 +135,7 @@ class Action:
 
 
 @frozen(kw_only=True)
-class ActionInput:
+class ActionInput(Model):
     """One value for a run of an action (FLORA's `POST /runs/action`).
 
     Attributes:
@@ -155,7 +156,7 @@ class ActionInput:
 
 
 @frozen(kw_only=True)
-class ActionNode:
+class ActionNode(Model):
     """The canvas node created for an action (FLORA's `POST /projects/{project_id}/actions`).
 
     Attributes:

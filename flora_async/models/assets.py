@@ -7,6 +7,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
+
 
 class AssetStatus(StrEnum):
     """The state of an asset. FLORA may add values: one that is not listed here stays a plain `str`."""
@@ -17,7 +19,7 @@ class AssetStatus(StrEnum):
 
 
 @frozen(kw_only=True)
-class AssetUpload:
+class AssetUpload(Model):
     """Where and how to upload the content of a reserved asset (FLORA's `POST /assets`).
 
     Attributes:
@@ -42,7 +44,7 @@ class AssetUpload:
 
 
 @frozen(kw_only=True)
-class Asset:
+class Asset(Model):
     """A file on FLORA, or a reservation for one (FLORA's `/assets`).
 
     Which fields are set depends on the operation: the project and the node in a list, the place to upload to in a new
@@ -111,7 +113,7 @@ class Asset:
 
 
 @frozen(kw_only=True)
-class AssetNode:
+class AssetNode(Model):
     """The canvas node created for an asset (FLORA's `POST /projects/{project_id}/assets/{asset_id}/attach`).
 
     Attributes:

@@ -5,11 +5,12 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
 from flora_async.models.graph import Position
 
 
 @frozen(kw_only=True)
-class CanvasSummary:
+class CanvasSummary(Model):
     """The size of a canvas.
 
     Attributes:
@@ -34,7 +35,7 @@ class CanvasSummary:
 
 
 @frozen(kw_only=True)
-class Canvas:
+class Canvas(Model):
     """A canvas as a diagram (FLORA's `GET /projects/{project_id}/canvas`).
 
     Attributes:
@@ -57,7 +58,7 @@ class Canvas:
 
 
 @frozen(kw_only=True)
-class NodeParameters:
+class NodeParameters(Model):
     """The settings of a node that a diagram adds (FLORA's `PATCH /projects/{project_id}/canvas`).
 
     Attributes:
@@ -82,7 +83,7 @@ class NodeParameters:
 
 
 @frozen(kw_only=True)
-class CanvasUpdate:
+class CanvasUpdate(Model):
     """The result of adding a diagram to a canvas (FLORA's `PATCH /projects/{project_id}/canvas`).
 
     Attributes:
@@ -109,7 +110,7 @@ class CanvasUpdate:
 
 
 @frozen(kw_only=True)
-class DefinitionNode:
+class DefinitionNode(Model):
     """A node of a canvas definition, in the form of FLORA's editor.
 
     Attributes:
@@ -150,7 +151,7 @@ class DefinitionNode:
 
 
 @frozen(kw_only=True)
-class CanvasEdge:
+class CanvasEdge(Model):
     """An edge of a canvas definition, in the form of FLORA's editor.
 
     Attributes:
@@ -180,7 +181,7 @@ class CanvasEdge:
 
 
 @frozen(kw_only=True)
-class CanvasDefinition:
+class CanvasDefinition(Model):
     """Everything needed to rebuild a canvas (FLORA's `GET /workspaces/…/projects/{project_id}/canvas/definition`).
 
     The maps hold FLORA's own data by node id; their keys are never renamed.
@@ -209,7 +210,7 @@ class CanvasDefinition:
 
 
 @frozen(kw_only=True)
-class DefinedCanvas:
+class DefinedCanvas(Model):
     """A canvas with its definition (FLORA's `GET /workspaces/…/projects/{project_id}/canvas/definition`).
 
     Attributes:

@@ -5,9 +5,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
+
 
 @frozen(kw_only=True)
-class ModelReference:
+class ModelReference(Model):
     """The model that a run belongs to.
 
     Attributes:
@@ -24,7 +26,7 @@ class ModelReference:
 
 
 @frozen(kw_only=True)
-class ParameterOption:
+class ParameterOption(Model):
     """A value that a parameter of a model or action accepts.
 
     Attributes:
@@ -45,7 +47,7 @@ class ParameterOption:
 
 
 @frozen(kw_only=True)
-class ParameterRange:
+class ParameterRange(Model):
     """The range of a number inside an object parameter.
 
     Attributes:
@@ -66,7 +68,7 @@ class ParameterRange:
 
 
 @frozen(kw_only=True)
-class ModelParameter:
+class ModelParameter(Model):
     """A parameter of a model (FLORA's `GET /models`).
 
     Attributes:
@@ -101,7 +103,7 @@ class ModelParameter:
 
 
 @frozen(kw_only=True)
-class GenerationModel:
+class GenerationModel(Model):
     """A model for generations (FLORA's `GET /models`).
 
     Attributes:

@@ -5,11 +5,12 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
 from flora_async.models.graph import Position
 
 
 @frozen(kw_only=True)
-class NodeAddition:
+class NodeAddition(Model):
     """A node to add to a canvas (FLORA's `POST /workspaces/…/projects/{project_id}/canvas/changeset`).
 
     Attributes:
@@ -40,7 +41,7 @@ class NodeAddition:
 
 
 @frozen(kw_only=True)
-class NodeChange:
+class NodeChange(Model):
     """A change to a node of a canvas. What is None is not changed.
 
     It is a part of FLORA's `POST /workspaces/…/projects/{project_id}/canvas/changeset`.
@@ -67,7 +68,7 @@ class NodeChange:
 
 
 @frozen(kw_only=True)
-class CreatedNode:
+class CreatedNode(Model):
     """The ids of a node that a changeset created.
 
     Attributes:
@@ -86,7 +87,7 @@ class CreatedNode:
 
 
 @frozen(kw_only=True)
-class ChangeCounts:
+class ChangeCounts(Model):
     """The number of changes that a changeset made.
 
     Attributes:
@@ -111,7 +112,7 @@ class ChangeCounts:
 
 
 @frozen(kw_only=True)
-class AppliedChangeset:
+class AppliedChangeset(Model):
     """The result of a changeset (FLORA's `POST /workspaces/…/projects/{project_id}/canvas/changeset`).
 
     Attributes:

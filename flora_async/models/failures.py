@@ -7,6 +7,8 @@ from typing import Final
 
 from attrs import frozen
 
+from flora_async.models._model import Model
+
 
 class FailureHint(StrEnum):
     """What FLORA advises after a failure. Every further run is charged as a new one."""
@@ -52,7 +54,7 @@ _MODERATION: Final = re.compile(
 
 
 @frozen
-class Failure:
+class Failure(Model):
     """Why a run ended without being completed.
 
     Attributes:

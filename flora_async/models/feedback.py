@@ -6,9 +6,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
+
 
 @frozen(kw_only=True)
-class FeedbackReceipt:
+class FeedbackReceipt(Model):
     """The confirmation that FLORA received feedback (FLORA's `POST /feedback`).
 
     Attributes:

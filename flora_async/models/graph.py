@@ -5,9 +5,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
+
 
 @frozen
-class Position:
+class Position(Model):
     """A position on the canvas.
 
     Attributes:
@@ -24,7 +26,7 @@ class Position:
 
 
 @frozen
-class GraphEdge:
+class GraphEdge(Model):
     """A connection from one node to another (FLORA's `GET /workspaces/…/projects/{project_id}/graph`).
 
     Attributes:
@@ -45,7 +47,7 @@ class GraphEdge:
 
 
 @frozen(kw_only=True)
-class GraphAction:
+class GraphAction(Model):
     """The settings of an action node.
 
     Attributes:
@@ -64,7 +66,7 @@ class GraphAction:
 
 
 @frozen(kw_only=True)
-class GraphNode:
+class GraphNode(Model):
     """A node on a canvas, with its settings and latest result.
 
     It is a part of FLORA's `GET /workspaces/…/projects/{project_id}/graph`.
@@ -111,7 +113,7 @@ class GraphNode:
 
 
 @frozen(kw_only=True)
-class ProjectGraph:
+class ProjectGraph(Model):
     """The canvas of a project as a graph (FLORA's `GET /workspaces/…/projects/{project_id}/graph`).
 
     Attributes:

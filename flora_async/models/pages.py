@@ -4,11 +4,13 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
+from flora_async.models._model import Model
+
 ItemT = TypeVar("ItemT")
 
 
 @frozen
-class ItemProblem:
+class ItemProblem(Model):
     """A part of a page that could not be read; an item of that kind is missing from `Page.items`.
 
     Attributes:
@@ -27,7 +29,7 @@ class ItemProblem:
 
 
 @frozen
-class Page(Generic[ItemT]):
+class Page(Model, Generic[ItemT]):
     """One page of a list that FLORA serves in pages (its page "List technique run history").
 
     Attributes:

@@ -6,9 +6,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
+
 
 @frozen(kw_only=True)
-class Project:
+class Project(Model):
     """A project, which is a canvas with its content (FLORA's `GET /projects/{project_id}`).
 
     Attributes:
@@ -35,7 +37,7 @@ class Project:
 
 
 @frozen(kw_only=True)
-class CanvasNode:
+class CanvasNode(Model):
     """A node that shows a file or text on a canvas (FLORA's `GET /projects/{project_id}/nodes`).
 
     Attributes:

@@ -7,7 +7,9 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
+from flora_async._text import printable
 from flora_async.errors import RunFailedError
+from flora_async.models._model import Model
 from flora_async.models.failures import Failure
 from flora_async.models.techniques import TechniqueReference
 
@@ -23,6 +25,8 @@ class RunStatus(StrEnum):
 
 _STATUSES = frozenset(RunStatus)
 _ENDED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED})
+_MAX_ID = 60
+_MAX_STATUS = 20
 _EPOCH = datetime.fromtimestamp(0, UTC)  # FLORA's own example has a time of 0 where there is none
 
 
@@ -37,7 +41,7 @@ class OutputType(StrEnum):
 
 
 @frozen
-class RunInput:
+class RunInput(Model):
     """One value for one input of a technique (FLORA's page "Start a technique run").
 
     Attributes:
@@ -56,7 +60,7 @@ class RunInput:
 
 
 @frozen
-class RunOutput:
+class RunOutput(Model):
     """One result of a run.
 
     Attributes:
@@ -82,7 +86,7 @@ class RunOutput:
 
 
 @frozen(kw_only=True)
-class Run:
+class Run(Model):
     """A technique run as FLORA last described it (its page "Get a technique run").
 
     Attributes:
@@ -123,6 +127,27 @@ class Run:
     poll_url: str | None = None
     adopted: bool = False
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        """One line for people and logs: the id, the status, and what came of it.
+
+        Example:
+            >>> print(Run(run_id="run_1", status="failed", error_code="model_timeout"))
+            run_1 failed: model_timeout
+        """
+        shown = f"{printable(self.run_id, _MAX_ID)} {printable(self.status, _MAX_STATUS)}"
+        if self.duration is not None:
+            shown += f" in {self.duration:.1f} s"
+        if self.is_terminal and self.charged_cost is not None:
+            shown += f" for {self.charged_cost:.4g} USD"
+        news = ""
+        if self.is_completed:
+            news = f"{len(self.outputs)} output{'' if len(self.outputs) == 1 else 's'}"
+        elif self.is_terminal:
+            news = ": ".join(filter(None, (self.error_code, self.error_message)))
+        elif self.progress:
+            news = f"{self.progress:.0f} %"
+        return printable(f"{shown}: {news}" if news else shown)
 
     @property
     def is_terminal(self) -> bool:

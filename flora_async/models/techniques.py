@@ -5,9 +5,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
+
 
 @frozen
-class TechniqueReference:
+class TechniqueReference(Model):
     """The technique of a run in the history (FLORA's page "List technique run history").
 
     Attributes:
@@ -26,7 +28,7 @@ class TechniqueReference:
 
 
 @frozen(kw_only=True)
-class TechniqueInput:
+class TechniqueInput(Model):
     """An input of a technique (FLORA's page "Get a technique").
 
     Attributes:
@@ -59,7 +61,7 @@ class TechniqueInput:
 
 
 @frozen(kw_only=True)
-class TechniqueOutput:
+class TechniqueOutput(Model):
     """An output of a technique (FLORA's page "Get a technique").
 
     Attributes:
@@ -92,7 +94,7 @@ class TechniqueOutput:
 
 
 @frozen(kw_only=True)
-class Technique:
+class Technique(Model):
     """A technique, with its inputs, outputs and price (FLORA's page "Get a technique").
 
     Attributes:

@@ -5,13 +5,14 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
 from flora_async.models.actions import ActionReference
 from flora_async.models.catalog import ModelReference
 from flora_async.models.techniques import TechniqueReference
 
 
 @frozen(kw_only=True)
-class RunTicket:
+class RunTicket(Model):
     """A run that was started and has no status yet (FLORA's `POST /generate`).
 
     `wait_for_run` takes it as it takes a `Run`.
@@ -64,7 +65,7 @@ class TechniqueTicket(RunTicket):
 
 
 @frozen(kw_only=True)
-class NodeRun:
+class NodeRun(Model):
     """The start of the run of one canvas node (FLORA's `POST /workspaces/…/projects/{project_id}/nodes/run`).
 
     `wait_for_run` takes it as it takes a `Run`, if it was started.
@@ -106,7 +107,7 @@ class NodeRun:
 
 
 @frozen(kw_only=True)
-class NodeRuns:
+class NodeRuns(Model):
     """The starts of the runs of several canvas nodes (FLORA's `POST /workspaces/…/projects/{project_id}/nodes/run`).
 
     Attributes:

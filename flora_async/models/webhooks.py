@@ -6,11 +6,12 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
 from flora_async.models.runs import RunStatus
 
 
 @frozen(kw_only=True)
-class WebhookRun:
+class WebhookRun(Model):
     """The run of a webhook (FLORA's page "Webhooks"), without its outputs: fetch the run for those.
 
     Attributes:
@@ -38,7 +39,7 @@ class WebhookRun:
 
 
 @frozen(kw_only=True)
-class WebhookEvent:
+class WebhookEvent(Model):
     """One webhook, delivered at least once (FLORA's page "Webhooks").
 
     Attributes:

@@ -6,9 +6,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flora_async.models._model import Model
+
 
 @frozen(kw_only=True)
-class Workspace:
+class Workspace(Model):
     """A workspace, whose members share projects and credits (FLORA's `GET /workspaces`).
 
     Attributes:
@@ -31,7 +33,7 @@ class Workspace:
 
 
 @frozen(kw_only=True)
-class LibraryFolder:
+class LibraryFolder(Model):
     """A folder of the library (FLORA's `POST` and `DELETE /workspaces/…/library/folders`).
 
     Attributes:
@@ -54,7 +56,7 @@ class LibraryFolder:
 
 
 @frozen(kw_only=True)
-class LibraryItem:
+class LibraryItem(Model):
     """An image or a text in the library (FLORA's `POST /workspaces/…/library/folders/{folder_id}/items`).
 
     Attributes:

@@ -14,6 +14,7 @@ from flora_async._http.responses import Response
 from flora_async._http.routes import ROUTES, Route
 from flora_async._http.submission import Submission
 from flora_async._http.urls import ParameterValue, check_path
+from flora_async._repr import bounded
 from flora_async.models import Page
 from flora_async.models._codec import decode, decode_page, parse_json, to_body
 from flora_async.resources._pager import Pager
@@ -22,6 +23,14 @@ ModelT = TypeVar("ModelT")
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 _METHODS: Final = _IDEMPOTENT | {"POST", "PATCH"}
+
+
+class Operations:
+    """The operations on one of FLORA's nouns; its repr lists them."""
+
+    def __repr__(self) -> str:
+        names = [name for name in dir(self) if not name.startswith("_")]
+        return bounded(f"<{type(self).__name__}: {', '.join(names)}", ">")
 
 
 async def fetch(client: Client, operation: str, model: type[ModelT], ids: Mapping[str, str]) -> ModelT:
@@ -75,7 +84,7 @@ def paginate(  # noqa: PLR0913 - the parts of a list
         page = await client.fetch(request, partial(read_page, model, items_key))
         return page if complete is None else evolve(page, items=tuple(map(complete, page.items)))
 
-    return Pager(fetch_page, cursor)
+    return Pager(fetch_page, cursor, operation)
 
 
 async def mutate(  # noqa: PLR0913 - the parts of a change

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from typing import Any, Final, Generic, TypeVar
 
+from flora_async._text import printable
 from flora_async.errors import DecodeError
 from flora_async.models import Page
 
@@ -11,6 +12,7 @@ ItemT = TypeVar("ItemT")
 
 _MAX_PAGES: Final = 100_000
 _MAX_EMPTY_PAGES: Final = 100
+_MAX_CURSOR: Final = 40
 
 
 class Pager(Generic[ItemT]):
@@ -35,9 +37,16 @@ class Pager(Generic[ItemT]):
         True
     """
 
-    def __init__(self, fetch: Callable[[str | None], Awaitable[Page[ItemT]]], cursor: str | None) -> None:
+    def __init__(
+        self, fetch: Callable[[str | None], Awaitable[Page[ItemT]]], cursor: str | None, operation: str = "a list"
+    ) -> None:
         self._fetch = fetch
         self._cursor = cursor
+        self._operation = operation
+
+    def __repr__(self) -> str:
+        start = "" if self._cursor is None else f" from cursor {printable(self._cursor, _MAX_CURSOR)!r}"
+        return f"<Pager of {self._operation}{start}: use async for, or await the first page>"
 
     def __await__(self) -> Generator[Any, None, Page[ItemT]]:
         """Fetch the first page."""

@@ -11,13 +11,13 @@ from flora_async.errors import NotFoundError
 from flora_async.resources._catalog import Catalog, read_action
 from flora_async.resources._default_workspace import DefaultWorkspace
 from flora_async.resources._hints import explain_action
-from flora_async.resources._operations import all_to_json, mutate, new_key, paginate
+from flora_async.resources._operations import Operations, all_to_json, mutate, new_key, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._parameters import action_problems, read_files, upload_files
 from flora_async.resources._prepare import InputPreparer, check_against
 
 
-class Actions:
+class Actions(Operations):
     """Actions: find one, run it."""
 
     def __init__(self, client: Client, workspace: DefaultWorkspace, catalog: Catalog, preparer: InputPreparer) -> None:

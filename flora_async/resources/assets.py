@@ -7,7 +7,7 @@ from flora_async._checks import non_blank, optional
 from flora_async._http.client import Client
 from flora_async._http.urls import check_https
 from flora_async.media.content import FileSource, read_content
-from flora_async.resources._operations import fetch, mutate, paginate
+from flora_async.resources._operations import Operations, fetch, mutate, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._uploads import (
     MAX_DIRECT_SIZE,
@@ -21,7 +21,7 @@ from flora_async.resources._uploads import (
 )
 
 
-class Assets:
+class Assets(Operations):
     """Files that runs and canvases can use: upload one, find one."""
 
     def __init__(self, client: Client, uploads: Uploads) -> None:

@@ -7,10 +7,10 @@ from flora_async import models
 from flora_async._checks import free_form, items, non_blank, optional
 from flora_async._http.client import Client
 from flora_async._http.urls import check_https
-from flora_async.resources._operations import all_to_json, fetch, mutate, to_json
+from flora_async.resources._operations import Operations, all_to_json, fetch, mutate, to_json
 
 
-class ProjectCanvas:
+class ProjectCanvas(Operations):
     """The canvas as a Mermaid flowchart."""
 
     def __init__(self, client: Client) -> None:
@@ -90,7 +90,7 @@ class ProjectCanvas:
         )
 
 
-class WorkspaceCanvas:
+class WorkspaceCanvas(Operations):
     """Canvases in full: every node, edge and setting."""
 
     def __init__(self, client: Client) -> None:

@@ -6,12 +6,12 @@ from typing import Literal, get_args
 from flora_async import models
 from flora_async._checks import items, non_blank, one_of, optional
 from flora_async._http.client import Client
-from flora_async.resources._operations import mutate
+from flora_async.resources._operations import Operations, mutate
 
 FeedbackKind = Literal["feature_request", "bug", "technique_request", "missing_capability"]
 
 
-class Feedback:
+class Feedback(Operations):
     """Feedback to FLORA."""
 
     def __init__(self, client: Client) -> None:

@@ -22,7 +22,7 @@ from flora_async.resources._catalog import Catalog
 from flora_async.resources._default_workspace import DefaultWorkspace
 from flora_async.resources._hints import explain_model, explain_technique
 from flora_async.resources._history import History
-from flora_async.resources._operations import new_key, paginate, to_content
+from flora_async.resources._operations import Operations, new_key, paginate, to_content
 from flora_async.resources._pager import Pager
 from flora_async.resources._parameters import generation_problems, read_files, upload_files
 from flora_async.resources._prepare import InputPreparer, RawInput, check_against
@@ -30,7 +30,7 @@ from flora_async.resources._start import PendingStart, Starter, generation_start
 from flora_async.resources.models import Medium, check_medium
 
 
-class Generations:
+class Generations(Operations):
     """Runs of a model: start one, read one, list them."""
 
     def __init__(
@@ -190,7 +190,7 @@ class Generations:
         )
 
 
-class Runs:
+class Runs(Operations):
     """Starts of runs below FLORA's `/runs`.
 
     `start_technique` is FLORA's current route for techniques, and the one that takes several values for an input.

@@ -8,12 +8,12 @@ from flora_async._checks import non_blank, one_of, optional
 from flora_async._http.client import Client
 from flora_async._http.responses import Response
 from flora_async._http.urls import check_https
-from flora_async.resources._operations import mutate, read_model
+from flora_async.resources._operations import Operations, mutate, read_model
 
 ItemKind = Literal["image", "text"]
 
 
-class Library:
+class Library(Operations):
     """Saved images and texts.
 
     Attributes:
@@ -24,7 +24,7 @@ class Library:
         self.folders = LibraryFolders(client)
 
 
-class LibraryFolders:
+class LibraryFolders(Operations):
     """Folders of saved images and texts."""
 
     def __init__(self, client: Client) -> None:

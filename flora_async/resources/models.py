@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from flora_async import models
 from flora_async._checks import one_of, optional
 from flora_async._http.client import Client
-from flora_async.resources._operations import paginate
+from flora_async.resources._operations import Operations, paginate
 from flora_async.resources._pager import Pager
 
 Medium = Literal["image", "video", "audio", "text"]
@@ -21,7 +21,7 @@ def check_medium(name: str, value: object) -> str:
     return one_of(name, value, get_args(Medium))
 
 
-class Models:
+class Models(Operations):
     """The catalog of generation models."""
 
     def __init__(self, client: Client) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 from flora_async import models
 from flora_async._checks import free_form, non_blank, optional
 from flora_async._http.client import Client
-from flora_async.resources._operations import fetch, mutate, paginate
+from flora_async.resources._operations import Operations, fetch, mutate, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources.canvases import ProjectCanvas
 
 
-class Projects:
+class Projects(Operations):
     """Projects: create one, find one, read its canvas.
 
     Attributes:
@@ -134,7 +134,7 @@ class Projects:
         )
 
 
-class ProjectAssets:
+class ProjectAssets(Operations):
     """Assets on a canvas."""
 
     def __init__(self, client: Client) -> None:
@@ -171,7 +171,7 @@ class ProjectAssets:
         )
 
 
-class ProjectActions:
+class ProjectActions(Operations):
     """Actions on a canvas."""
 
     def __init__(self, client: Client) -> None:

@@ -8,13 +8,13 @@ from flora_async.errors import NotFoundError
 from flora_async.models import Run, RunStatus, TechniqueRun
 from flora_async.polling import Wake, check_wake, decode_run
 from flora_async.resources._hints import explain_technique
-from flora_async.resources._operations import paginate
+from flora_async.resources._operations import Operations, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import InputPreparer, Inputs, read_inputs
 from flora_async.resources._start import Mode, Starter, StartOptions, with_poll_url, with_token
 
 
-class RunHistory:
+class RunHistory(Operations):
     """The history of runs of techniques."""
 
     def __init__(self, client: Client) -> None:

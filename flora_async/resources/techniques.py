@@ -3,12 +3,12 @@
 from flora_async._http.client import Client
 from flora_async.models import Technique
 from flora_async.resources._catalog import read_technique
-from flora_async.resources._operations import paginate
+from flora_async.resources._operations import Operations, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources.runs import TechniqueRuns
 
 
-class Techniques:
+class Techniques(Operations):
     """Workflows built on FLORA's canvas.
 
     Attributes:

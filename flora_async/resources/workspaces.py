@@ -6,7 +6,7 @@ from typing import Final
 from flora_async import models
 from flora_async._checks import items, non_blank
 from flora_async._http.client import Client
-from flora_async.resources._operations import fetch, mutate, paginate
+from flora_async.resources._operations import Operations, fetch, mutate, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources.canvases import WorkspaceCanvas
 from flora_async.resources.library import Library
@@ -14,7 +14,7 @@ from flora_async.resources.library import Library
 _MAX_NODES: Final = 50
 
 
-class Workspaces:
+class Workspaces(Operations):
     """Workspaces, and what is in them.
 
     Attributes:
@@ -42,7 +42,7 @@ class Workspaces:
         return paginate(self._client, "workspaces.list", models.Workspace, items_key="workspaces")
 
 
-class WorkspaceProjects:
+class WorkspaceProjects(Operations):
     """Projects, where a key can reach several workspaces.
 
     Attributes:
@@ -153,7 +153,7 @@ class WorkspaceProjects:
         )
 
 
-class WorkspaceFolders:
+class WorkspaceFolders(Operations):
     """Folders of projects."""
 
     def __init__(self, client: Client) -> None:

@@ -49,6 +49,9 @@ class VirtualClock:
         self._constant = constant
         self._random = random.Random(seed)  # noqa: S311 - jitter must be repeatable, not secret
 
+    def __repr__(self) -> str:
+        return f"<VirtualClock after {getattr(self, '_elapsed', 0.0):g} s>"
+
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes backwards."""
         return self._BOOT + self._elapsed

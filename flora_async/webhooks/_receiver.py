@@ -94,6 +94,9 @@ class WebhookReceiver:
         # Threads may deliver at the same time. Passing an event on may take a while, and must not delay the waits.
         self._event_lock = threading.RLock()
 
+    def __repr__(self) -> str:
+        return "<WebhookReceiver>"
+
     def receive(self, body: Body, headers: Headers, *, query: Query = "") -> Answer:
         """Receive one delivery. It may be called in any thread, and returns at once.
 

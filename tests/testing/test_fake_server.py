@@ -149,5 +149,6 @@ def test_of_the_client_the_package_imports_only_its_table_of_routes() -> None:
         "flora_async._clock",
         "flora_async._http.routes",
         "flora_async._lazy",
+        "flora_async._repr",
         "flora_async.webhooks",
     }

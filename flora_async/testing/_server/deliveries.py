@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 import attrs
 
+from flora_async._repr import ShortRepr
 from flora_async.testing._checks import non_negative_seconds
 from flora_async.testing._state.environment import CLOCK_INTERVAL, Environment, milliseconds
 from flora_async.testing._state.runs import FakeRun
@@ -20,7 +21,7 @@ API_VERSION: Final = "2026-06-11"
 
 
 @attrs.frozen(kw_only=True)
-class FakeDelivery:
+class FakeDelivery(ShortRepr):
     """An attempt of the local FLORA to deliver a webhook.
 
     Attributes:

@@ -158,6 +158,13 @@ class FakeFlora:
         self._api_listener = Listener(self._serve_api, port, _MAX_REQUEST_BYTES)
         self._storage_listener = Listener(self._serve_storage, 0, _MAX_UPLOAD_BYTES)
 
+    def __repr__(self) -> str:
+        if not hasattr(self, "_storage_listener"):  # a crash reporter may ask while the constructor is at work
+            return "<FakeFlora not built>"
+        place = self._environment.api_origin or "not started"
+        state = "open" if self._api_listener.is_open else "closed"
+        return f"<FakeFlora {state} {place}, {len(self.requests)} requests, {len(self.runs)} runs>"
+
     async def __aenter__(self) -> Self:
         if self._api_listener.is_open:
             raise RuntimeError("this FakeFlora is already running")

@@ -6,6 +6,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
+from flora_async._repr import ShortRepr
+
 Source: TypeAlias = Literal["direct", "url", "signed_url"]
 UploadMethod: TypeAlias = Literal["POST", "PUT"]
 
@@ -25,7 +27,7 @@ TYPES: Final = {**{suffix: type_ for type_, suffix in SUFFIXES.items()}, ".jpeg"
 
 
 @attrs.define(eq=False, kw_only=True)
-class FakeAsset:
+class FakeAsset(ShortRepr):
     """An asset on the local FLORA, uploaded or still to be uploaded.
 
     Attributes:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import attrs
 
 from flora_async._clock import Clock
+from flora_async._repr import ShortRepr
 from flora_async.testing._state.environment import Environment, Handlers, milliseconds
 from flora_async.testing._state.sample_files import OUTPUT_SUFFIXES
 from flora_async.testing._state.techniques import FakeTechnique
@@ -48,7 +49,7 @@ def _planned_ending(run: "FakeRun") -> _Ending:
 
 
 @attrs.define(eq=False, kw_only=True)
-class FakeRun:
+class FakeRun(ShortRepr):
     """A run on the local FLORA, which is paid for if it completes.
 
     Attributes:

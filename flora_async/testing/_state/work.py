@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
+from flora_async._repr import ShortRepr
 from flora_async.testing._checks import validate_finite_seconds, validate_seconds
 
 _PENDING_SHARE = 0.2
@@ -34,7 +35,7 @@ def _validate_usd(_: object, attribute: "attrs.Attribute[Any]", value: float) ->
 
 
 @attrs.frozen
-class Work(ABC):
+class Work(ShortRepr, ABC):
     """Something that can be run."""
 
     name: str = attrs.field(kw_only=True)

@@ -5,12 +5,13 @@ from collections import deque
 
 import attrs
 
+from flora_async._repr import ShortRepr
 from flora_async.testing._checks import validate_finite_seconds
 from flora_async.testing._wire.answers import Answer, error_answer
 
 
 @attrs.frozen
-class RateLimit:
+class RateLimit(ShortRepr):
     """A hard rate limit: every request beyond it is answered with 429 `rate_limited`.
 
     It counts the requests to the API, whatever their operation, that were not themselves refused by it.

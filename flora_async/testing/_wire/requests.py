@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 from multidict import CIMultiDictProxy, MultiMapping
 
+from flora_async._repr import ShortRepr
 from flora_async.testing._wire.operations import Origin, Route
 
 
@@ -19,7 +20,7 @@ def _parse_json(request: "RecordedRequest") -> Any:  # noqa: ANN401 - any JSON v
 
 
 @attrs.frozen(kw_only=True)
-class RecordedRequest:
+class RecordedRequest(ShortRepr):
     """A request as the local FLORA received it.
 
     Attributes:
@@ -37,7 +38,7 @@ class RecordedRequest:
     method: str
     target: str
     query: MultiMapping[str]
-    headers: CIMultiDictProxy[str]
+    headers: CIMultiDictProxy[str] = attrs.field(repr=False)  # the API key is among them
     body: bytes = attrs.field(repr=False)
     request_id: str
     origin: Origin
