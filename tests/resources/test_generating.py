@@ -1,4 +1,4 @@
-"""Generations and actions are checked against the catalogue before money is spent; `flora.generate` waits for them."""
+"""Generations and actions are checked against the catalog before money is spent; `flora.generate` waits for them."""
 
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ def test_media_are_spelled_as_the_models_family_spells_them(
     assert list(problems("text", model, **wrong)) == list(wrong)
 
 
-def test_a_catalogue_of_any_size_is_searched_at_once_and_named_in_part() -> None:
+def test_a_catalog_of_any_size_is_searched_at_once_and_named_in_part() -> None:
     many = {f"{number:06}" + "ab" * 100: GenerationModel(model_id=f"m{number}") for number in range(20_000)}
     assert nearest("0" * 206, many) is None
     assert len(did_you_mean("ratio", [f"{number}-of-many" for number in range(10_000)])) < 500
@@ -155,7 +155,7 @@ def sent(fake: FakeFlora, path: str) -> list[Any]:
     return [request for request in fake.requests if request.method == "POST" and request.path.endswith(path)]
 
 
-def catalogues(fake: FakeFlora) -> int:
+def catalogs(fake: FakeFlora) -> int:
     return sum(request.path.endswith("/models") for request in fake.requests)
 
 
@@ -222,7 +222,7 @@ async def test_generate_refuses_how_to_wait_before_anything_is_sent(fake: FakeFl
     assert fake.requests == []
 
 
-async def test_the_catalogue_is_read_once_in_five_minutes_and_again_before_anything_is_refused(
+async def test_the_catalog_is_read_once_in_five_minutes_and_again_before_anything_is_refused(
     session_on: OpenSession,
 ) -> None:
     clock = VirtualClock()
@@ -232,11 +232,11 @@ async def test_the_catalogue_is_read_once_in_five_minutes_and_again_before_anyth
         for seconds, expected in ((0, 1), (299, 1), (2, 2)):
             await clock.sleep(seconds)
             await flora.generations.create(model="flux-pro", **start)
-            assert catalogues(fake) == expected
+            assert catalogs(fake) == expected
         fake.add_model(FakeModel("brand-new", "image"))
         await clock.sleep(1)
         await flora.generations.create(model="brand-new", **start)
-        assert catalogues(fake) == 3
+        assert catalogs(fake) == 3
 
 
 async def test_without_the_check_flora_decides_and_the_error_names_the_nearest_model(

@@ -165,13 +165,13 @@ async def test_closing_the_session_while_a_start_is_in_flight_does_not_lose_it(
 
 
 async def test_a_key_that_is_too_long_to_show_is_not_shown_in_part(fake: FakeFlora, flora: FloraSession) -> None:
-    for key in ("row-57", "catalogue-2025-spring-" * 5 + "row-57"):
+    for key in ("row-57", "catalog-2025-spring-" * 5 + "row-57"):
         fake.inject(Status(504), on="start", times=None)
         with pytest.raises(SubmissionUnknownError) as caught:
             await flora.techniques.runs.create("cctv-cam", inputs=IMAGE, idempotency_key=key)
         assert caught.value.idempotency_key == key
         assert (f"{key!r}" in str(caught.value)) == (key == "row-57")
-        assert "'catalogue" not in str(caught.value)
+        assert "'catalog" not in str(caught.value)
 
 
 @pytest.mark.parametrize("options", [{"poll": 5}, {"on_update": "x"}, {"poll": 5, "timeout": 10}], ids=repr)

@@ -1,4 +1,4 @@
-"""Generations, actions and other starts on the local FLORA, its catalogue and its workspaces."""
+"""Generations, actions and other starts on the local FLORA, its catalog and its workspaces."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -271,7 +271,7 @@ async def test_each_history_lists_its_own_kind_and_neither_lists_actions(client:
         _ = generation.technique
 
 
-async def test_the_catalogue_can_be_searched(client: Client) -> None:
+async def test_the_catalog_can_be_searched(client: Client) -> None:
     client.fake.add_technique(FakeTechnique("long-caption", workspace_id="ws_2"))
     client.fake.add_action(FakeAction("reverse-video", inputs={"film": "video"}, outputs={"film": "video"}))
 

@@ -37,7 +37,7 @@ def sample_file(suffix: str, seed: str) -> bytes:
 
 
 def png(seed: str) -> bytes:
-    """Return a PNG image of 64 by 64 pixels with a colour gradient that differs for every seed."""
+    """Return a PNG image of 64 by 64 pixels with a color gradient that differs for every seed."""
     red, green, blue, slant = hashlib.sha256(seed.encode()).digest()[:4]
     rows = (
         bytes([_UNFILTERED]) + b"".join(_pixel(red, green, blue, x * 2 + y * (1 + slant % 3)) for x in range(_SIDE))
