@@ -30,7 +30,7 @@ DOCS: Final = ROOT / "docs"
 PAGES: Final = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 FENCE: Final = re.compile(r"^(?P<mark>`{3,}|:{3,}|~{3,})(?P<info>.*)\n(?P<body>(?s:.*?))^(?P=mark)$", re.MULTILINE)
-DEFINES_TESTS: Final = re.compile(r"^(async )?def test_", re.MULTILINE)
+DEFINES_TESTS: Final = re.compile(r"^ *(async )?def test_", re.MULTILINE)
 NAMES_ITS_FILE: Final = re.compile(r"# (\w+\.py)\n")
 TARGET: Final = re.compile(r"""\]\(<?([^)>\s]+)|^\[[^\]]+\]:\s+(\S+)|\b(?:src|href)="([^"]+)""", re.MULTILINE)
 AUTODOC: Final = re.compile(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)", re.MULTILINE)

@@ -43,7 +43,7 @@ def test_loading_the_plugin_does_not_load_the_server() -> None:
 def test_the_plugin_loads_without_pytest_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pytest_asyncio", None)
     names = runpy.run_path(pytest_plugin.__file__)
-    assert {"fake_flora", "flora_session", "_flora_None_loop_server", "_flora_None_loop_session"} <= names.keys()
+    assert {"fake_flora", "flora_session", "_flora_session_on_None_loop"} <= names.keys()
 
 
 async def test_the_fake_flora_fixture_is_a_started_server(fake_flora: FakeFlora, http: aiohttp.ClientSession) -> None:
@@ -72,7 +72,18 @@ def test_the_fixtures_are_on_the_loop_of_the_test_whatever_the_defaults(
     assert (code, "2 passed" in printed) == (0, True), printed
 
 
-def test_a_test_without_an_event_loop_is_told_what_the_fixtures_need(tmp_path: Path) -> None:
-    code, printed = run_pytest(tmp_path, "def test_sync(fake_flora):\n    pass\n", asyncio_mode="auto")
-    assert code == 1
-    assert "fake_flora needs an asynchronous test that pytest-asyncio runs: mark test_sync with" in printed
+def test_a_test_without_an_event_loop_has_a_server_and_is_told_what_the_session_needs(tmp_path: Path) -> None:
+    tests = """
+import urllib.request
+
+def test_server(fake_flora):
+    headers = {"Authorization": f"Bearer {fake_flora.api_key}"}
+    request = urllib.request.Request(f"{fake_flora.base_url}/techniques", headers=headers)
+    assert urllib.request.urlopen(request, timeout=5).status == 200
+
+def test_session(flora_session):
+    pass
+"""
+    code, printed = run_pytest(tmp_path, tests, asyncio_mode="auto")
+    assert (code, "1 passed, 1 error" in printed) == (1, True), printed
+    assert "flora_session needs an asynchronous test that pytest-asyncio runs: mark test_session with" in printed

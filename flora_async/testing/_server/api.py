@@ -12,6 +12,7 @@ from flora_async.testing._state.canvases import Canvases
 from flora_async.testing._state.catalog import Catalog
 from flora_async.testing._state.environment import CLOCK_INTERVAL, Environment, Handler, Handlers
 from flora_async.testing._state.library import Library
+from flora_async.testing._state.outcomes import Outcomes
 from flora_async.testing._state.projects import Projects
 from flora_async.testing._state.runs import ENDED, RunStore
 from flora_async.testing._state.starts import Starts
@@ -30,6 +31,7 @@ class Api:
     Attributes:
         catalog: Techniques, models and actions.
         projects: Workspaces, projects and feedback.
+        outcomes: The outcomes planned for future runs.
         runs: All runs.
         assets: All assets.
         storage: The storage host.
@@ -51,7 +53,8 @@ class Api:
         self._environment = environment
         self.catalog = Catalog()
         self.projects = Projects(self._environment, workspaces)
-        self.runs = RunStore(self._environment)
+        self.outcomes = Outcomes(self.catalog.find)
+        self.runs = RunStore(self._environment, self.outcomes)
         self.assets = Assets(
             self._environment, self.projects, ready_after=asset_ready_after, upload_method=upload_method
         )

@@ -99,9 +99,10 @@ class Deliveries:
             self._spawn(self._follow(run))
 
     def notify_finished(self, run_id: str) -> None:
-        """Deliver the event of a run that the test has ended."""
-        if finished := self._finished.get(run_id):
-            finished.set_result(None)
+        """Deliver the event of a run that the test has ended, from whatever thread."""
+        finished = self._finished.get(run_id)
+        if finished is not None and not finished.get_loop().is_closed():
+            finished.get_loop().call_soon_threadsafe(_end, finished)
 
     def start(self) -> None:
         """Start, and resume the deliveries that the last `stop` interrupted."""
@@ -184,6 +185,11 @@ class Deliveries:
             if url.startswith(prefix):
                 return self._addresses[prefix] + url.removeprefix(prefix)
         raise OSError(f"{url} cannot be resolved: map it to a local URL with FakeFlora.resolve")
+
+
+def _end(finished: asyncio.Future[None]) -> None:
+    if not finished.done():
+        finished.set_result(None)
 
 
 def _event_of(run: FakeRun) -> _Event:

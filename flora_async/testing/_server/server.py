@@ -1,7 +1,8 @@
 """`FakeFlora`: a local FLORA that listens on loopback."""
 
+import asyncio
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, get_args
@@ -14,9 +15,11 @@ from flora_async.testing._faults.queue import Fault, FaultQueue
 from flora_async.testing._server.api import Api
 from flora_async.testing._server.deliveries import Deliveries, FakeDelivery
 from flora_async.testing._server.listener import Listener
+from flora_async.testing._server.loop_thread import LoopThread
 from flora_async.testing._state.asset import FakeAsset, UploadMethod
 from flora_async.testing._state.environment import Environment, SkewedClock
 from flora_async.testing._state.models import FakeAction, FakeModel, default_actions, default_models
+from flora_async.testing._state.outcomes import Outcome
 from flora_async.testing._state.projects import check_workspaces
 from flora_async.testing._state.runs import FakeRun
 from flora_async.testing._state.techniques import FakeTechnique, default_techniques
@@ -38,8 +41,12 @@ class FakeFlora:
     (input `prompt`; output a text; 0.01 USD) and `always-fails` (input `prompt`; fails with `safety_blocked`); the
     models `flux-pro`, `veo-3`, `narrator` and `storyteller`; the actions `rotate-image-browser` and
     `concat-text-browser`; and, in its first workspace, the project `prj_local` and the project folder `fld_local`.
-    Media and uploads have an origin of their own, which refuses the API key. A closed server can be entered again: it
-    comes back at the same addresses with everything it had, like a server after an outage.
+    Media and uploads have an origin of their own, which refuses the API key.
+
+    `async with` serves on the running event loop. `with` serves on a thread of its own, for tests without an event loop
+    and for frameworks that block theirs, such as the test clients of Starlette, Django and Flask; all its methods can
+    be called from any thread. A closed server can be entered again: it comes back at the same addresses with
+    everything it had, like a server after an outage.
 
     Args:
         api_key: The only key that it accepts.
@@ -155,6 +162,8 @@ class FakeFlora:
             self.add_model(model)
         for action in default_actions(run_seconds):
             self.add_action(action)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: LoopThread | None = None
         self._api_listener = Listener(self._serve_api, port, _MAX_REQUEST_BYTES)
         self._storage_listener = Listener(self._serve_storage, 0, _MAX_UPLOAD_BYTES)
 
@@ -176,15 +185,38 @@ class FakeFlora:
             await self._api_listener.close()
             raise
         self._deliveries.start()
+        self._loop = asyncio.get_running_loop()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._loop = None
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._deliveries.stop)
             stack.push_async_callback(self._storage_listener.close)
             await self._api_listener.close()
+
+    def __enter__(self) -> Self:
+        thread = LoopThread()
+        try:
+            thread.run(self.__aenter__())
+        except BaseException:
+            thread.close()
+            raise
+        self._thread = thread
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        thread, self._thread = self._thread, None
+        if thread is None:
+            raise RuntimeError("this FakeFlora is not running in a thread")
+        try:
+            thread.run(self.__aexit__(None, None, None))
+        finally:
+            thread.close()
 
     @property
     def origin(self) -> str:
@@ -307,6 +339,67 @@ class FakeFlora:
         run.end(error_code, error_message)
         self._deliveries.notify_finished(run_id)
 
+    def fail(  # noqa: PLR0913 - which runs, and how
+        self,
+        work: str | None = None,
+        *,
+        code: str,
+        message: str | None = None,
+        inputs: Mapping[str, str] | None = None,
+        times: int | None = 1,
+        after: int = 0,
+    ) -> None:
+        """Let future runs fail, with their usual duration.
+
+        Outcomes form a queue, as faults do: a run gets the first one that applies to it.
+
+        Args:
+            work: The slug or id of the technique, model or action; `None` for any.
+            code: The error code, such as `model_timeout`.
+            message: The error message.
+            inputs: Only runs with these values, by input id, such as the row of a batch; `None` for all. The prompt of
+                a generation is the input `prompt`.
+            times: How many runs fail; `None` for all.
+            after: How many matching runs end as usual first.
+
+        Raises:
+            LookupError: There is no such technique, model or action.
+            ValueError: `times` is less than 1, or `after` is negative.
+
+        Example:
+            >>> fake.fail("caption", code="model_timeout", inputs={"prompt": "a red bicycle"})
+        """
+        outcome = Outcome(error_code=code, error_message=message)
+        self._api.outcomes.plan(outcome, work, inputs, times=times, after=after)
+
+    def produce(
+        self,
+        work: str | None = None,
+        *,
+        outputs: Mapping[str, str | bytes],
+        inputs: Mapping[str, str] | None = None,
+        times: int | None = None,
+        after: int = 0,
+    ) -> None:
+        """Let future runs complete with outputs of yours.
+
+        Args:
+            work: The slug or id of the technique, model or action; `None` for any.
+            outputs: The content of its outputs, output id → the text, or the bytes of the file. Other outputs are as
+                usual.
+            inputs: Only runs with these values, as for `fail`.
+            times: How many runs; `None`, the default, for all.
+            after: How many matching runs end as usual first.
+
+        Raises:
+            LookupError: There is no such technique, model or action.
+            ValueError: It has no such output, or another type of output; `times` is less than 1; `after` is negative.
+
+        Example:
+            >>> fake.produce("caption", outputs={"output_1": "A bicycle, painted red."})
+        """
+        self._api.outcomes.plan(Outcome(outputs=outputs), work, inputs, times=times, after=after)
+
     def expire_uploads(self) -> None:
         """End every upload reservation now: the storage host refuses the upload, and the asset fails."""
         self._api.assets.expire_uploads()
@@ -339,13 +432,16 @@ class FakeFlora:
         self._environment.callback_addresses[public_prefix] = local_url
 
     async def deliver_again(self, run_id: str) -> FakeDelivery:
-        """Deliver the event of a run once more, whether or not the receiver has accepted it.
+        """Deliver the event of a run once more, whether or not the receiver has accepted it, on any event loop.
 
         Raises:
             LookupError: The run has had no event yet.
             RuntimeError: The server is closed.
         """
-        return await self._deliveries.redeliver(run_id)
+        delivery, loop = self._deliveries.redeliver(run_id), self._loop
+        if loop is None or loop is asyncio.get_running_loop():
+            return await delivery
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(delivery, loop))
 
     def lose_deliveries(self, times: int = 1) -> None:
         """Lose the events of the next runs that end: there is no attempt to deliver them."""
@@ -383,5 +479,5 @@ class FakeFlora:
     @staticmethod
     def _require_started(address: str) -> str:
         if not address.startswith("http"):
-            raise RuntimeError("this FakeFlora has no address yet: start it with `async with`")
+            raise RuntimeError("this FakeFlora has no address yet: start it with `async with` or `with`")
         return address

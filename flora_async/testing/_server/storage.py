@@ -98,7 +98,10 @@ class Storage:
             for output_id, type_ in run.work.output_types.items():
                 if type_ != "text" and unquote(output_file_name(output_id, type_)) == name:
                     suffix = OUTPUT_SUFFIXES.get(type_, ".bin")
-                    return MediaFile(sample_file(suffix, f"{run_id}/{output_id}"), CONTENT_TYPES[suffix])
+                    content = run.planned_outputs.get(output_id)
+                    if content is None:
+                        content = sample_file(suffix, f"{run_id}/{output_id}")
+                    return MediaFile(content, CONTENT_TYPES[suffix])
         return None
 
     def _upload(self, request: RecordedRequest) -> Answer:

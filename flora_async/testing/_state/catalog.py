@@ -44,6 +44,10 @@ class Catalog:
         """Add a technique under its slug and its id, replacing any that had them."""
         self._techniques |= {technique.slug: technique, technique.technique_id: technique}
 
+    def find(self, work_id: str) -> Work | None:
+        """Return the technique, model or action with this id or slug."""
+        return self._techniques.get(work_id) or self.models.get(work_id) or self.actions.get(work_id)
+
     def technique(self, name: str) -> FakeTechnique:
         """Return the technique with this slug or id.
 

@@ -57,6 +57,11 @@ class FakeModel(Work):
     params: Sequence[Mapping[str, Any]] = attrs.field(default=(), kw_only=True)
 
     @property
+    def ids(self) -> frozenset[str]:
+        """Its id."""
+        return frozenset({self.model_id})
+
+    @property
     def output_types(self) -> Mapping[str, str]:
         """The single output of a generation."""
         return {"output_1": OUTPUT_TYPES[self.type]}
@@ -118,6 +123,11 @@ class FakeAction(Work):
     )
     description: str = attrs.field(default="", kw_only=True)
     params: Sequence[Mapping[str, Any]] = attrs.field(default=(), kw_only=True)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Its id."""
+        return frozenset({self.action_id})
 
     @property
     def output_types(self) -> Mapping[str, str]:

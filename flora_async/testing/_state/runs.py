@@ -10,6 +10,7 @@ import attrs
 from flora_async._clock import Clock
 from flora_async._repr import ShortRepr
 from flora_async.testing._state.environment import Environment, Handlers, milliseconds
+from flora_async.testing._state.outcomes import Outcome, Outcomes
 from flora_async.testing._state.sample_files import OUTPUT_SUFFIXES
 from flora_async.testing._state.techniques import FakeTechnique
 from flora_async.testing._state.work import Work, draw
@@ -45,7 +46,8 @@ def _draw_running(run: "FakeRun") -> float:
 
 def _planned_ending(run: "FakeRun") -> _Ending:
     work = run.work
-    return _Ending(run.created + work.pending + run._running, *work.draw_error())  # noqa: SLF001 - attrs factory of the same class
+    error = work.draw_error() if run.outcome is None else run.outcome.error
+    return _Ending(run.created + work.pending + run._running, *error)  # noqa: SLF001 - attrs factory of the same class
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -66,6 +68,7 @@ class FakeRun(ShortRepr):
         run_id: The public id.
         created: Unix time in seconds.
         clock: The clock of the server.
+        outcome: The outcome that the test has planned for it, if any.
     """
 
     number: int
@@ -81,6 +84,7 @@ class FakeRun(ShortRepr):
     created: float
     run_id: str = attrs.field(factory=_new_run_id)
     clock: Clock = attrs.field(repr=False)
+    outcome: Outcome | None = attrs.field(default=None, repr=False)
     _running: float = attrs.field(init=False, repr=False, default=attrs.Factory(_draw_running, takes_self=True))
     _ending: _Ending = attrs.field(init=False, repr=False, default=attrs.Factory(_planned_ending, takes_self=True))
 
@@ -223,12 +227,17 @@ class FakeRun(ShortRepr):
             {
                 "output_id": output_id,
                 "type": type_,
-                "url": text
+                "url": self.planned_outputs.get(output_id, text)
                 if type_ == "text"
                 else f"{storage_origin}/media/{self.run_id}/{output_file_name(output_id, type_)}",
             }
             for output_id, type_ in self.work.output_types.items()
         ]
+
+    @property
+    def planned_outputs(self) -> Mapping[str, Any]:
+        """The content of the outputs that the test has planned, by output id."""
+        return {} if self.outcome is None else self.outcome.outputs
 
     def _cost_of(self, status: str) -> float:
         return {"completed": self.work.run_cost, "failed": self.work.failed_cost}.get(status, 0.0)
@@ -249,13 +258,15 @@ class RunStore:
 
     Args:
         environment: The clock and the addresses.
+        outcomes: The outcomes of future runs.
 
     Attributes:
         runs: The runs by id, in order of creation.
         on_create: Called with every new run.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, outcomes: Outcomes) -> None:
+        self._outcomes = outcomes
         self.runs: dict[str, FakeRun] = {}
         self.on_create: Callable[[FakeRun], None] = lambda _: None
         self._environment = environment
@@ -270,7 +281,15 @@ class RunStore:
             "generations.list": lambda request: self._list(request, "generation", "generations"),
         }
 
-    def create(self, request: RecordedRequest, kind: RunKind, **fields: Any) -> FakeRun:  # noqa: ANN401 - fields of FakeRun
+    def create(
+        self,
+        request: RecordedRequest,
+        kind: RunKind,
+        *,
+        work: Work,
+        inputs: Mapping[str, str],
+        **fields: Any,  # noqa: ANN401 - of FakeRun
+    ) -> FakeRun:
         """Start a run on behalf of a request."""
         run = FakeRun(
             number=len(self.runs) + 1,
@@ -278,6 +297,9 @@ class RunStore:
             idempotency_key=idempotency_key(request),
             created=self._environment.clock.time(),
             clock=self._environment.clock,
+            work=work,
+            inputs=inputs,
+            outcome=self._outcomes.take(work, inputs),
             **fields,
         )
         self.runs[run.run_id] = run
@@ -320,5 +342,4 @@ class RunStore:
 
 
 def _runs_technique(run: FakeRun, technique_id: str) -> bool:
-    work = run.work
-    return isinstance(work, FakeTechnique) and technique_id in {work.slug, work.technique_id}
+    return isinstance(run.work, FakeTechnique) and technique_id in run.work.ids

@@ -88,6 +88,11 @@ class FakeTechnique(Work):
     project_id: str = attrs.field(default="prj_local", kw_only=True)
 
     @property
+    def ids(self) -> frozenset[str]:
+        """Its slug and its public id."""
+        return frozenset({self.slug, self.technique_id})
+
+    @property
     def output_types(self) -> Mapping[str, str]:
         """The outputs of a run, output id → type."""
         return self.outputs

@@ -64,6 +64,11 @@ class Work(ShortRepr, ABC):
 
     @property
     @abstractmethod
+    def ids(self) -> frozenset[str]:
+        """The ids under which it can be run."""
+
+    @property
+    @abstractmethod
     def output_types(self) -> Mapping[str, str]:
         """The outputs of a run, output id → type."""
 
