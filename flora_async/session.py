@@ -168,6 +168,16 @@ class FloraSession:
         return resources.Catalog(self._client, self._clock)
 
     @cached_property
+    def _lent(self) -> "batch.Lent":
+        return batch.Lent(
+            poller=self._poller,
+            starter=self._starter,
+            preparer=self._preparer,
+            storage=self._storage,
+            workspace=lambda: self._workspace,
+        )
+
+    @cached_property
     def _uploads(self) -> "resources.Uploads":
         return resources.Uploads(self._client, self._storage, self._workspace, poll=self._poll, clock=self._clock)
 
@@ -549,17 +559,7 @@ class FloraSession:
             poll=poll,
             on_progress=on_progress,
         )
-        return batch.Batch(
-            self._client,
-            self._clock,
-            technique_id,
-            rows,
-            options,
-            starter=self._starter,
-            preparer=self._preparer,
-            storage=self._storage,
-            poll=self._poll,
-        )
+        return batch.Batch(self._lent, batch.TechniqueDefaults(technique_id), rows, options)
 
     async def run_all(  # noqa: PLR0913 - as batch
         self,

@@ -8,17 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from flora_async._clock import Clock
-from flora_async._http.client import Client
+from attrs import evolve
+
 from flora_async._http.retry import logger
-from flora_async._http.storage import StorageClient
-from flora_async._http.urls import segment
 from flora_async._repr import bounded
 from flora_async._text import printable
 from flora_async.batch.budget import Budget
 from flora_async.batch.concurrency import Limiter, StartPace, TrafficCounter
 from flora_async.batch.costs import LateCosts
 from flora_async.batch.journal import Journal, Memory, Unsettled
+from flora_async.batch.kinds import Defaults, Lent, works_of
 from flora_async.batch.options import BatchOptions
 from flora_async.batch.pump import Pump
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
@@ -26,11 +25,9 @@ from flora_async.batch.row_runner import RowRunner, Save
 from flora_async.batch.rows import Rows, iterate, length_of, source_of
 from flora_async.batch.saving import saver
 from flora_async.batch.watchers import TechniqueLookup, watcher_of
-from flora_async.config import PollPolicy
 from flora_async.errors import BatchInterruptedError, FloraError
 from flora_async.media.disk import check_writable
-from flora_async.polling import Poller
-from flora_async.resources import InputPreparer, Starter, TechniqueCache
+from flora_async.resources import TechniqueCache
 
 _MAX_NAME: Final = 60
 _BOOKED_AT_ONCE: Final = 4096  # costs of earlier processes, before other tasks get a turn
@@ -55,34 +52,21 @@ class Batch:
     and its error is raised after the last result.
     """
 
-    def __init__(  # noqa: PLR0913 - what a session lends to a batch
-        self,
-        client: Client,
-        clock: Clock,
-        technique_id: str,
-        rows: Rows,
-        options: BatchOptions,
-        *,
-        starter: Starter,
-        preparer: InputPreparer,
-        storage: StorageClient,
-        poll: PollPolicy,
-    ) -> None:
-        segment("technique_id", technique_id)
+    def __init__(self, lent: Lent, defaults: Defaults, rows: Rows, options: BatchOptions) -> None:
         source = source_of(rows)
-        self._technique_id = technique_id
+        clock = lent.poller.clock
         self._rows = iterate(source)
         self._options = options
         self._clock = clock
-        self._storage = storage
+        self._storage = lent.storage
         self._budget = Budget(options.max_cost)
         self._tally = Tally(total=length_of(source))
         self._limiter = Limiter(options.concurrency, clock)
-        self._client = client.observed_by(TrafficCounter(self._tally, self._limiter))
+        self._client = lent.poller.client.observed_by(TrafficCounter(self._tally, self._limiter))
         self._techniques = TechniqueLookup(TechniqueCache(self._client, clock))
-        self._preparer = preparer.finding(self._techniques.find)
-        self._starter = starter.using(self._client)
-        self._poller = Poller(self._client, options.poll or poll, clock)
+        self._works = works_of(defaults, lent, self._techniques, options)
+        self._starter = lent.starter.using(self._client)
+        self._poller = evolve(lent.poller, client=self._client, policy=options.poll or lent.poller.policy)
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
         self._journal: Journal = Memory(options.name)
@@ -97,7 +81,7 @@ class Batch:
         summary = self.summary
         rows = "rows" if summary.total is None else f"of {summary.total} rows"
         state = f"{self._state.name.lower()}, {summary.ended} {rows} ended, {len(summary.in_flight)} in flight"
-        return bounded(f"<Batch of {printable(self._technique_id, _MAX_NAME)!r}: {state}", ">")
+        return bounded(f"<Batch of {printable(self._works.target, _MAX_NAME)!r}: {state}", ">")
 
     async def __aenter__(self) -> Self:
         """Open the journal, and make sure that outputs can be saved.
@@ -149,9 +133,7 @@ class Batch:
         runner = RowRunner(
             client=self._client,
             starter=self._starter,
-            preparer=self._preparer,
-            check=options.check,
-            workspace_id=options.workspace_id,
+            works=self._works,
             save=save,
             watcher=watcher_of(options.watch, self._poller, self._techniques, self._spawn),
             journal=self._journal,
@@ -163,10 +145,10 @@ class Batch:
             max_attempts=options.run_attempts,
         )
         return Pump(
-            self._technique_id,
             self._rows,
             runner=runner,
-            techniques=self._techniques,
+            works=self._works,
+            asks_prices=options.check or options.max_cost is not None,
             journal=self._journal,
             budget=self._budget,
             late_costs=late_costs,
@@ -195,7 +177,7 @@ class Batch:
             self._state, self._left_at = _State.CLOSED, self._clock.monotonic()
             await self._close()
             summary = self.summary
-            logger.info("batch of %s: %s", self._technique_id, summary)
+            logger.info("batch of %s: %s", self._works.target, summary)
             if summary.in_flight:
                 logger.info("still running on FLORA, and charged: %s", ", ".join(map(printable, summary.in_flight)))
         self._stopped_by = self._pump.fatal

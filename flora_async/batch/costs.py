@@ -65,7 +65,7 @@ class LateCosts:
         """Whether there are costs that may still become known."""
         return bool(self._late)
 
-    def add(self, run: Run, technique_id: str) -> None:
+    def add(self, run: Run, technique_id: str | None) -> None:
         """Keep a run that has ended without a cost, and whose price is reserved."""
         is_counted = run.is_completed
         if is_counted:

@@ -8,12 +8,12 @@ it is the same in every process.
 import math
 import uuid
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from attrs import frozen
 
 from flora_async.batch.rows import Planned
-from flora_async.models import Run, RunInput
+from flora_async.models import Run
 
 State = Literal["planned", "submitting", "running", "finished"]
 
@@ -28,8 +28,8 @@ class Entry:
         run: The run as last seen; None before it is known.
         cost: What this run has cost in USD; None = not known (yet).
         since: Unix time in seconds at which this attempt was first sent; None = not yet.
-        inputs: What this attempt sends, uploaded files by their URLs, while its outcome is unknown: a start may only be
-            sent again under its key with the same inputs. Otherwise None.
+        sent: What this attempt sends, uploaded files by their URLs, while its outcome is unknown: a start may only be
+            sent again under its key with the same arguments. JSON that `Work.prepare` made; otherwise None.
         price: The amount in USD that this run counts for until its cost is known; None = no price is known either.
         callback_url: The callback URL as it was sent, with the token of the start; None = none was sent.
     """
@@ -39,7 +39,7 @@ class Entry:
     run: Run | None
     cost: float | None = None
     since: float | None = None
-    inputs: tuple[RunInput, ...] | None = None
+    sent: Any = None
     price: float | None = None
     callback_url: str | None = None
 

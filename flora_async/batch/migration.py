@@ -22,7 +22,7 @@ from flora_async.batch.journal_format import (
 )
 from flora_async.batch.records import Record, encode, encode_earlier_cost, encode_text, first_link
 from flora_async.errors import DecodeError
-from flora_async.models import Run, RunInput
+from flora_async.models import Run
 from flora_async.models._codec import decode
 
 _ROWS: Final = "SELECT key, digest, state, attempt, idempotency_key, run_id, poll_url, run, cost, since, inputs FROM "
@@ -82,7 +82,7 @@ def _records(database: sqlite3.Connection, table: str) -> Iterator[Record]:
         seen = decode(run.encode(), Run) if run else None
         if seen is None and run_id:
             seen = Run(run_id=run_id, status="submitted", poll_url=poll_url)
-        sent = tuple(RunInput(*item) for item in json.loads(inputs)) if inputs else None
+        sent = json.loads(inputs) if inputs else None
         is_known = state == "finished" and seen is not None and (seen.is_failed or seen.charged_cost is not None)
         if cost and not is_known:
             yield encode_earlier_cost(key, digest, cost)

@@ -12,8 +12,9 @@ from flora_async.batch.costs import LateCosts
 from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
 from flora_async.batch.row_runner import EXPECTED, RowRunner, result_of
-from flora_async.batch.rows import Planned, Row, RunRequest, key_of, plan, request_of
-from flora_async.batch.watchers import Spawn, TechniqueLookup
+from flora_async.batch.rows import Planned, Request, Row, key_of
+from flora_async.batch.watchers import Spawn
+from flora_async.batch.work import Works
 from flora_async.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -45,10 +46,10 @@ class Pump:
     """Runs the rows of a source and collects their results.
 
     Args:
-        technique_id: The technique of rows that do not name their own.
         rows: The source of rows.
         runner: Runs one row to its end.
-        techniques: Finds the prices of techniques.
+        works: What rows of each kind start.
+        asks_prices: Whether FLORA's prices are read.
         journal: What earlier processes have done.
         budget: What may be spent.
         late_costs: Reads the costs that are not known when a run ends.
@@ -64,11 +65,11 @@ class Pump:
 
     def __init__(  # noqa: PLR0913 - the parts of a batch
         self,
-        technique_id: str,
         rows: AsyncGenerator[Row, None],
         *,
         runner: RowRunner,
-        techniques: TechniqueLookup,
+        works: Works,
+        asks_prices: bool,
         journal: Journal,
         budget: Budget,
         late_costs: LateCosts,
@@ -79,10 +80,10 @@ class Pump:
     ) -> None:
         self.fatal: FloraError | None = None
         self.source_error: Exception | None = None
-        self._technique_id = technique_id
         self._rows = rows
         self._runner = runner
-        self._techniques = techniques
+        self._works = works
+        self._asks_prices = asks_prices
         self._journal = journal
         self._budget = budget
         self._late_costs = late_costs
@@ -148,12 +149,12 @@ class Pump:
 
     async def _admit(self, index: int, row: Row) -> None:
         """Start following a row, or deliver the reason why it has no run."""
-        request: RunRequest | None = None
+        request: Request | None = None
         key = str(index)
         try:
-            request = request_of(row)
+            request = self._works.request_of(row)
             key = key_of(request, index)
-            planned = await plan(request, index, self._technique_id)
+            planned = await self._works.plan(request, key, index)
             if (planned.key, planned.digest) in self._active:
                 raise ValueError(f"the row {key!r:.40} is given twice: give each row a key of its own")  # noqa: TRY301 - a bad row like others
             entry = await self._journal.find(planned)
@@ -191,14 +192,13 @@ class Pump:
             self._follow(planned, entry)
 
     async def _learn_price(self, planned: Planned) -> None:
-        """Find out what a run of the row may cost, and that its technique exists.
+        """Find out what a run of the row may cost, and that its target exists.
 
         Raises:
             NotFoundError: It does not exist.
         """
-        if self._runner.check or self._budget.max_cost is not None:
-            technique = await self._techniques.find(planned.technique_id)
-            self._budget.expect(believable(technique.run_cost) if technique else None)
+        if self._asks_prices:
+            self._budget.expect(believable(await self._works.of(planned).price(planned)))
 
     def _follow(self, planned: Planned, entry: Entry) -> None:
         self._active.add((planned.key, planned.digest))
@@ -240,18 +240,18 @@ class Pump:
             return BudgetExceededError(max_cost=budget.max_cost, spent=budget.spent, price=budget.price or 0.0)
         return None
 
-    def _stop_if_fatal(self, error: Exception, request: RunRequest | None) -> None:
+    def _stop_if_fatal(self, error: Exception, request: Request | None) -> None:
         """Start nothing more after an error that would affect every other row, too."""
         cause = error.__cause__ if isinstance(error, SubmissionUnknownError) else error
         is_fatal = isinstance(cause, _FATAL)
-        if isinstance(cause, NotFoundError):  # of the batch's technique, unless the row names its own
-            is_fatal = cause.run is None and request is not None and request.technique_id is None
+        if isinstance(cause, NotFoundError):  # of what the batch names, unless the row names its own
+            is_fatal = cause.run is None and request is not None and self._works.is_by_default(request)
         elif isinstance(cause, APIConnectionError):  # the start was never sent, after all retries
             is_fatal = cause.run is None and not cause.sent
         if is_fatal and isinstance(cause, FloraError) and self.fatal is None:
             self.fatal = cause
             self._runner.pace.stop(cause)
-            logger.warning("batch of %s starts nothing more: %s", self._technique_id, cause)
+            logger.warning("batch of %s starts nothing more: %s", self._works.target, cause)
 
     def _deliver(self, result: BatchResult) -> None:
         self._tally.count(result)

@@ -12,7 +12,7 @@ from attrs import fields
 
 from flora_async.batch.journal import Entry, Unsettled
 from flora_async.batch.rows import Planned
-from flora_async.models import Run, RunInput
+from flora_async.models import Run
 from flora_async.models._codec import from_dict, to_dict
 
 FINISHED: Final = b"finished"
@@ -73,7 +73,7 @@ def decode_text(data: bytes) -> str:
 def encode_entry(row: Planned, entry: Entry, batch: str) -> Record:
     """Encode what is to be recorded about a row of the batch of that name."""
     key = row.idempotency_key(batch, entry.attempt)
-    return encode(row.key, row.digest, key, entry, technique_id=row.technique_id)
+    return encode(row.key, row.digest, key, entry, technique_id=row.target)
 
 
 def encode(key: str, digest: str, idempotency_key: str, entry: Entry, *, technique_id: str | None) -> Record:
@@ -85,7 +85,7 @@ def encode(key: str, digest: str, idempotency_key: str, entry: Entry, *, techniq
         "since": entry.since,
         "price": entry.price,
         "callback_url": entry.callback_url,
-        "inputs": None if entry.inputs is None else [(item.id, item.type, item.value) for item in entry.inputs],
+        "inputs": entry.sent,
     }
     return Record(
         encode_text(key),
@@ -116,7 +116,6 @@ def decode_entry(record: Record) -> Entry:
     """
     try:
         details = decode_details(record)
-        inputs = details.get("inputs")
         state: Any = record.state.decode()
         return Entry(
             state,
@@ -124,7 +123,7 @@ def decode_entry(record: Record) -> Entry:
             from_dict(_from_json(record.run), Run) if record.run else None,
             details.get("cost"),
             _moment(details.get("since")),
-            None if inputs is None else tuple(RunInput(*item) for item in inputs),
+            details.get("inputs"),
             details.get("price"),
             details.get("callback_url"),
         )

@@ -11,7 +11,7 @@ from attrs import asdict, define, field, frozen
 from flora_async._repr import ShortRepr
 from flora_async._text import encodable, printable
 from flora_async.batch.budget import Budget
-from flora_async.batch.rows import RunRequest
+from flora_async.batch.rows import Request
 from flora_async.errors import RunFailedError, SkippedError, SubmissionUnknownError
 from flora_async.models import Run, RunOutput
 
@@ -26,7 +26,7 @@ class BatchResult(ShortRepr):
     Attributes:
         index: The row's position in the source, from 0.
         key: The row's key.
-        request: The row, as a `RunRequest`; None when the row could not be read as one.
+        request: The row, as a request; None when the row could not be read as one.
         run: The run as last seen; None when no run was started, or when that is not known.
         error: Why there is no completed run, or why its outputs were not saved; None on success.
         attempts: How many runs were started for the row, including earlier processes.
@@ -36,7 +36,7 @@ class BatchResult(ShortRepr):
 
     index: int
     key: str
-    request: RunRequest | None = None
+    request: Request | None = None
     run: Run | None = None
     error: Exception | None = None
     attempts: int = 0

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, evolve, frozen
 
@@ -18,6 +18,7 @@ from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
 from flora_async.batch.rows import Planned
 from flora_async.batch.watchers import Watcher
+from flora_async.batch.work import Work, Works, run_of
 from flora_async.errors import (
     APIConnectionError,
     FloraError,
@@ -29,8 +30,8 @@ from flora_async.errors import (
     SubmissionUnknownError,
     UploadError,
 )
-from flora_async.models import FailureHint, Run, RunInput
-from flora_async.resources import History, InputPreparer, Starter, StartOptions
+from flora_async.models import FailureHint, Run
+from flora_async.resources import Starter
 
 Save = Callable[[Planned, Run], Awaitable[tuple[Path, ...]]]
 """Saves the outputs of a completed run and returns their paths."""
@@ -67,9 +68,7 @@ class RowRunner:
     Attributes:
         client: Sends the requests.
         starter: Starts the runs.
-        preparer: Checks inputs and uploads files.
-        check: Whether inputs are checked against the technique.
-        workspace_id: Where files go; None = the session's workspace.
+        works: What rows of each kind start.
         save: Saves outputs; None = they are not saved.
         watcher: Follows the runs.
         journal: Records each step.
@@ -83,9 +82,7 @@ class RowRunner:
 
     client: Client
     starter: Starter
-    preparer: InputPreparer
-    check: bool
-    workspace_id: str | None
+    works: Works
     save: Save | None
     watcher: Watcher
     journal: Journal
@@ -168,17 +165,17 @@ class RowRunner:
 
     def _learn_pace(self, progress: _Progress, *, under_load: bool) -> None:
         if progress.turn is not None:
-            self.pace.ended(progress.row.technique_id, progress.turn, under_load=under_load)
+            self.pace.ended(progress.row.subject, progress.turn, under_load=under_load)
 
     def _book(self, progress: _Progress, ended: Run, *, quote: float | None) -> None:
         cost, price = believable(ended.charged_cost), None
         if cost is None:
             self.budget.expect(quote)
-            self.late_costs.add(ended, progress.row.technique_id)
+            self.late_costs.add(ended, progress.row.target)
             price = self.budget.price
         else:
             self.budget.settle(cost)
-        progress.entry = evolve(progress.entry, state="finished", run=ended, inputs=None, cost=cost, price=price)
+        progress.entry = evolve(progress.entry, state="finished", run=ended, sent=None, cost=cost, price=price)
 
     async def _not_started(self, progress: _Progress, error: Exception) -> None:
         if isinstance(error, SubmissionUnknownError):
@@ -186,21 +183,19 @@ class RowRunner:
             return
         self.budget.release()
         if not isinstance(error, JournalError):
-            await self.journal.write(progress.row, evolve(progress.entry, state="planned", since=None, inputs=None))
+            await self.journal.write(progress.row, evolve(progress.entry, state="planned", since=None, sent=None))
 
     async def _follow(self, progress: _Progress, run: Run) -> Run:
         """Record a started run and wait for its end."""
         self.tally.in_flight[run.run_id] = None
         if progress.entry.run is None:
-            progress.entry = evolve(progress.entry, state="running", run=run, inputs=None)
+            progress.entry = evolve(progress.entry, state="running", run=run, sent=None)
             if not run.is_terminal:  # else its end is recorded right away
                 try:
                     await self.journal.write(progress.row, progress.entry)
                 except Exception as error:  # noqa: BLE001 - the run is paid for, and its end can still be recorded
                     logger.warning("run %s could not be recorded as running: %s", printable(run.run_id), error)
-        technique_id = progress.row.technique_id
-        history = History("techniques.runs.list", technique_id=technique_id)
-        ended = await self.watcher.finish(run, history, technique_id)
+        ended = await self.watcher.finish(run, progress.row.history, progress.row.target)
         self.tally.in_flight.pop(run.run_id, None)
         return evolve(ended, adopted=True) if run.adopted else ended
 
@@ -220,30 +215,29 @@ class RowRunner:
 
     async def _start(self, progress: _Progress) -> Run:
         row, entry = progress.row, progress.entry
-        key = row.idempotency_key(self.journal.name, entry.attempt)
-        options = StartOptions(row.technique_id, callback_url=row.request.callback_url, idempotency_key=key)
+        work = self.works.of(row)
         since = None
         if entry.state == "submitting":  # an earlier process sent this start and did not read the answer
             since = math.nan if entry.since is None else entry.since
-        inputs = await self._prepare(row) if entry.inputs is None else entry.inputs
+        sent = await self._prepare(work, row) if entry.sent is None else entry.sent
+        start = work.start(row, sent, row.idempotency_key(self.journal.name, entry.attempt))
         asked_at = self.clock.monotonic()
-        progress.turn = await self.pace.turn(row.technique_id, may_skip=since is None)
+        progress.turn = await self.pace.turn(row.subject, may_skip=since is None)
         progress.held_back += self.clock.monotonic() - asked_at
         sent_at = self.clock.time() if since is None else since
-        await self.journal.write(row, evolve(entry, state="submitting", since=sent_at, inputs=inputs))
+        await self.journal.write(row, evolve(entry, state="submitting", since=sent_at, sent=sent))
         self.tally.started += 1
-        return await self.starter.start_technique(options, inputs, since=since, knows=self._is_recorded)
+        return run_of(await self.starter.start(start, since=since, knows=self._is_recorded))
 
     async def _is_recorded(self, run_id: str) -> bool:
         """Whether a run belongs to a row that an earlier process has recorded."""
         return run_id in await self.journal.run_ids()
 
-    async def _prepare(self, row: Planned) -> tuple[RunInput, ...]:
-        """Check the row's inputs and upload its files."""
+    @staticmethod
+    async def _prepare(work: Work, row: Planned) -> Any:  # noqa: ANN401 - JSON
+        """Check the row and upload its files."""
         try:
-            return await self.preparer.prepare(
-                row.technique_id, row.raw_inputs, check=self.check, workspace_id=self.workspace_id
-            )
+            return await work.prepare(row)
         except (FloraError, ValueError, OSError) as error:
             # During an upload, these two errors do not mean that other rows cannot be started.
             if isinstance(error, FloraError) and not isinstance(error, NotFoundError | APIConnectionError):

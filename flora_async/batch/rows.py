@@ -1,18 +1,18 @@
-"""Read the rows that callers give, and plan them: inputs, key and idempotency key."""
+"""The rows that callers give, and what is known of a row once it is planned: its key, digest and idempotency key."""
 
 import asyncio
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from typing import Any
+from typing import Any, Final, Literal
 
 from attrs import field, frozen
 
 from flora_async._checks import items, non_blank, optional
-from flora_async._http.urls import check_https, segment
 from flora_async._repr import ShortRepr
 from flora_async.batch.frames import DataFrame, Frame, frame_of, present
-from flora_async.resources import Inputs, RawInput, read_inputs
+from flora_async.media.content import Content
+from flora_async.resources import History, Inputs
 
 
 @frozen
@@ -126,10 +126,19 @@ def _key_from(value: Any) -> Any:  # noqa: ANN401 - a key of the wrong type is r
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Row = RunRequest | Inputs
+Request = RunRequest
+"""A row with all that is known of it."""
+
+Row = Request | Inputs
 """A mapping of inputs, a sequence of `RunInput`, or a `RunRequest`."""
 
 Rows = Iterable[Row] | AsyncIterable[Row] | DataFrame
+
+Kind = Literal["technique"]
+"""What a row runs."""
+
+
+_SUBJECTS: Final[Mapping[Kind, str]] = {"technique": "technique"}
 
 
 @frozen(kw_only=True)
@@ -139,30 +148,38 @@ class Planned:
     Attributes:
         index: Its position in the source, from 0.
         key: Its name.
-        request: The row, as a `RunRequest`.
-        technique_id: The technique that it runs.
-        raw_inputs: Its inputs, with files that are not uploaded yet.
+        request: The row, with all that is known of it.
+        kind: What it runs.
+        target: The technique, as the row or the batch names it.
+        arguments: What is sent, with files that are not uploaded yet; the `Work` of its kind reads it.
+        shown: What is sent, with the names of files, for side-cars.
+        history: Where FLORA lists its run; None = in no history.
         digest: A hash of everything that is sent to FLORA: a row whose inputs or files have changed is another row.
     """
 
     index: int
     key: str
-    request: RunRequest
-    technique_id: str
-    raw_inputs: tuple[RawInput, ...]
+    request: Request
+    kind: Kind
+    target: str
+    arguments: Any
+    shown: Mapping[str, Any]
+    history: History | None
     digest: str
+
+    @property
+    def subject(self) -> str:
+        """What runs of a kind have in common: their price, their pace and how long they take."""
+        return subject_of(self.kind, self.target)
 
     def idempotency_key(self, batch: str, attempt: int) -> str:
         """The key of one attempt at this row, the same in every process that runs the same batch."""
-        return f"batch-{_hash(batch, self.key, self.digest, str(attempt))}"
+        return f"batch-{digest_of(batch, self.key, self.digest, str(attempt))}"
 
-    @property
-    def shown_inputs(self) -> dict[str, str]:
-        """Its inputs as text, with the names of files."""
-        return {
-            raw_input.id: raw_input.value if isinstance(raw_input.value, str) else raw_input.value.name
-            for raw_input in self.raw_inputs
-        }
+
+def subject_of(kind: Kind, target: str) -> str:
+    """The name of a technique, model or action among those of every kind."""
+    return f"{_SUBJECTS[kind]}:{target}"
 
 
 def source_of(rows: Rows) -> Iterable[Row] | AsyncIterable[Row]:
@@ -203,12 +220,7 @@ def length_of(rows: object) -> int | None:
         return None
 
 
-def request_of(row: Row) -> RunRequest:
-    """The row as a `RunRequest`."""
-    return row if isinstance(row, RunRequest) else RunRequest(row)
-
-
-def key_of(request: RunRequest, index: int) -> str:
+def key_of(request: Request, index: int) -> str:
     """The key of the row.
 
     Raises:
@@ -224,31 +236,13 @@ def key_of(request: RunRequest, index: int) -> str:
     return request.key
 
 
-async def plan(request: RunRequest, index: int, technique_id: str) -> Planned:
-    """Check a row before anything is spent on it.
-
-    Raises:
-        TypeError: A part of the row has the wrong type.
-        ValueError: A part of the row is malformed.
-        OSError: A file cannot be read.
-    """
-    key = key_of(request, index)
-    technique = technique_id if request.technique_id is None else request.technique_id
-    raw_inputs = await read_inputs(request.inputs, str(technique))
-    segment("technique_id", technique)
-    if request.callback_url is not None:
-        check_https("callback_url", request.callback_url)
-    values = sorted([(raw_input.id, raw_input.likely_type, await _fingerprint(raw_input)) for raw_input in raw_inputs])
-    digest = _hash(technique, str(request.callback_url), json.dumps(values))
-    return Planned(index=index, key=key, request=request, technique_id=technique, raw_inputs=raw_inputs, digest=digest)
-
-
-async def _fingerprint(raw_input: RawInput) -> str:
+async def fingerprint(value: str | Content) -> str:
     """Identify a value; a file by its content, since each upload gets a different URL."""
-    if isinstance(raw_input.value, str):
-        return raw_input.value
-    return f"sha256:{await asyncio.to_thread(raw_input.value.digest)}"
+    if isinstance(value, str):
+        return value
+    return f"sha256:{await asyncio.to_thread(value.digest)}"
 
 
-def _hash(*parts: str) -> str:
+def digest_of(*parts: str) -> str:
+    """A hash of some texts; it is in journals and idempotency keys, so it must never change."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:48]

@@ -24,8 +24,8 @@ def saver(storage: StorageClient, folder: Path) -> Save:
             folder,
             name=f"{name}-{{output_id}}",
             sidecar_name=name,
-            technique_id=row.technique_id,
-            inputs=row.shown_inputs,
+            technique_id=row.target,
+            inputs=row.shown,
         )
 
     return save

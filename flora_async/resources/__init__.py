@@ -9,7 +9,7 @@ from flora_async.resources._open_starts import OpenStarts
 from flora_async.resources._operations import request_json
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import InputPreparer, Inputs, InputValue, RawInput, read_inputs
-from flora_async.resources._start import Starter, StartOptions
+from flora_async.resources._start import PendingStart, Starter, StartOptions, technique_start
 from flora_async.resources.runs import RunHistory, TechniqueRuns
 from flora_async.resources.techniques import Techniques
 
@@ -54,6 +54,7 @@ __all__ = [
     "Models",
     "OpenStarts",
     "Pager",
+    "PendingStart",
     "Projects",
     "RawInput",
     "RunFinder",
@@ -68,4 +69,5 @@ __all__ = [
     "Workspaces",
     "read_inputs",
     "request_json",
+    "technique_start",
 ]

@@ -97,6 +97,7 @@ class PendingStart(Generic[StartedT]):
         read: Turns the answer into the result.
         adopt: Turns a run from the history into the same kind of result.
         history: The history that lists its run; None = it is in no history.
+        sent: What a side-car of saved outputs says about the run; None = nothing.
     """
 
     operation: str
@@ -107,6 +108,7 @@ class PendingStart(Generic[StartedT]):
     read: Callable[[Response], StartedT]
     adopt: Callable[[Run], StartedT]
     history: History | None = None
+    sent: "SentInputs | None" = None
 
 
 def technique_start(options: StartOptions, inputs: Sequence[RunInput]) -> PendingStart[Run]:
@@ -125,6 +127,7 @@ def technique_start(options: StartOptions, inputs: Sequence[RunInput]) -> Pendin
         read=partial(decode_run, run_id=None),
         adopt=plain_run,
         history=History("techniques.runs.list", technique_id=technique_id),
+        sent=SentInputs(technique_id, {item.id: item.value for item in inputs}),
     )
 
 
@@ -148,22 +151,6 @@ class Starter:
         starter = Starter(client, self._finder.using(client), self._open_starts)
         starter._sent = self._sent
         return starter
-
-    async def start_technique(  # noqa: PLR0913 - what is known of a start
-        self,
-        options: StartOptions,
-        inputs: Sequence[RunInput],
-        *,
-        since: float | None = None,
-        adopt: bool = False,
-        wake: object = None,
-        knows: Knows | None = None,
-    ) -> Run:
-        """Start a run of a technique, exactly once; `start` documents the rest."""
-        start = technique_start(options, inputs)
-        run = await self.start(start, since=since, adopt=adopt, wake=wake, knows=knows)
-        self._sent[run.run_id] = SentInputs(options.technique_id, {item.id: item.value for item in inputs})
-        return run
 
     def sent_for(self, run_id: str) -> "SentInputs | None":
         """The inputs that a run was started with, if it is one of the last thousand of this session."""
@@ -215,6 +202,8 @@ class Starter:
                     started = await self._recover(start, opened, error, adopt=adopt, news=news, knows=knows)
             others: Sequence[Started] = getattr(started, "runs", ())
             self._open_starts.account_for(opened, started.run_id, *(run.run_id for run in others))
+        if start.sent is not None:
+            self._sent[started.run_id] = start.sent
         logger.info("Run %s of %.80s started", printable(started.run_id), printable(start.target))
         return started
 

@@ -11,7 +11,7 @@ from flora_async.resources._hints import explain_technique
 from flora_async.resources._operations import Operations, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import InputPreparer, Inputs, read_inputs
-from flora_async.resources._start import Mode, Starter, StartOptions, with_poll_url, with_token
+from flora_async.resources._start import Mode, Starter, StartOptions, technique_start, with_poll_url, with_token
 
 
 class RunHistory(Operations):
@@ -143,7 +143,7 @@ class TechniqueRuns(RunHistory):
         raw_inputs = await read_inputs(inputs, technique_id)
         prepared = await self._preparer.prepare(technique_id, raw_inputs, check=check, workspace_id=workspace_id)
         try:
-            return await self._starter.start_technique(options, prepared, adopt=adopt, wake=wake)
+            return await self._starter.start(technique_start(options, prepared), adopt=adopt, wake=wake)
         except NotFoundError as error:
             await explain_technique(self._client, error, technique_id)
             raise

@@ -22,8 +22,8 @@ from flora_async import (
     RunRequest,
     SubmissionUnknownError,
 )
-from flora_async.batch.rows import plan
 from flora_async.batch.sqlite import SqliteJournal
+from flora_async.batch.techniques import plan_technique
 from flora_async.batch.watchers import Watch
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, RecordedRequest, Status
 
@@ -176,7 +176,7 @@ async def test_a_start_in_doubt_is_not_sent_again_unless_flora_is_sure_to_know_i
 ) -> None:
     fake.inject(Status(504, acts=True), on="start")
     await session_on(fake, retry=UNRESOLVED).run_all("caption", ROWS[:1], journal=journal)
-    row = await plan(ROWS[0], 0, "caption")
+    row = await plan_technique(ROWS[0], "key-0", 0, "caption")
     record = await SqliteJournal.open(journal, None)
     entry = await record.find(row)
     assert entry is not None

@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 
 from flora_async import JournalError, Run, RunRequest
 from flora_async.batch.journal import Entry, Unsettled
-from flora_async.batch.rows import Planned, plan
+from flora_async.batch.rows import Planned
 from flora_async.batch.sqlite import SqliteJournal
-from flora_async.models import OutputType, RunInput, RunOutput, RunStatus
+from flora_async.batch.techniques import plan_technique
+from flora_async.models import OutputType, RunOutput, RunStatus
 from flora_async.testing import FakeFlora
 
 FINISHED = Run(
@@ -51,7 +52,7 @@ def path(tmp_path: Path) -> Path:
 
 
 async def planned(key: str = "key", prompt: str = "a red bicycle") -> Planned:
-    return await plan(RunRequest({"prompt": prompt}, key=key), 0, "caption")
+    return await plan_technique(RunRequest({"prompt": prompt}, key=key), key, 0, "caption")
 
 
 async def write(path: Path, entries: dict[str, Entry], name: str | None = None) -> None:
@@ -93,7 +94,7 @@ def test_every_text_and_every_number_is_read_back_as_it_was_written(  # noqa: PL
 ) -> None:
     async def check() -> None:
         run = evolve(FINISHED, run_id=run_id, error_message=text, extra=extra)
-        inputs = (RunInput(text, "text", text),)
+        inputs = [[text, "text", text]]
         entry = Entry("running", 2, run, number, 1.5, inputs, number, callback_url)
         row = await planned(key, text)
         with tempfile.TemporaryDirectory() as folder:

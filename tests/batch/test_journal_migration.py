@@ -18,7 +18,7 @@ from test_journal_file import planned, state_of
 from flora_async import JournalError, Run, to_dict
 from flora_async.batch.journal import Entry, Unsettled
 from flora_async.batch.sqlite import SqliteJournal
-from flora_async.models import RunInput, RunStatus
+from flora_async.models import RunStatus
 
 SCHEMA = """
 PRAGMA application_id = 1179406913;
@@ -48,7 +48,7 @@ ENTRIES = {
     "late": Entry("finished", 2, LATE, None),
     "failed": Entry("finished", 1, FAILED, 0.0),
     "running": Entry("running", 2, RUNNING, None, 4.0),
-    "doubtful": Entry("submitting", 1, None, None, 5.0, (RunInput("prompt", "text", "a red bicycle"),)),
+    "doubtful": Entry("submitting", 1, None, None, 5.0, [["prompt", "text", "a red bicycle"]]),
     "planned": Entry("planned", 1, None),
 }
 EARLIER_COSTS = {"late": 0.01, "running": 0.02}  # of attempts whose ids format 1 did not keep
@@ -71,7 +71,7 @@ async def fill(database: sqlite3.Connection) -> None:
             json.dumps(to_dict(run)) if run and entry.state == "finished" else None,
             (entry.cost or 0.0) + EARLIER_COSTS.get(key, 0.0),
             entry.since,
-            json.dumps([(item.id, item.type, item.value) for item in entry.inputs]) if entry.inputs else None,
+            json.dumps(entry.sent) if entry.sent else None,
         )
         database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 

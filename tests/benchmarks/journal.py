@@ -27,7 +27,7 @@ from fan_out_servers import serve_completed, server
 
 from flora_async import FloraSession, Run, RunOutput, RunRequest
 from flora_async.batch.journal import Entry
-from flora_async.batch.rows import plan
+from flora_async.batch.techniques import plan_technique
 
 KEY: Final = "sk_live_benchmark"
 CONCURRENCY: Final = 64
@@ -105,7 +105,7 @@ async def fill(journal: str, rows: int) -> dict[str, float]:
         await database.execute("BEGIN")
     for first in range(0, rows, WRITTEN_AT_ONCE):
         numbers = range(first, min(first + WRITTEN_AT_ONCE, rows))
-        planned = [await plan(row(number), number, "poster") for number in numbers]
+        planned = [await plan_technique(row(number), f"market-{number}", number, "poster") for number in numbers]
         outputs = [RunOutput("image", "imageUrl", f"https://example.com/{number}.png") for number in numbers]
         ended = [
             Run(run_id=f"run_{number}", status="completed", progress=100, charged_cost=0.05, outputs=(output,))

@@ -10,6 +10,7 @@ from scaled_clock import ScaledClock
 from flora_async import FloraSession, IdempotencyError, RetryPolicy, Run, SubmissionUnknownError
 from flora_async.models import RunInput
 from flora_async.resources import StartOptions
+from flora_async.resources._start import technique_start
 from flora_async.testing import Drop, FakeFlora, Slow, Status
 
 PROMPT = {"prompt": "a red bicycle"}
@@ -134,6 +135,6 @@ async def test_a_start_stays_in_doubt_whatever_ends_the_search_for_its_run(sessi
         options = StartOptions("caption", idempotency_key="mine")
         inputs = [RunInput(id="prompt", type="text", value="a red bicycle")]
         with pytest.raises(SubmissionUnknownError) as caught:
-            await flora._starter.start_technique(options, inputs, knows=knows)
+            await flora._starter.start(technique_start(options, inputs), knows=knows)
         assert caught.value.idempotency_key == "mine"
         assert run_of(fake, "mine") in caught.value.steps[-1]
