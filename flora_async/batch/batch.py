@@ -83,6 +83,11 @@ class Batch:
         state = f"{self._state.name.lower()}, {summary.ended} {rows} ended, {len(summary.in_flight)} in flight"
         return bounded(f"<Batch of {printable(self._works.target, _MAX_NAME)!r}: {state}", ">")
 
+    def _repr_html_(self) -> str:
+        from flora_async.batch.display import batch_html  # noqa: PLC0415 - for notebooks alone
+
+        return batch_html(self._technique_id, self._state.name.lower(), self.summary, self._tally.latest_media)
+
     async def __aenter__(self) -> Self:
         """Open the journal, and make sure that outputs can be saved.
 

@@ -1,7 +1,7 @@
 """The result of each row of a batch, and the summary of the batch."""
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from flora_async.batch.rows import Request
 from flora_async.errors import RunFailedError, SkippedError, SubmissionUnknownError
 from flora_async.models import Run, RunOutput
 
+_MAX_LATEST: Final = 8
 _BUCKET_RATIO: Final = 1.02
 _MIN_DURATION: Final = 0.001  # seconds
 
@@ -70,6 +71,11 @@ class BatchResult(ShortRepr):
         if self.skipped:
             return "skipped"
         return "in_doubt" if isinstance(self.error, SubmissionUnknownError) else "not_started"
+
+    def _repr_html_(self) -> str:
+        from flora_async.batch.display import result_html  # noqa: PLC0415 - for notebooks alone
+
+        return result_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the result into a flat record of plain data, which `json.dumps` and data frames accept.
@@ -238,11 +244,13 @@ class Tally:
     rate_limited: int = 0
     in_flight: dict[str, None] = field(factory=dict)
     requests: Counter[str] = field(factory=Counter)
+    latest_media: deque[tuple[str, RunOutput]] = field(factory=lambda: deque(maxlen=_MAX_LATEST))
     _durations: Durations = field(factory=Durations)
 
     def count(self, result: BatchResult) -> None:
         """Count the result of a row."""
         self.resumed += result.resumed
+        self.latest_media += [(result.key, output) for output in result.outputs[:1] if output.text is None]
         if result.ok:
             self.completed += 1
         elif result.skipped:

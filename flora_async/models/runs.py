@@ -149,6 +149,11 @@ class Run(Model):
             news = f"{self.progress:.0f} %"
         return printable(f"{shown}: {news}" if news else shown)
 
+    def _repr_html_(self) -> str:
+        from flora_async.models._display import run_html  # noqa: PLC0415 - for notebooks alone
+
+        return run_html(self)
+
     @property
     def is_terminal(self) -> bool:
         """Whether the run has ended: completed, failed, or in an unknown status with `completed_at` set."""

@@ -118,3 +118,8 @@ class Technique(Model):
     inputs: tuple[TechniqueInput, ...] = ()
     outputs: tuple[TechniqueOutput, ...] = ()
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
+
+    def _repr_html_(self) -> str:
+        from flora_async.models._display import technique_html  # noqa: PLC0415 - for notebooks alone
+
+        return technique_html(self)
