@@ -1,10 +1,11 @@
-"""The pytest plugin: the fixtures `fake_flora` and `flora_session`.
+"""The pytest plugin: the fixtures `fake_flora` and `flora_session`, and tracebacks that end at the caller.
 
 Every pytest run in an environment with `flora_async` loads it, so it imports the server only when a fixture is used.
 """
 
 import inspect
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,34 @@ if TYPE_CHECKING:
 
 
 _CHOOSES_LOOP = pytest_asyncio is not None and "loop_scope" in inspect.signature(pytest_asyncio.fixture).parameters
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the setting `flora_full_traceback`."""
+    parser.addini("flora_full_traceback", "show where in flora_async its errors are raised", type="bool", default=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: "pytest.CallInfo[None]"
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """End the traceback of a `FloraError` at the line that made the call; any other error may be a bug of ours."""
+    hidden: list[dict[str, Any]] = []
+    wanted = item.config.getini("flora_full_traceback")
+    if call.excinfo is not None and not wanted and _is_flora_error(call.excinfo.value):
+        hidden = [vars(module) for name, module in sys.modules.copy().items() if name.startswith("flora_async.")]
+    for names in hidden:
+        names["__tracebackhide__"] = True
+    try:
+        return (yield)
+    finally:
+        for names in hidden:
+            del names["__tracebackhide__"]
+
+
+def _is_flora_error(error: BaseException) -> bool:
+    errors = sys.modules.get("flora_async.errors")
+    return errors is not None and isinstance(error, errors.FloraError)
 
 
 @pytest.fixture

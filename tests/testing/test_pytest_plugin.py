@@ -87,3 +87,25 @@ def test_session(flora_session):
     code, printed = run_pytest(tmp_path, tests, asyncio_mode="auto")
     assert (code, "1 passed, 1 error" in printed) == (1, True), printed
     assert "flora_session needs an asynchronous test that pytest-asyncio runs: mark test_session with" in printed
+
+
+FAILING_TESTS_OF_A_USER = """
+async def test_an_error_of_flora(flora_session):
+    await flora_session.run("missing", {"prompt": "x"})
+
+async def test_an_error_of_another_kind(flora_session):
+    await flora_session.run("caption", {"prompt": 5})
+"""
+
+
+def test_the_traceback_of_an_error_of_flora_ends_at_the_caller_unless_all_of_it_is_wanted(tmp_path: Path) -> None:
+    frame = str(Path("flora_async", "session.py"))
+    settings = {"asyncio_mode": "auto", "asyncio_default_fixture_loop_scope": "function"}
+    for full in ("false", "true"):
+        _, printed = run_pytest(tmp_path, FAILING_TESTS_OF_A_USER, **settings, flora_full_traceback=full)
+        first, _, second = printed.partition("_ test_an_error_of_another_kind _")
+        assert 'await flora_session.run("missing"' in first
+        assert "NotFoundError" in first
+        assert (frame in first) is (full == "true")
+        assert frame in second
+        assert "TypeError" in second
