@@ -13,7 +13,7 @@ from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
 from flora_async.batch.row_runner import EXPECTED, RowRunner, result_of
 from flora_async.batch.rows import Planned, Request, Row, key_of
-from flora_async.batch.watchers import Spawn
+from flora_async.batch.shared_history import Spawn
 from flora_async.batch.work import Works
 from flora_async.errors import (
     APIConnectionError,

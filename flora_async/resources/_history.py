@@ -20,6 +20,7 @@ from flora_async.models import Run, TechniqueRun
 from flora_async.polling import decode_run
 from flora_async.resources._open_starts import SLACK, OpenStart, OpenStarts
 from flora_async.resources._operations import paginate
+from flora_async.resources._pager import Pager
 
 Knows = Callable[[str], Awaitable[bool]]
 """Whether a run of some id belongs to another start."""
@@ -54,18 +55,35 @@ class History:
     model: str | None = None
     filters: Mapping[str, str | None] = field(factory=dict)
 
-    @property
-    def _items(self) -> tuple[type[Run], str]:
-        if self.operation == "techniques.runs.list":
-            return TechniqueRun, "technique_runs"
-        return models.Generation, "generations"
-
     def _may_be(self, run: Any, technique_id: str | None) -> bool:  # noqa: ANN401 - a TechniqueRun or a Generation
         """Whether a run is of the same technique or model, as far as the history says."""
         technique, model = getattr(run, "technique", None), getattr(run, "model", None)
         if technique_id and technique and technique.technique_id not in {"", technique_id}:
             return False
         return not (self.model and model and model.model_id and model.model_id != self.model)
+
+
+def list_runs(
+    client: Client, operation: str, filters: Mapping[str, str | None], cursor: str | None = None
+) -> Pager[Any]:
+    """The runs of a history (`TechniqueRun` or `Generation`), newest first, on pages of the largest size.
+
+    Args:
+        client: Sends the requests.
+        operation: `techniques.runs.list` or `generations.list`.
+        filters: FLORA's own filters.
+        cursor: The page to begin at; None = the first.
+    """
+    of_techniques = operation == "techniques.runs.list"
+    return paginate(
+        client,
+        operation,
+        TechniqueRun if of_techniques else models.Generation,
+        items_key="technique_runs" if of_techniques else "generations",
+        filters=filters,
+        limit=_PAGE_SIZE,
+        cursor=cursor,
+    )
 
 
 class RunFinder:
@@ -208,18 +226,10 @@ class RunFinder:
         slack = max(error, SLACK)
         since = -math.inf if submission.since is None else submission.since + offset - slack
         until = math.inf if submission.until is None else submission.until + offset + slack
-        model, items_key = history._items  # noqa: SLF001 - of this module
         filters = {**history.filters}
         if technique_id is not None:
             filters["technique_id"] = technique_id
-        pager = paginate(
-            self._client,
-            history.operation,
-            model,
-            items_key=items_key,
-            filters=filters,
-            limit=_PAGE_SIZE,
-        )
+        pager = list_runs(self._client, history.operation, filters)
         found: dict[str, Run] = {}  # pages overlap where runs are started while they are read
         pages = unreadable = 0
         async for page in pager.pages():

@@ -333,7 +333,7 @@ class BrokenClock(VirtualClock):
     """Breaks in the pauses between two readings of the history."""
 
     async def sleep(self, seconds: float) -> None:
-        if seconds == 0.0123:
+        if abs(seconds - 0.0123) < 1e-6:
             raise ArithmeticError("an exception that nobody foresaw")
         await super().sleep(seconds)
 
