@@ -86,7 +86,7 @@ class Batch:
     def _repr_html_(self) -> str:
         from flora_async.batch.display import batch_html  # noqa: PLC0415 - for notebooks alone
 
-        return batch_html(self._technique_id, self._state.name.lower(), self.summary, self._tally.latest_media)
+        return batch_html(self._works.target, self._state.name.lower(), self.summary, self._tally.latest_media)
 
     async def __aenter__(self) -> Self:
         """Open the journal, and make sure that outputs can be saved.
