@@ -11,7 +11,7 @@ import pytest
 from sweep import Sweep
 
 import flora_async
-from flora_async import FieldError, FloraError, FloraSession, Pager, Run, RunRequest, batch, models, testing, webhooks
+from flora_async import FieldError, FloraError, FloraSession, Pager, Run, RunRequest, models, testing, webhooks
 from flora_async.models._model import Model
 from flora_async.testing import FakeFlora, VirtualClock
 from flora_async.webhooks import WebhookReceiver
@@ -35,7 +35,7 @@ VALUES: Final = [
 ]
 PUBLIC: Final = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (flora_async, models, batch, testing, webhooks)
+    for module in (flora_async, models, testing, webhooks)
     for name in module.__all__
 }
 CLASSES: Final = {
