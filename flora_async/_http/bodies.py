@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import MultipartWriter
 from aiohttp.abc import AbstractStreamWriter
@@ -11,7 +11,11 @@ from aiohttp.hdrs import CONTENT_DISPOSITION
 from aiohttp.payload import Payload
 from attrs import field, frozen
 
+from flora_async._threads import FILES, in_thread
 from flora_async.errors import UploadError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _JSON: Final = "application/json"
 _CHUNK: Final = 1024 * 1024
@@ -156,12 +160,11 @@ class FileBody(Payload):
         if self._on_sent is not None:
             self._on_sent()
         size, sent = self._file.size, 0
-        with self._noting("The file could not be read", OSError, ValueError):
-            file = await _opened(self._file.open)
+        file = _ThreadedReader(self._file.open)
         try:
             while sent < size:
                 with self._noting("The file could not be read", OSError, ValueError):
-                    chunk = await asyncio.to_thread(file.read, min(_CHUNK, size - sent))
+                    chunk = await file.read(min(_CHUNK, size - sent))
                     if not chunk:
                         raise OSError(f"it has become shorter than its {size} bytes")
                 await writer.write(chunk)
@@ -171,7 +174,7 @@ class FileBody(Payload):
                     with self._noting(None, Exception):
                         self._file.progress(sent)
         finally:
-            file.close()
+            await file.close()
 
     @contextmanager
     def _noting(self, what: str | None, *kinds: type[Exception]) -> Generator[None, None, None]:
@@ -199,16 +202,33 @@ def _encodable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-async def _opened(open_file: Callable[[], FileReader]) -> FileReader:
-    """Open a file in a thread. If this is cancelled, the file is closed as soon as it is open."""
-    opening = asyncio.get_running_loop().run_in_executor(None, open_file)
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close)
-        raise
+class _ThreadedReader:
+    """A file that is opened, read and closed in threads, as any of the three may hang."""
 
+    def __init__(self, open_file: Callable[[], FileReader]) -> None:
+        self._open = open_file
+        self._file: FileReader | None = None
+        self._step: Future[bytes] | None = None
 
-def _close(opening: "asyncio.Future[FileReader]") -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+    async def read(self, size: int) -> bytes:
+        """Read the next bytes; a cancellation does not wait for them."""
+        self._step = FILES.submit(self._read, size)
+        return await asyncio.wrap_future(self._step)
+
+    async def close(self) -> None:
+        """Close the file, once a read that was cancelled has ended."""
+        if self._step is None:
+            return
+        if self._step.done():
+            await in_thread(self._close)
+        else:
+            self._step.add_done_callback(lambda _: self._close())
+
+    def _read(self, size: int) -> bytes:
+        if self._file is None:
+            self._file = self._open()
+        return self._file.read(size)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -25,6 +25,7 @@ from flora_async._http.routes import ROUTES, Label, Route
 from flora_async._http.submission import Submission
 from flora_async._http.transport import Request, Transport
 from flora_async._http.urls import Endpoints, ParameterValue, with_query
+from flora_async._threads import computed
 from flora_async.config import RetryPolicy
 from flora_async.errors import APIConnectionError, FloraError, RateLimitError
 
@@ -52,7 +53,7 @@ async def read_response(read: Callable[..., ResultT], response: Response, *args:
     """
     if len(response.body) <= _MAX_INLINE:
         return read(response, *args)
-    return await asyncio.to_thread(read, response, *args)
+    return await computed(read, response, *args)
 
 
 class RequestObserver(Protocol):

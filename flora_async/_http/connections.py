@@ -16,7 +16,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from flora_async._http.addresses import MayConnect
-from flora_async._http.resolver import GuardedResolver
+from flora_async._http.resolver import GuardedResolver, SystemResolver
 
 logger = logging.getLogger("flora_async")
 
@@ -247,7 +247,12 @@ def open_pool(
         trace_configs: aiohttp's tracing hooks.
         resend: Whether aiohttp may repeat a read itself when a kept-alive connection turns out to be closed.
     """
-    connector = aiohttp.TCPConnector(limit=max_connections) if lent is None else lent.connector
+    connector: aiohttp.BaseConnector | None
+    if lent is None:
+        uses_threads = aiohttp.DefaultResolver is aiohttp.ThreadedResolver  # rather than aiodns
+        connector = aiohttp.TCPConnector(limit=max_connections, resolver=SystemResolver() if uses_threads else None)
+    else:
+        connector = lent.connector
     session = _session(
         lent, connector, connector_owner=lent is None, trace_configs=lent.trace_configs if lent else trace_configs
     )

@@ -25,7 +25,7 @@ from flora_async._http.inflate import Inflater
 from flora_async._http.responses import Response
 from flora_async._http.routes import Label
 from flora_async._http.secrets import Redactor, Secret
-from flora_async._threads import in_thread
+from flora_async._threads import computed
 from flora_async._version import __version__
 from flora_async.config import MAX_BODY_SIZE
 from flora_async.errors import APIConnectionError, APITimeoutError, DecodeError, SessionClosedError
@@ -412,7 +412,7 @@ def _presentable(error: BaseException, redactor: Redactor) -> BaseException:
 
 async def _masked(body: bytes, redactor: Redactor) -> bytes:
     """The body without the key, which is looked for in a thread where it may be."""
-    return body if redactor.is_clean(body) else await in_thread(redactor.body, body)
+    return body if redactor.is_clean(body) else await computed(redactor.body, body)
 
 
 async def _read(response: aiohttp.ClientResponse, request: Request, request_id: str | None, limit: Limit) -> bytes:

@@ -13,6 +13,7 @@ from attrs import evolve
 from flora_async._http.retry import logger
 from flora_async._repr import bounded
 from flora_async._text import printable
+from flora_async._threads import in_thread
 from flora_async.batch.budget import Budget
 from flora_async.batch.concurrency import Limiter, StartPace, TrafficCounter
 from flora_async.batch.costs import LateCosts
@@ -105,7 +106,7 @@ class Batch:
             save = None
             if self._options.save_to is not None:
                 folder = Path(self._options.save_to)
-                await asyncio.to_thread(check_writable, folder)
+                await in_thread(check_writable, folder)
                 save = saver(self._storage, folder)
             unsettled = await self._open_journal()
             await self._group.__aenter__()

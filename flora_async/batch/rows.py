@@ -1,6 +1,5 @@
 """The rows that callers give, and what is known of a row once it is planned: its key, digest and idempotency key."""
 
-import asyncio
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -10,6 +9,7 @@ from attrs import field, frozen
 
 from flora_async._checks import items, non_blank, optional
 from flora_async._repr import ShortRepr
+from flora_async._threads import off_loop
 from flora_async.batch.frames import DataFrame, Frame, frame_of, present
 from flora_async.media.content import Content
 from flora_async.resources import History, Inputs
@@ -240,7 +240,7 @@ async def fingerprint(value: str | Content) -> str:
     """Identify a value; a file by its content, since each upload gets a different URL."""
     if isinstance(value, str):
         return value
-    return f"sha256:{await asyncio.to_thread(value.digest)}"
+    return f"sha256:{await off_loop(value.digest)}"
 
 
 def digest_of(*parts: str) -> str:

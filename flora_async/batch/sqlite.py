@@ -4,11 +4,10 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from flora_async._threads import finish
+from flora_async._threads import DaemonThreads, finish
 from flora_async.batch.journal import Entry, Unsettled
 from flora_async.batch.journal_file import JournalFile
 from flora_async.batch.journal_format import MAX_INSERTED, explain
@@ -27,6 +26,9 @@ from flora_async.batch.records import (
 from flora_async.batch.rows import Planned
 from flora_async.errors import DecodeError, JournalError
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 ResultT = TypeVar("ResultT")
 
 _MAX_READ_AHEAD: Final = 512
@@ -43,7 +45,7 @@ class SqliteJournal:
         thread: The thread that uses it.
     """
 
-    def __init__(self, path: str, file: JournalFile, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, path: str, file: JournalFile, thread: DaemonThreads) -> None:
         self._path = path
         self._file = file
         self._thread = thread
@@ -70,14 +72,13 @@ class SqliteJournal:
             ImportError: filelock is not installed.
         """
         named = os.fspath(path)
-        thread = ThreadPoolExecutor(1, thread_name_prefix="flora-journal")
-        opening = asyncio.get_running_loop().run_in_executor(thread, JournalFile.open, named, name)
+        thread = DaemonThreads(1, "flora-journal")
+        opening = thread.submit(JournalFile.open, named, name)
         try:
-            return cls(named, await finish(opening), thread)
+            return cls(named, await finish(asyncio.wrap_future(opening)), thread)
         except BaseException:
-            if opening.done() and opening.exception() is None:
-                thread.submit(opening.result().close)
-            thread.shutdown()
+            thread.submit(_close_opened, opening)
+            thread.shutdown(wait=opening.done())
             raise
 
     async def find(self, row: Planned) -> Entry | None:
@@ -132,12 +133,13 @@ class SqliteJournal:
         self._is_closed = True
         while self._waiting:
             self._write_waiting()
+        closing = asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
         try:
-            await finish(asyncio.get_running_loop().run_in_executor(self._thread, self._file.close))
+            await finish(closing)
         except sqlite3.Error as error:
             raise JournalError(self._path, explain(error)) from error
         finally:
-            self._thread.shutdown()
+            self._thread.shutdown(wait=closing.done())
 
     async def _read_ended(self) -> dict[bytes, float | Unsettled]:
         """Return the cost of each ended run by its id; of runs without an id, the sum for each row."""
@@ -187,6 +189,11 @@ class SqliteJournal:
             self._is_writing = False
         else:
             self._write_waiting()
+
+
+def _close_opened(opening: "Future[JournalFile]") -> None:
+    if opening.exception() is None:
+        opening.result().close()
 
 
 def _costs_of(file: JournalFile) -> dict[bytes, float | Unsettled]:

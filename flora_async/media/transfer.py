@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from flora_async._http.responses import is_transient
 from flora_async._http.storage import StorageClient
 from flora_async._http.transport import Incoming
-from flora_async._threads import begin, finish, in_thread
+from flora_async._threads import begin, clean_up, finish, in_thread
 from flora_async.errors import APIConnectionError, APIStatusError, DownloadError
 from flora_async.media.disk import Exists, PartFile
 from flora_async.media.names import Destination, extension_for
@@ -168,7 +168,7 @@ class Transfer:
                     await finish(self._writing)
         finally:
             if self._part is not None:
-                await in_thread(self._part.discard)
+                await clean_up(self._part.discard)
 
     async def _attempt(self) -> Path:
         for _ in range(2):

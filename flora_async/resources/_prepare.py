@@ -1,6 +1,5 @@
 """Prepare inputs for a paid start: read the files among them, check them against the technique, upload the files."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from flora_async._http.urls import check_https, is_video_url
+from flora_async._threads import off_loop
 from flora_async.errors import FieldError, FloraError, InputError
 from flora_async.media.content import Content, FileSource, input_type_by_ending, is_file_source, read_content
 from flora_async.models import RunInput, Technique, TechniqueInput
@@ -98,7 +98,7 @@ async def read_value(name: str, value: object) -> str | Content:
     if isinstance(value, str):
         return value
     try:
-        return await asyncio.to_thread(read_content, value)
+        return await off_loop(read_content, value)
     except (OSError, ValueError, TypeError) as error:
         error.add_note(f"raised by the file that was given for {name}; nothing was sent")
         raise

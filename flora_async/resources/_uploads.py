@@ -3,7 +3,6 @@
 The three ways are those of FLORA's page "Create an asset upload". An upload costs nothing, so one in doubt is repeated.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from flora_async._http.responses import is_transient
 from flora_async._http.routes import ROUTES
 from flora_async._http.storage import StorageClient
 from flora_async._http.urls import check_https
+from flora_async._threads import off_loop
 from flora_async.config import PollPolicy
 from flora_async.errors import APIStatusError, FloraError, IdempotencyError, SubmissionUnknownError, UploadError
 from flora_async.media.content import Content, FileSource, read_content
@@ -87,7 +87,7 @@ class Uploads:
             body = {**body, **options, "workspace_id": await self._workspace.choose(workspace_id)}
             return await self._ready(await _repeated(self._create(body)), timeout)
         file = Path(source) if isinstance(source, str) else source
-        content = await asyncio.to_thread(read_content, file, content_type=content_type, file_name=file_name)
+        content = await off_loop(read_content, file, content_type=content_type, file_name=file_name)
         options["workspace_id"] = await self._workspace.choose(workspace_id)
         return await self._send(content, options, progress, timeout)
 
@@ -100,7 +100,7 @@ class Uploads:
             ValueError: No workspace is known for it.
         """
         workspace = await self._workspace.choose(workspace_id)
-        key = (await asyncio.to_thread(content.digest), content.content_type, workspace)
+        key = (await off_loop(content.digest), content.content_type, workspace)
         async with self._locks.hold(key):
             url = self._urls.get(key)
             if url is None:

@@ -1,11 +1,10 @@
 """`flora.assets`: files uploaded to FLORA."""
 
-import asyncio
-
 from flora_async import models
 from flora_async._checks import non_blank, optional
 from flora_async._http.client import Client
 from flora_async._http.urls import check_https
+from flora_async._threads import off_loop
 from flora_async.media.content import FileSource, read_content
 from flora_async.resources._operations import Operations, fetch, mutate, paginate
 from flora_async.resources._pager import Pager
@@ -141,7 +140,7 @@ class Assets(Operations):
             "project_id": optional(non_blank, "project_id", project_id),
         }
         if file is not None:
-            content = await asyncio.to_thread(read_content, file, content_type=content_type, file_name=file_name)
+            content = await off_loop(read_content, file, content_type=content_type, file_name=file_name)
             if content.size > MAX_DIRECT_SIZE:
                 raise ValueError(f"{content.name!r:.60} has {content.size:,} bytes, more than 4 MB: use assets.upload")
             form = form_of(file_of(content), {**given, "content_type": content.content_type, "file_name": content.name})
