@@ -14,7 +14,7 @@ ResultT = TypeVar("ResultT")
 ParamsT = ParamSpec("ParamsT")
 
 # How long a cancellation, or cleaning up, waits for work in a thread before it leaves it behind; in seconds.
-_PATIENCE: Final = 5.0
+_PATIENCE: Final = 2.0
 
 
 class DaemonThreads(Executor):

@@ -11,7 +11,7 @@ from aiohttp.hdrs import CONTENT_DISPOSITION
 from aiohttp.payload import Payload
 from attrs import field, frozen
 
-from flora_async._threads import FILES, in_thread
+from flora_async._threads import FILES, begin
 from flora_async.errors import UploadError
 
 if TYPE_CHECKING:
@@ -166,15 +166,17 @@ class FileBody(Payload):
                 with self._noting("The file could not be read", OSError, ValueError):
                     chunk = await file.read(min(_CHUNK, size - sent))
                     if not chunk:
-                        raise OSError(f"it has become shorter than its {size} bytes")
+                        raise OSError(f"it has become shorter than its {size} bytes")  # noqa: TRY301 - reported as any other
                 await writer.write(chunk)
                 sent += len(chunk)
                 self._on_chunk()
                 if self._file.progress is not None:
                     with self._noting(None, Exception):
                         self._file.progress(sent)
-        finally:
-            await file.close()
+        except BaseException:
+            file.abandon()
+            raise
+        await file.close()
 
     @contextmanager
     def _noting(self, what: str | None, *kinds: type[Exception]) -> Generator[None, None, None]:
@@ -216,11 +218,13 @@ class _ThreadedReader:
         return await asyncio.wrap_future(self._step)
 
     async def close(self) -> None:
-        """Close the file, once a read that was cancelled has ended."""
-        if self._step is None:
-            return
-        if self._step.done():
-            await in_thread(self._close)
+        """Close the file."""
+        await asyncio.shield(begin(self._close))
+
+    def abandon(self) -> None:
+        """Close the file once a read that was cancelled has ended, without waiting for it."""
+        if self._step is None or self._step.done():
+            FILES.submit(self._close)
         else:
             self._step.add_done_callback(lambda _: self._close())
 
