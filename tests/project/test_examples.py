@@ -3,11 +3,18 @@
 import asyncio
 import csv
 import os
+import runpy
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from flora_async.testing import FakeFlora, FakeTechnique
+import aiohttp
+import pytest
+import uvicorn
+
+from flora_async.testing import FakeFlora, FakeTechnique, Status
 
 EXAMPLES: Final = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -63,3 +70,36 @@ async def test_files_of_markets_are_fetched_without_the_key(fake: FakeFlora, tmp
     fetched = [request for request in fake.requests if request.operation == "media"]
     assert len(fetched) == 12
     assert not any("Authorization" in request.headers for request in fetched)
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="on", log_config=None))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not serving.done()
+        await asyncio.sleep(0.001)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def test_the_service_answers_with_the_run_as_json(
+    fake: FakeFlora, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLORA_API_KEY", fake.api_key)
+    monkeypatch.setenv("FLORA_BASE_URL", fake.base_url)
+    async with served(runpy.run_path(str(EXAMPLES / "service.py"))["app"]) as url:
+        async with http.post(f"{url}/captions", params={"prompt": "a red bicycle"}) as response:
+            run = await response.json()
+        (paid,) = fake.runs
+        assert (response.status, run["runId"], run["status"]) == (200, paid.run_id, "completed")
+        assert run["outputs"][0]["url"] == "Caption: a red bicycle"
+
+        fake.inject(Status(402, code="insufficient_credits"), on="start")
+        async with http.post(f"{url}/captions", params={"prompt": "a blue boat"}) as response:
+            answer = await response.json()
+        assert (response.status, answer["detail"]["run_id"]) == (502, None)
+        assert "insufficient_credits" in answer["detail"]["error"]
