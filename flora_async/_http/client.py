@@ -9,7 +9,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from copy import copy
-from functools import partial
 from typing import Final, Protocol, TypeVar, cast
 
 from attrs import evolve
@@ -195,20 +194,16 @@ class Client:
             FloraError: The last attempt's error, or the first that repeating cannot cure.
         """
         deadline = current_deadline()
-        try:
-            return await self._fetch_once(request, read, deadline)
-        except FloraError as error:
-            failed = [error]
+
+        async def attempt() -> ResultT:
+            return await read_response(read, await self.attempt(request, deadline))
+
         return await self._retrier.call(
-            partial(self._fetch_once, request, read, deadline),
-            failed=failed,
+            attempt,
             retry_if=is_transient,
             may_pause=lambda seconds: self.clock.monotonic() + seconds < deadline,
-            name=f"{request.method} {request.path}",
+            name=request,
         )
-
-    async def _fetch_once(self, request: Request, read: Callable[[Response], ResultT], deadline: float) -> ResultT:
-        return await read_response(read, await self.attempt(request, deadline))
 
     async def submit(
         self,
@@ -242,7 +237,6 @@ class Client:
                 response = await self.attempt(request, limit, on_sent=submission.sent, min_time=_START_TIME)
                 return await read_response(read, response)
 
-        name = f"{request.method} {request.path}"
         try:
             return await self._retrier.call(
                 attempt,
@@ -250,13 +244,13 @@ class Client:
                 min_pause=lambda error: submission.pause(error, clock.time()),
                 may_pause=may_pause,
                 limited=False,
-                name=name,
+                name=request,
             )
         except asyncio.CancelledError:
             if submission.in_doubt:
                 logger.warning(
                     "%s was cancelled before its answer came; a run may exist and be charged. Idempotency key: %s",
-                    name,
+                    request,
                     submission.idempotency_key,
                 )
             raise
@@ -299,7 +293,7 @@ class Client:
             raise_for_status(response, now)
         except FloraError as error:
             self._note(error, deadline)
-            logger.debug("%s %s -> %s (request id %s)", request.method, request.path, outcome(error), error.request_id)
+            logger.debug("%s -> %s (request id %s)", request, outcome(error), error.request_id)
             raise
         date = response.headers.get("Date")
         if date is not None:
@@ -307,13 +301,7 @@ class Client:
         if self._availability.failures:
             self._availability.answered()
         if logger.isEnabledFor(logging.DEBUG):
-            logger.debug(
-                "%s %s -> %d (request id %s)",
-                request.method,
-                request.path,
-                response.status,
-                response.request_id,
-            )
+            logger.debug("%s -> %d (request id %s)", request, response.status, response.request_id)
         return response
 
     def _note(self, error: FloraError, deadline: float) -> None:

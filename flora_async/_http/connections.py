@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import select
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from types import TracebackType
@@ -175,6 +175,9 @@ class Limit:
         del self._token  # it refers to the context, which refers back here
         task, self._task = self._task, None
         self._pool.limits.discard(self)
+        if exc_type is AssertionError and self._pool.session.closed:
+            # aiohttp asserts that its session is open when it is about to send a read again.
+            raise StaleConnectionError("the session was closed before the request was sent")
         if self._expired and task is not None:
             was_cancelled_here = task.uncancel() <= self._cancelling
             if was_cancelled_here and exc_type is asyncio.CancelledError:
@@ -233,6 +236,7 @@ class ConnectedRequest(aiohttp.ClientRequest):
 def open_pool(
     lent: aiohttp.ClientSession | None,
     *,
+    headers: Mapping[str, str],
     max_connections: int,
     trace_configs: Sequence[aiohttp.TraceConfig],
     resend: bool,
@@ -243,6 +247,7 @@ def open_pool(
 
     Args:
         lent: The session whose connections, proxies and traces to use.
+        headers: Those of every request.
         max_connections: How many connections of its own a pool opens at most.
         trace_configs: aiohttp's tracing hooks.
         resend: Whether aiohttp may repeat a read itself when a kept-alive connection turns out to be closed.
@@ -254,17 +259,25 @@ def open_pool(
     else:
         connector = lent.connector
     session = _session(
-        lent, connector, connector_owner=lent is None, trace_configs=lent.trace_configs if lent else trace_configs
+        lent,
+        connector,
+        connector_owner=lent is None,
+        headers=headers,
+        trace_configs=list(lent.trace_configs if lent else trace_configs),
+        auto_decompress=False,
     )
     session._retry_connection = resend  # noqa: SLF001 - aiohttp has no argument for it
     return Pool(session, trust_env=lent is not None and lent.trust_env)
 
 
-def open_transfer_pool(lent: aiohttp.ClientSession | None, *, max_connections: int, may_connect: MayConnect) -> Pool:
+def open_transfer_pool(
+    lent: aiohttp.ClientSession | None, *, headers: Mapping[str, str], max_connections: int, may_connect: MayConnect
+) -> Pool:
     """Open the pool for files: it has its own connections, and of a lent session the TLS and DNS settings.
 
     Args:
         lent: The session whose settings and proxies to use.
+        headers: Those of every request.
         max_connections: How many connections it opens at most.
         may_connect: Judges each address before it is connected to. A proxy looks up names itself.
     """
@@ -278,28 +291,21 @@ def open_transfer_pool(lent: aiohttp.ClientSession | None, *, max_connections: i
     guarded = GuardedResolver(
         lambda host, port, address: (host, port) in proxies or may_connect(host, port, address), resolver
     )
-    session = _session(
-        lent, aiohttp.TCPConnector(limit=max_connections, resolver=guarded, **settings), auto_decompress=True
-    )
+    session = _session(lent, aiohttp.TCPConnector(limit=max_connections, resolver=guarded, **settings), headers=headers)
     return Pool(session, trust_env=lent is not None and lent.trust_env, proxies=proxies)
 
 
 def _session(
     lent: aiohttp.ClientSession | None,
     connector: aiohttp.BaseConnector | None,
-    *,
-    connector_owner: bool = True,
-    trace_configs: Sequence[aiohttp.TraceConfig] = (),
-    auto_decompress: bool = False,
+    **arguments: Any,  # noqa: ANN401 - further arguments of aiohttp's
 ) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=connector,
-        connector_owner=connector_owner,
         cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=auto_decompress,
         request_class=ConnectedRequest,
-        trace_configs=list(trace_configs),
         proxy=getattr(lent, "_default_proxy", None),
+        **arguments,
     )
     session._default_proxy_auth = getattr(lent, "_default_proxy_auth", None)  # noqa: SLF001 - its argument is deprecated
     return session

@@ -41,31 +41,28 @@ class Retrier:
         attempt: Callable[[], Awaitable[ResultT]],
         *,
         retry_if: Callable[[FloraError], bool],
-        name: str,
+        name: object,
         min_pause: Callable[[FloraError], float] = lambda _: 0.0,
         may_pause: Callable[[float], bool] = lambda _: True,
         limited: bool = True,
-        failed: list[FloraError] | None = None,
     ) -> ResultT:
         """Call `attempt` until it succeeds, or raise its last error.
 
         Args:
             attempt: One try; each call of it is one request.
             retry_if: Whether to try again after an error.
-            name: Method and path, for the log.
+            name: What is retried, for the log.
             min_pause: The shortest wait after an error, in seconds.
             may_pause: Whether there is time for a wait of that many seconds.
             limited: Whether the policy's `attempts` are a limit; if not, `retry_if` alone decides.
-            failed: The error of a first try that was made before, alone; it is taken out, so that no frame keeps it.
 
         Raises:
             FloraError: The error of the last attempt.
         """
-        if failed is None:
-            try:
-                return await attempt()
-            except FloraError as error:
-                failed = [error]
+        try:
+            return await attempt()
+        except FloraError as error:
+            failed = [error]  # it is taken out again, so that no frame keeps it
         if (limited and self._policy.attempts == 1) or not retry_if(failed[0]):
             raise failed.pop()
 
@@ -104,7 +101,7 @@ def _failure(state: RetryCallState) -> FloraError:
     return cast("FloraError", state.outcome.exception() if state.outcome else None)
 
 
-def _log_pause(name: str, state: RetryCallState) -> None:
+def _log_pause(name: object, state: RetryCallState) -> None:
     error = _failure(state)
     logger.info(
         "%s failed with %s on attempt %d; next attempt in %.2f s (request id %s)",

@@ -47,7 +47,7 @@ class StorageClient:
         self._clock = clock
         self._retrier = Retrier(policy, clock)
 
-    async def retry(self, attempt: Callable[[], Awaitable[ResultT]], name: str) -> ResultT:
+    async def retry(self, attempt: Callable[[], Awaitable[ResultT]], name: object) -> ResultT:
         """Call `attempt` until it succeeds or fails for a reason that will not pass.
 
         Raises:
@@ -72,7 +72,7 @@ class StorageClient:
                 raise UntrustedURLError(response.headers.get("location", ""), "a storage host must not redirect a file")
             raise_for_status(response, self._clock.time())
 
-        await self.retry(attempt, f"{method} {request.path}")
+        await self.retry(attempt, request)
 
     @asynccontextmanager
     async def fetch(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[Incoming, None]:

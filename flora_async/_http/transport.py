@@ -50,14 +50,19 @@ _FIRST_ERROR: Final = 300
 _STREAM_BUFFER: Final = 1024 * 1024
 # After so many pooled connections that cannot be used, an attempt counts as failed.
 _MAX_STALE: Final = 5
-# aiohttp asserts that a connection is open, which it is not where the session was closed while it was being made.
-_FAULTS: Final = (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError, AssertionError)
+_FAULTS: Final = (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError)
+# What every request says, to FLORA and to hosts for files, where a body that is compressed on the way can be neither
+# measured nor resumed. Explicit, since aiohttp's own default may include an encoding that `Inflater` does not know.
+_HEADERS: Final = {"Accept": _JSON, "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT}
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+_FILE_HEADERS: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
 
 
 class Request(NamedTuple):
     """A request that can be sent any number of times: everything in it is built once.
 
     Attributes:
+        headers: What it says beside the headers of every request.
         label: The category under which it is counted: start, poll, history, technique or other.
         is_transfer: Whether it goes to a host for files, and so without the key and over separate connections.
     """
@@ -69,10 +74,9 @@ class Request(NamedTuple):
     label: Label = "other"
     is_transfer: bool = False
 
-    @property
-    def path(self) -> str:
-        """The path, for logs and messages, which leave out queries and hosts."""
-        return self.url.raw_path
+    def __str__(self) -> str:
+        """Method and path: logs and messages leave out queries and hosts."""
+        return f"{self.method} {self.url.raw_path}"
 
 
 class Incoming:
@@ -149,13 +153,7 @@ class Transport:
         timeout: float | None = None,
         resend: bool = True,
     ) -> None:
-        # Explicit, since a lent session's default may include an encoding that `Inflater` does not know.
-        self._public_headers: Mapping[str, str] = {
-            "Accept": _JSON,
-            "Accept-Encoding": "gzip, deflate",
-            "User-Agent": USER_AGENT,
-        }
-        self._key_headers: Mapping[str, str] = {**self._public_headers, "Authorization": authorization}
+        self._key_headers: Mapping[str, str] = {"Authorization": authorization}
         self._redactor = Redactor(Secret(authorization.rpartition(" ")[2]))
         self._lent = http_session
         self._pool: Pool | None = None
@@ -185,7 +183,7 @@ class Transport:
         label: Label = "other",
     ) -> Request:
         """Build a request for an absolute, percent-encoded URL. `with_key` only for FLORA's own origin."""
-        headers = self._key_headers if with_key else self._public_headers
+        headers = self._key_headers if with_key else _NO_HEADERS
         if isinstance(body, bytes):
             headers = {**headers, "Content-Type": _JSON}
         if idempotency_key is not None:
@@ -196,9 +194,7 @@ class Transport:
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Form | File | None = None
     ) -> Request:
         """Build a request for another host than FLORA's: it never carries the key."""
-        # Uncompressed: a body that is compressed on the way can be neither measured nor resumed.
-        plain = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
-        return Request(method, URL(url, encoded=True), {**plain, **(headers or {})}, body, is_transfer=True)
+        return Request(method, URL(url, encoded=True), headers or _NO_HEADERS, body, is_transfer=True)
 
     async def send(
         self,
@@ -232,9 +228,8 @@ class Transport:
         sent_id: str | None = None
         stale = 0
         while True:
-            pool = self._transfers if request.is_transfer else self._pool
-            if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
-                pool = await self._open(for_transfers=request.is_transfer)
+            pool = _usable(self._transfers if request.is_transfer else self._pool)
+            pool = pool or await self._open(for_transfers=request.is_transfer)
             limit = Limit(pool, timeout, within, has_body=request.body is not None)
             body = None if request.body is None else _body_of(request.body, on_sent, limit.renew)
             request_id: str | None = None
@@ -253,7 +248,9 @@ class Transport:
                         headers = response.headers
                         sent_id = headers.get("request-id")
                         request_id = self._redactor.text(sent_id) if sent_id else None
-                        answer = await _masked(await _read(response, request, request_id, limit), self._redactor)
+                        answer = await _read(response, request, request_id, limit)
+                        if not self._redactor.is_clean(answer):
+                            answer = await computed(self._redactor.body, answer)
                         # A success's headers need no masking: only the request id is ever shown.
                         if response.status >= _FIRST_ERROR or request_id != sent_id or b'"error"' in answer:
                             headers = CIMultiDict(self._redactor.headers(headers))
@@ -299,9 +296,7 @@ class Transport:
         cause: BaseException
         stale = 0
         while True:
-            pool = self._transfers
-            if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
-                pool = await self._open(for_transfers=True)
+            pool = _usable(self._transfers) or await self._open(for_transfers=True)
             limit = Limit(pool, idle, None, has_body=False)
             try:
                 with limit:
@@ -356,11 +351,15 @@ class Transport:
         gone = self._transfers if for_transfers else self._pool
         if for_transfers:
             pool = self._transfers = open_transfer_pool(
-                self._lent, max_connections=self._max_connections, may_connect=self._may_connect
+                self._lent,
+                headers=_FILE_HEADERS,
+                max_connections=self._max_connections,
+                may_connect=self._may_connect,
             )
         else:
             pool = self._pool = open_pool(
                 self._lent,
+                headers=_HEADERS,
                 max_connections=self._max_connections,
                 trace_configs=self._trace_configs,
                 resend=self._resend,
@@ -370,6 +369,13 @@ class Transport:
         if gone is not None:
             await gone.close()
         return pool
+
+
+def _usable(pool: Pool | None) -> Pool | None:
+    """The pool, unless it was closed or belongs to another event loop."""
+    if pool is None or pool.session.closed or pool.loop is not asyncio.get_running_loop():
+        return None
+    return pool
 
 
 def _body_of(
@@ -394,7 +400,7 @@ def _failure(
     if isinstance(error, TimeoutError):
         return APITimeoutError(timeout=timeout, sent=sent)
     why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return APIConnectionError(redactor.text(f"{request.method} {request.path} failed: {why}"), sent=sent)
+    return APIConnectionError(redactor.text(f"{request} failed: {why}"), sent=sent)
 
 
 def _presentable(error: BaseException, redactor: Redactor) -> BaseException:
@@ -408,11 +414,6 @@ def _presentable(error: BaseException, redactor: Redactor) -> BaseException:
     if not isinstance(error, aiohttp.ClientResponseError) and all(redactor.text(text) == text for text in texts):
         return error
     return aiohttp.ClientError(redactor.text(texts[0]))  # the original has what the server sent as attributes
-
-
-async def _masked(body: bytes, redactor: Redactor) -> bytes:
-    """The body without the key, which is looked for in a thread where it may be."""
-    return body if redactor.is_clean(body) else await computed(redactor.body, body)
 
 
 async def _read(response: aiohttp.ClientResponse, request: Request, request_id: str | None, limit: Limit) -> bytes:

@@ -166,6 +166,34 @@ async def test_attempts_of_one_also_keep_aiohttp_from_sending_a_read_again() -> 
     assert gets == 2
 
 
+async def test_a_session_that_is_closed_before_a_read_is_sent_again_says_so() -> None:
+    arrived, closed, gets = asyncio.Event(), asyncio.Event(), 0
+
+    async def serve(_: bytes, __: bytes, writer: asyncio.StreamWriter) -> None:
+        nonlocal gets
+        gets += 1
+        if gets == 1:
+            writer.write(answer(RUN))
+        else:
+            arrived.set()
+            await closed.wait()
+            writer.transport.abort()
+
+    async with (
+        raw_flora(serve) as url,
+        aiohttp.ClientSession() as http,
+        FloraSession(KEY, base_url=url, http_session=http) as flora,
+    ):
+        await flora.generations.retrieve("run_1")
+        reading = asyncio.create_task(flora.generations.retrieve("run_1"))
+        await arrived.wait()
+        await flora.close()
+        closed.set()
+        with pytest.raises(SessionClosedError):
+            await reading
+    assert gets == 2
+
+
 @pytest.mark.parametrize("missing", [1, 4, 8, 12])
 async def test_a_compressed_body_that_ends_early_is_not_whole(missing: int) -> None:
     packed = gzip.compress(b'{"models": []}')[:-missing]
