@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from flora_async.batch.batch import Batch, run_all
     from flora_async.batch.kinds import Lent
     from flora_async.batch.options import BatchOptions, OnProgress
+    from flora_async.batch.report import write_report
     from flora_async.batch.results import BatchResult, BatchSummary
     from flora_async.batch.rows import Row, Rows, RunRequest
     from flora_async.batch.techniques import TechniqueDefaults
@@ -20,6 +21,7 @@ else:
             "batch": "Batch run_all",
             "kinds": "Lent",
             "options": "BatchOptions OnProgress",
+            "report": "write_report",
             "results": "BatchResult BatchSummary",
             "rows": "Row Rows RunRequest",
             "techniques": "TechniqueDefaults",
@@ -40,4 +42,5 @@ __all__ = [
     "TechniqueDefaults",
     "Watch",
     "run_all",
+    "write_report",
 ]

@@ -45,6 +45,7 @@ class RunFailedError(FloraError):
         message = printable(run.error_message or "no message", _MAX_REASON)
         ended = "failed" if run.is_failed else f"ended {printable(run.status, _MAX_NAME)!r}"
         remedy = "" if hint is None else ". " + _REMEDIES[hint]
+        message = message.removesuffix(".") if remedy else message
         super().__init__(f"Run {printable(run.run_id, _MAX_NAME)} {ended} with {code}: {message}{remedy}")
         self.run = run  # pyright: ignore[reportIncompatibleVariableOverride] - here it is always known
 
