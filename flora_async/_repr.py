@@ -65,6 +65,8 @@ def _short(value: object) -> str:
     if isinstance(value, Sized):
         return f"<{len(value)} {_kind_of(value)}>"
     shown = repr(value)
+    if isinstance(value, ShortRepr) and len(shown) > _MAX_VALUE:
+        shown = shown.partition(", ")[0] + ", …)"  # its first field, which most often identifies it
     if len(shown) <= _MAX_VALUE and " at 0x" not in shown:
         return printable(shown)
     return f"<{getattr(value, '__qualname__', type(value).__name__)}>"

@@ -156,6 +156,11 @@ def test_a_tag_or_an_attribute_that_is_not_listed_cannot_be_built(build: Callabl
         build()
 
 
+def test_the_value_of_an_attribute_stays_in_it() -> None:
+    page = Page(element("div", element("img", alt=MARKUP), element("td", MARKUP)))
+    assert page.tags == ["div", "img", "td"]
+
+
 async def test_a_run_a_result_a_technique_and_a_batch_show_what_matters(fake: FakeFlora, flora: FloraSession) -> None:
     fake.add_technique(FakeTechnique("poster", run_cost=0.05))
     async with flora.batch("poster", [RunRequest({"prompt": "x"}, key="de-DE")]) as batch:

@@ -11,7 +11,18 @@ import pytest
 from sweep import Sweep
 
 import flora_async
-from flora_async import FieldError, FloraError, FloraSession, Pager, Run, RunRequest, models, testing, webhooks
+from flora_async import (
+    BatchResult,
+    FieldError,
+    FloraError,
+    FloraSession,
+    Pager,
+    Run,
+    RunRequest,
+    models,
+    testing,
+    webhooks,
+)
 from flora_async.models._model import Model
 from flora_async.testing import FakeFlora, VirtualClock
 from flora_async.webhooks import WebhookReceiver
@@ -121,10 +132,10 @@ def test_a_repr_shows_what_differs_from_the_defaults() -> None:
         "Run(run_id='run_1', status='running', charged_cost=0.05, extra={'a': <2 int>}, "
         "created_at=2026-01-02 03:04:05+00:00)"
     )
-    assert (
-        repr(RunRequest({"photo": b"\x89PNG" * 1000}, key="57"))
-        == "RunRequest(inputs={'photo': <4000 bytes>}, key='57')"
-    )
+    request = RunRequest({"photo": b"\x89PNG" * 1000}, key="57")
+    assert repr(request) == "RunRequest(inputs={'photo': <4000 bytes>}, key='57')"
+    result = BatchResult(index=0, key="57", run=attrs.evolve(run, error_message="x" * 500))
+    assert repr(result) == "BatchResult(index=0, key='57', run=Run(run_id='run_1', …))"
 
 
 def test_a_run_as_text_says_what_came_of_it() -> None:

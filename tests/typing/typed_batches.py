@@ -1,8 +1,8 @@
 """What a type checker says of a user's program that takes rows through a batch."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 from flora_async import Batch, BatchResult, BatchSummary, FloraSession, Run, RunOutput, RunRequest
 
@@ -32,8 +32,32 @@ def read_a_result(result: BatchResult) -> None:
         raise result.error
 
 
+async def read_records(batch: Batch, result: BatchResult, run: Run) -> None:
+    assert_type([record async for record in batch.records()], list[dict[str, Any]])
+    assert_type(result.to_dict(), dict[str, Any])
+    assert_type(batch.summary.to_dict(), dict[str, Any])
+    assert_type(run.to_dict(case="camel"), dict[str, Any])
+
+
+class Table:
+    """What the frames of pandas and polars have in common, for a type checker."""
+
+    columns: list[str]
+    shape: tuple[int, int]
+
+
+def read_rows(flora: FloraSession, table: Table) -> None:
+    flora.batch("caption", table)
+    requests = RunRequest.from_rows(table, key="sku", inputs={"prompt": "headline"})
+    assert_type(requests, Iterable[RunRequest])
+    flora.batch("caption", requests)
+    flora.batch("caption", RunRequest.from_rows([{"prompt": "a red bicycle", "year": 2026}], inputs=["prompt"]))
+
+
 def read_a_summary(summary: BatchSummary) -> None:
     assert_type(summary.cost, float)
+    assert_type(summary.total, int | None)
+    assert_type(summary.ended, int)
     assert_type(summary.run_time_p50, float | None)
     assert_type(summary.requests, Mapping[str, int])
 
