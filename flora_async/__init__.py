@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flora_async._lazy import lazy_names
 from flora_async._version import __version__
-from flora_async.config import PollPolicy, RetryPolicy
+from flora_async.config import PollPolicy, ResponseLimits, RetryPolicy
 from flora_async.errors import (
     APIConnectionError,
     APIStatusError,
@@ -105,6 +105,7 @@ __all__ = [
     "PermissionDeniedError",
     "PollPolicy",
     "RateLimitError",
+    "ResponseLimits",
     "RetryPolicy",
     "Run",
     "RunFailedError",

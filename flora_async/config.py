@@ -1,9 +1,9 @@
-"""The two policies, for retrying requests and for polling runs, and the limits on what is read.
+"""The policies, for retrying requests and for polling runs, and the limits on what is read.
 
-A policy is frozen, and checked when it is built, so that a mistake fails where it is written. All times are in seconds.
+Each is frozen, and checked when it is built, so that a mistake fails where it is written. All times are in seconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
@@ -12,19 +12,12 @@ from attrs.validators import instance_of
 from flora_async._checks import check_number
 from flora_async._repr import ShortRepr
 
-__all__ = ["PollPolicy", "RetryPolicy"]
+__all__ = ["PollPolicy", "ResponseLimits", "RetryPolicy"]
 
 MAX_FILE_SIZE: Final = 2 * 1024**3
 """The most bytes that a download fetches, unless a call says otherwise: 2 GiB."""
 
-MAX_BODY_SIZE: Final[Mapping[str, int]] = {
-    "start": 1024**2,
-    "poll": 1024**2,
-    "history": 8 * 1024**2,
-    "technique": 8 * 1024**2,
-    "other": 8 * 1024**2,
-}
-"""The maximum size in bytes of a response, once decompressed, by the label of its route: a run 1 MiB, a page 8 MiB."""
+_MIN_RESPONSE: Final = 64 * 1024  # a smaller limit would refuse ordinary answers, and those to paid starts among them
 
 
 def _number(
@@ -47,6 +40,40 @@ def _attempts(instance: object, attribute: "Attribute[Any]", value: object) -> N
         raise TypeError(f"{name} must be a whole number or None for no limit, not {value!r}")
     if value is not None and value < 1:
         raise ValueError(f"{name} must be at least 1 (1 = never retry), not {value!r}")
+
+
+def _size(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    name = f"{type(instance).__name__}.{attribute.name}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number of bytes, not {value!r:.60}")
+    if value < _MIN_RESPONSE:
+        raise ValueError(
+            f"{name} must be at least {_MIN_RESPONSE:,} bytes, as ordinary answers need, not {value!r:.60}"
+        )
+
+
+@frozen(kw_only=True)
+class ResponseLimits(ShortRepr):
+    """How much of an answer is read, in bytes after decompression. A larger one raises `DecodeError`.
+
+    The number of values in an answer, and how deep they are nested, are limited as well, whatever its size; so a higher
+    limit leaves room for longer texts.
+
+    Args:
+        run: For the answer to a start or to a poll of one run. Default 1 MiB.
+        page: For a page of a list, and any other answer. Default 8 MiB.
+
+    Raises:
+        ValueError: A limit is below 64 KiB.
+        TypeError: A limit is not a whole number.
+
+    Example:
+        >>> ResponseLimits(run=4 * 1024**2).run  # for runs whose outputs are long texts
+        4194304
+    """
+
+    run: int = field(default=1024**2, validator=_size)
+    page: int = field(default=8 * 1024**2, validator=_size)
 
 
 @frozen(kw_only=True)

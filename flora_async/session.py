@@ -15,7 +15,7 @@ from flora_async._http.deadline import until
 from flora_async._http.setup import conceal, set_up
 from flora_async._http.transport import ClientSession, TraceConfig
 from flora_async._http.urls import ParameterValue
-from flora_async.config import MAX_FILE_SIZE, PollPolicy, RetryPolicy
+from flora_async.config import MAX_FILE_SIZE, PollPolicy, ResponseLimits, RetryPolicy
 from flora_async.errors import SubmissionUnknownError
 from flora_async.models import Run, RunOutput
 from flora_async.polling import (
@@ -50,6 +50,7 @@ class FloraSession:
             read; None = no limit. Default 60.
         retry: How requests are tried again.
         poll: When runs are polled, unless a call says otherwise.
+        limits: How much of an answer is read.
         http_session: An aiohttp session whose connections, proxy and tracing hooks to use for requests to FLORA;
             nothing else of it is used, and it is never closed here. None = connections of its own.
         max_connections: The most connections to FLORA, and to hosts for files, at once. Default 100.
@@ -83,6 +84,7 @@ class FloraSession:
         timeout: float | None = 60.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         poll: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
+        limits: ResponseLimits = ResponseLimits(),  # noqa: B008 - frozen
         http_session: ClientSession | None = None,
         max_connections: int = 100,
         trace_configs: Sequence[TraceConfig] = (),
@@ -99,6 +101,7 @@ class FloraSession:
             timeout=timeout,
             retry=retry,
             poll=poll,
+            limits=limits,
             http_session=http_session,
             max_connections=max_connections,
             trace_configs=trace_configs,

@@ -192,6 +192,17 @@ class FileBody(Payload):
             raise
 
 
+def prepared(
+    content: bytes | Form | File, on_sent: Callable[[], None] | None, on_progress: Callable[[], None]
+) -> JsonBody | FormBody | FileBody:
+    """Prepare a body to be sent once, with the callbacks that report it."""
+    if isinstance(content, Form):
+        return FormBody(content, on_sent, on_progress)
+    if isinstance(content, File):
+        return FileBody(content, on_sent, on_progress)
+    return JsonBody(content, on_sent)
+
+
 def _disposition(**parameters: str) -> str:
     """The header of a form's part as browsers write it: in UTF-8, escaping only what would end the value."""
     # Not aiohttp's `set_content_disposition`, which percent-encodes file names (RFC 7578, 4.2, says not to).

@@ -12,7 +12,7 @@ from flora_async._http.secrets import Secret
 from flora_async._http.storage import StorageClient
 from flora_async._http.transport import ClientSession, TraceConfig, Transport
 from flora_async._http.urls import Endpoints, check_endpoint, check_trusted
-from flora_async.config import PollPolicy, RetryPolicy
+from flora_async.config import PollPolicy, ResponseLimits, RetryPolicy
 
 BASE_URL: Final = "https://app.flora.ai/api/v1"
 
@@ -44,6 +44,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
     timeout: float | None,
     retry: RetryPolicy,
     poll: PollPolicy,
+    limits: ResponseLimits,
     http_session: ClientSession | None,
     max_connections: int,
     trace_configs: Sequence[TraceConfig],
@@ -64,6 +65,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         check_number("timeout", timeout, exclusive=True)
     _check_type("retry", retry, RetryPolicy)
     _check_type("poll", poll, PollPolicy)
+    _check_type("limits", limits, ResponseLimits)
     check_count("max_connections", max_connections)
     if http_session is not None:
         _check_type("http_session", http_session, ClientSession)
@@ -84,6 +86,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         may_connect=endpoints.may_connect,
         timeout=timeout,
         resend=retry.attempts != 1,
+        limits=limits,
     )
     clock = SYSTEM_CLOCK if clock is None else clock
     client = Client(transport, endpoints, policy=retry, timeout=timeout, clock=clock)

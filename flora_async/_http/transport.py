@@ -19,7 +19,7 @@ from yarl import URL
 
 from flora_async._checks import other_loop_error
 from flora_async._http.addresses import MayConnect
-from flora_async._http.bodies import File, FileBody, Form, FormBody, JsonBody
+from flora_async._http.bodies import File, FileBody, Form, FormBody, JsonBody, prepared
 from flora_async._http.connections import Limit, Pool, StaleConnectionError, open_pool, open_transfer_pool
 from flora_async._http.inflate import Inflater
 from flora_async._http.responses import Response
@@ -27,7 +27,7 @@ from flora_async._http.routes import Label
 from flora_async._http.secrets import Redactor, Secret
 from flora_async._threads import computed
 from flora_async._version import __version__
-from flora_async.config import MAX_BODY_SIZE
+from flora_async.config import ResponseLimits
 from flora_async.errors import APIConnectionError, APITimeoutError, DecodeError, SessionClosedError
 
 USER_AGENT: Final = f"flora-async/{__version__} (Python {platform.python_version()}; aiohttp {aiohttp.__version__})"
@@ -140,6 +140,7 @@ class Transport:
         may_connect: Judges the addresses of hosts for files.
         timeout: Seconds that one request may take, for connecting.
         resend: Whether a read may be repeated at once when a kept-alive connection turns out to be closed.
+        limits: How much of an answer is read.
     """
 
     def __init__(  # noqa: PLR0913 - what a session says about its connections
@@ -152,6 +153,7 @@ class Transport:
         may_connect: MayConnect,
         timeout: float | None = None,
         resend: bool = True,
+        limits: ResponseLimits = ResponseLimits(),  # noqa: B008 - frozen
     ) -> None:
         self._key_headers: Mapping[str, str] = {"Authorization": authorization}
         self._redactor = Redactor(Secret(authorization.rpartition(" ")[2]))
@@ -162,6 +164,7 @@ class Transport:
         self._trace_configs = trace_configs
         self._may_connect = may_connect
         self._resend = resend
+        self._limits = limits
         self._timeouts = aiohttp.ClientTimeout(
             total=None, sock_connect=_CONNECT_TIMEOUT if timeout is None else min(_CONNECT_TIMEOUT, timeout)
         )
@@ -217,7 +220,7 @@ class Transport:
         Raises:
             APITimeoutError: The time was not enough.
             APIConnectionError: No whole answer came back.
-            DecodeError: The answer is larger than `MAX_BODY_SIZE` allows.
+            DecodeError: The answer is larger than the limits allow.
             UploadError: A file could not be read to its end.
             SessionClosedError: The session is closed.
             RuntimeError: It belongs to another event loop.
@@ -231,7 +234,7 @@ class Transport:
             pool = _usable(self._transfers if request.is_transfer else self._pool)
             pool = pool or await self._open(for_transfers=request.is_transfer)
             limit = Limit(pool, timeout, within, has_body=request.body is not None)
-            body = None if request.body is None else _body_of(request.body, on_sent, limit.renew)
+            body = None if request.body is None else prepared(request.body, on_sent, limit.renew)
             request_id: str | None = None
             try:
                 with limit:
@@ -248,7 +251,7 @@ class Transport:
                         headers = response.headers
                         sent_id = headers.get("request-id")
                         request_id = self._redactor.text(sent_id) if sent_id else None
-                        answer = await _read(response, request, request_id, limit)
+                        answer = await self._read(response, request, request_id, limit)
                         if not self._redactor.is_clean(answer):
                             answer = await computed(self._redactor.body, answer)
                         # A success's headers need no masking: only the request id is ever shown.
@@ -326,6 +329,30 @@ class Transport:
         cause = _presentable(cause, self._redactor)
         raise failure from cause
 
+    async def _read(
+        self, response: aiohttp.ClientResponse, request: Request, request_id: str | None, limit: Limit
+    ) -> bytes:
+        """Read the body, decompressed, up to a maximum size, so that a hostile answer cannot fill the memory."""
+        content: Any = response.content
+        name = "run" if request.label in {"start", "poll"} else "page"
+        max_size: int = getattr(self._limits, name)
+        first: bytes = await content.readany()
+        encoding = response.headers.get("Content-Encoding")
+        if content.at_eof() and encoding is None and len(first) <= max_size:
+            return first
+        is_stream = request.body is not None and response.content_type == "text/event-stream"
+        pieces: list[bytes] = []
+        size = 0
+        async with aclosing(_pieces(content, first, encoding or "identity", limit if is_stream else None)) as incoming:
+            async for piece in incoming:
+                pieces.append(piece)
+                size += len(piece)
+                if size > max_size:
+                    response.close()
+                    reason = f"more than {max_size:,} bytes were sent; ResponseLimits({name}=…) allows more"
+                    raise DecodeError("", reason, request_id=request_id)
+        return b"".join(pieces)
+
     def reopen(self) -> None:
         """Allow use again after `close`."""
         self.closed = False
@@ -378,16 +405,6 @@ def _usable(pool: Pool | None) -> Pool | None:
     return pool
 
 
-def _body_of(
-    content: bytes | Form | File, on_sent: Callable[[], None] | None, on_progress: Callable[[], None]
-) -> JsonBody | FormBody | FileBody:
-    if isinstance(content, Form):
-        return FormBody(content, on_sent, on_progress)
-    if isinstance(content, File):
-        return FileBody(content, on_sent, on_progress)
-    return JsonBody(content, on_sent)
-
-
 def _sent(error: BaseException, limit: Limit, body: JsonBody | FormBody | FileBody | None) -> bool:
     """Whether the server may have got the request. Until its body is written, a request with a body does nothing."""
     return limit.connected and not isinstance(error, NEVER_SENT) and (body is None or body.written)
@@ -414,27 +431,6 @@ def _presentable(error: BaseException, redactor: Redactor) -> BaseException:
     if not isinstance(error, aiohttp.ClientResponseError) and all(redactor.text(text) == text for text in texts):
         return error
     return aiohttp.ClientError(redactor.text(texts[0]))  # the original has what the server sent as attributes
-
-
-async def _read(response: aiohttp.ClientResponse, request: Request, request_id: str | None, limit: Limit) -> bytes:
-    """Read the body, decompressed, up to a maximum size, so that a hostile answer cannot fill the memory."""
-    content: Any = response.content
-    max_size = MAX_BODY_SIZE[request.label]
-    first: bytes = await content.readany()
-    encoding = response.headers.get("Content-Encoding")
-    if content.at_eof() and encoding is None and len(first) <= max_size:
-        return first
-    is_stream = request.body is not None and response.content_type == "text/event-stream"
-    pieces: list[bytes] = []
-    size = 0
-    async with aclosing(_pieces(content, first, encoding or "identity", limit if is_stream else None)) as incoming:
-        async for piece in incoming:
-            pieces.append(piece)
-            size += len(piece)
-            if size > max_size:
-                response.close()
-                raise DecodeError("", f"more than {max_size >> 20} MiB were sent", request_id=request_id)
-    return b"".join(pieces)
 
 
 async def _pieces(content: Any, chunk: bytes, encoding: str, stream: Limit | None) -> AsyncGenerator[bytes, None]:  # noqa: ANN401 - aiohttp's own

@@ -9,7 +9,7 @@ from attrs import asdict, evolve
 from attrs.exceptions import FrozenInstanceError
 from sweep import Sweep
 
-from flora_async import PollPolicy, RetryPolicy
+from flora_async import PollPolicy, ResponseLimits, RetryPolicy
 from flora_async._checks import check_number
 
 Policy = PollPolicy | RetryPolicy
@@ -162,3 +162,21 @@ def test_a_bound_can_be_exclusive() -> None:
 def test_a_longest_pause_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^PollPolicy\.maximum must be a finite number of more than 0"):
         PollPolicy(maximum=0)
+
+
+def test_a_limit_on_answers_is_a_number_of_bytes_that_ordinary_ones_fit_in() -> None:
+    assert asdict(ResponseLimits()) == {"run": 2**20, "page": 2**23}
+    with Sweep() as sweep:
+        for name in ("run", "page"):
+            for value in (0, -1, 64 * 1024 - 1):
+                with (
+                    sweep.row(name, value),
+                    pytest.raises(ValueError, match=rf"^ResponseLimits\.{name} must be at least 65,536 bytes"),
+                ):
+                    ResponseLimits(**{name: value})
+            for wrong in (1e6, True, None, "1 MiB"):
+                with (
+                    sweep.row(name, wrong),
+                    pytest.raises(TypeError, match=rf"^ResponseLimits\.{name} must be a whole number"),
+                ):
+                    ResponseLimits(**{name: wrong})  # type: ignore[arg-type]  # that is the point

@@ -224,7 +224,7 @@ async def test_a_small_answer_that_unpacks_to_a_large_run_is_refused() -> None:
         writer.write(answer(packed, Content_Encoding="gzip"))
 
     async with raw_flora(serve) as url, FloraSession(KEY, base_url=url, retry=ONCE) as flora:
-        with pytest.raises(DecodeError, match="1 MiB"):
+        with pytest.raises(DecodeError, match="more than 1,048,576 bytes"):
             await flora.generations.retrieve("run_1")
 
 

@@ -21,7 +21,7 @@ from flora_async import (
 )
 from flora_async._http.secrets import Secret
 from flora_async._http.transport import NEVER_SENT
-from flora_async.config import MAX_BODY_SIZE
+from flora_async.config import ResponseLimits
 from flora_async.testing import Drop, FakeFlora, Oversize, Redirect, Slow, Status, Truncate
 
 # Whether a request that ends with it may have reached the server. aiohttp growing a new exception fails the test below.
@@ -79,16 +79,16 @@ def test_a_secret_shows_in_no_repr_and_is_sent_as_it_is() -> None:
 async def test_an_answer_beyond_the_size_cap_is_refused_and_not_asked_for_again(
     fake: FakeFlora, flora: FloraSession, announced: bool
 ) -> None:
-    fake.inject(Oversize(MAX_BODY_SIZE["history"] + 1, announce=announced), on="history", times=None)
-    with pytest.raises(DecodeError, match="8 MiB") as caught:
+    fake.inject(Oversize(ResponseLimits().page + 1, announce=announced), on="history", times=None)
+    with pytest.raises(DecodeError, match="more than 8,388,608 bytes") as caught:
         await flora.techniques.runs.list()
     assert len(fake.requests) == 1
     assert caught.value.request_id == fake.requests[0].request_id
 
 
 async def test_an_answer_of_just_the_size_cap_is_read(fake: FakeFlora, flora: FloraSession) -> None:
-    fake.inject(Oversize(MAX_BODY_SIZE["other"]), on="history")
-    assert len(await flora.request("GET", "/technique-runs")) == MAX_BODY_SIZE["other"] - 2
+    fake.inject(Oversize(ResponseLimits().page), on="history")
+    assert len(await flora.request("GET", "/technique-runs")) == ResponseLimits().page - 2
 
 
 @pytest.mark.parametrize("where", ["before", "body"])
@@ -225,10 +225,10 @@ async def test_a_compressed_bomb_is_stopped_at_the_size_cap(
 ) -> None:
     import gzip  # noqa: PLC0415 - for this test alone
 
-    body = gzip.compress(b"0" * (MAX_BODY_SIZE["other"] * 2))
+    body = gzip.compress(b"0" * (ResponseLimits().page * 2))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     flora = await raw_answer(head + body)
-    with pytest.raises(DecodeError, match="8 MiB"):
+    with pytest.raises(DecodeError, match="more than 8,388,608 bytes"):
         await flora.request("GET", "/models")
 
 

@@ -2,14 +2,19 @@
 
 import json
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
+from conftest import OpenSession
 
-from flora_async import DecodeError, FloraSession
+from flora_async import DecodeError, FloraSession, ResponseLimits
 from flora_async._http.client import read_response
 from flora_async._http.responses import Response, raise_for_status
-from flora_async.errors import InternalServerError
-from flora_async.testing import FakeFlora, Replace
+from flora_async.errors import FloraError, InternalServerError
+from flora_async.testing import FakeFlora, Oversize, Replace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 
 @pytest.mark.parametrize(("size", "inline"), [(500, True), (16 * 1024, True), (16 * 1024 + 1, False)])
@@ -41,3 +46,39 @@ def test_an_error_page_of_any_size_is_not_parsed() -> None:
     with pytest.raises(InternalServerError) as caught:
         raise_for_status(Response(503, {}, body), 0.0)
     assert (caught.value.code, caught.value.body) == (None, body)
+
+
+LIMITS = ResponseLimits(run=100_000, page=200_000)
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [("start", "run"), ("poll", "run"), ("history", "page"), ("technique", "page"), ("other", "page")],
+)
+async def test_each_limit_of_a_session_holds_for_the_answers_that_it_names(
+    fake: FakeFlora, session_on: OpenSession, label: str, name: str
+) -> None:
+    flora = session_on(fake, limits=LIMITS)
+    run = await flora.techniques.runs.create("caption", inputs={"prompt": "x"})
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "start": lambda: flora.techniques.runs.create("caption", inputs={"prompt": "x"}),
+        "poll": lambda: flora.wait_for_run(run),
+        "history": flora.techniques.runs.list,
+        "technique": lambda: flora.techniques.retrieve("caption"),
+        "other": flora.workspaces.list,
+    }
+    size = getattr(LIMITS, name)
+    route = "workspaces.list" if label == "other" else label
+    fake.inject(Oversize(size + 1), on=route, times=None)
+    with pytest.raises(FloraError) as caught:
+        await calls[label]()
+    refused = caught.value if isinstance(caught.value, DecodeError) else caught.value.__cause__
+    assert f"more than {size:,} bytes were sent; ResponseLimits({name}=…) allows more" in str(refused)
+
+
+async def test_a_higher_limit_lets_a_longer_text_through(fake: FakeFlora, session_on: OpenSession) -> None:
+    text = "A caption, " * 150_000
+    run = {"run_id": "run_1", "status": "completed", "outputs": [{"type": "text", "url": text}]}
+    flora = session_on(fake, limits=ResponseLimits(run=4 * 1024**2))
+    fake.inject(Replace(run), on="poll")
+    assert (await flora.wait_for_run("run_1")).outputs[0].text == text

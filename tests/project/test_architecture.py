@@ -121,7 +121,16 @@ def test_the_public_names_are_these() -> None:
         *["InputValue", "Inputs"],
         "InsufficientCreditsError",
         *["InternalServerError", "JournalError", "NotFoundError", "OnUpdate", "OutputType", "Page", "Pager"],
-        *["PermissionDeniedError", "PollPolicy", "RateLimitError", "RetryPolicy", "Run", "RunFailedError", "RunInput"],
+        *[
+            "PermissionDeniedError",
+            "PollPolicy",
+            "RateLimitError",
+            "ResponseLimits",
+            "RetryPolicy",
+            "Run",
+            "RunFailedError",
+            "RunInput",
+        ],
         *["RunOutput", "RunReference", "RunRequest", "RunStatus", "SessionClosedError", "SkippedError"],
         "SubmissionUnknownError",
         *["Technique", "TechniqueInput", "TechniqueOutput", "TechniqueReference", "TechniqueRun"],
@@ -173,7 +182,7 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
         FloraSession.__init__,
         (
             "self, api_key: str | None=None, *, base_url: str | None=None, timeout: float | None=60.0, "
-            "retry: RetryPolicy=RetryPolicy(), poll: PollPolicy=PollPolicy(), "
+            "retry: RetryPolicy=RetryPolicy(), poll: PollPolicy=PollPolicy(), limits: ResponseLimits=ResponseLimits(), "
             "http_session: ClientSession | None=None, max_connections: int=100, "
             "trace_configs: Sequence[TraceConfig]=(), trusted_origins: Sequence[str]=(), "
             "allow_http: bool=False, workspace_id: str | None=None, clock: Clock | None=None -> None"

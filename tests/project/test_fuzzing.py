@@ -24,7 +24,7 @@ from raw_flora import answer, raw_flora
 
 from flora_async import DecodeError, FloraError, FloraSession, JournalError, PollPolicy, RetryPolicy
 from flora_async.batch.sqlite import SqliteJournal
-from flora_async.config import MAX_BODY_SIZE
+from flora_async.config import ResponseLimits
 from flora_async.errors import WebhookVerificationError
 from flora_async.models import TechniqueRun
 from flora_async.models._codec import decode, decode_page
@@ -241,10 +241,10 @@ def _filled(start: bytes, item: bytes, end: bytes, size: int, count: int = 10**9
 
 RUN_START: Final = b'{"run_id": "r", "status": "completed", "outputs": ['
 LARGEST: Final = {
-    "values": _filled(b'{"technique_runs": [], "x": [', b'"12345678"', b"]}", MAX_BODY_SIZE["history"], 249_990),
-    "empty objects": _filled(b'{"technique_runs": [], "x": [', b"{}", b"]}", MAX_BODY_SIZE["history"], 99_990),
-    "runs": _filled(b'{"technique_runs": [', RUN_START + b"{},{},{}]}", b"]}", MAX_BODY_SIZE["history"], 9_999),
-    "outputs": _filled(RUN_START, b'{"type": "text", "url": "u"}', b"]}", MAX_BODY_SIZE["poll"], 9_999),
+    "values": _filled(b'{"technique_runs": [], "x": [', b'"12345678"', b"]}", ResponseLimits().page, 249_990),
+    "empty objects": _filled(b'{"technique_runs": [], "x": [', b"{}", b"]}", ResponseLimits().page, 99_990),
+    "runs": _filled(b'{"technique_runs": [', RUN_START + b"{},{},{}]}", b"]}", ResponseLimits().page, 9_999),
+    "outputs": _filled(RUN_START, b'{"type": "text", "url": "u"}', b"]}", ResponseLimits().run, 9_999),
     "odd fields": b'{"run_id": "r", "status": "completed", %b}'
     % b",".join(b'"field_%d": %d' % (i, i) for i in range(49_000)),
     "one text": b'{"technique_runs": [], "x": "' + "\U0001f600".encode() * 2_000_000 + b'"}',
@@ -256,7 +256,7 @@ LARGEST: Final = {
 def test_the_largest_answers_that_are_read_need_64_mib_at_most(name: str) -> None:
     body = LARGEST[name]
     is_page = body.startswith(b'{"technique_runs"')
-    assert len(body) <= MAX_BODY_SIZE["history" if is_page else "poll"]
+    assert len(body) <= (ResponseLimits().page if is_page else ResponseLimits().run)
     tracemalloc.start()
     try:
         read = decode_page(body, TechniqueRun, "technique_runs") if is_page else decode(body, TechniqueRun)
@@ -275,14 +275,14 @@ async def _sending(response: bytes) -> AsyncIterator[FloraSession]:
         yield flora
 
 
-@pytest.mark.parametrize(("call", "label"), [("poll", "poll"), ("page", "history")])
-async def test_a_small_body_that_unpacks_to_a_huge_one_is_given_up_at_its_limit(call: str, label: str) -> None:
+@pytest.mark.parametrize(("call", "size"), [("poll", ResponseLimits().run), ("page", ResponseLimits().page)])
+async def test_a_small_body_that_unpacks_to_a_huge_one_is_given_up_at_its_limit(call: str, size: int) -> None:
     stream = zlib.compressobj(wbits=31)
     bomb = b"".join(stream.compress(b" " * 1024**2) for _ in range(256)) + stream.flush()
     async with _sending(answer(bomb, Content_Encoding="gzip")) as flora:
         tracemalloc.start()
         try:
-            with pytest.raises(DecodeError, match=f"more than {MAX_BODY_SIZE[label] >> 20} MiB"):
+            with pytest.raises(DecodeError, match=f"more than {size:,} bytes"):
                 await CALLS[call](flora)
             assert tracemalloc.get_traced_memory()[1] <= MAX_PEAK
         finally:
