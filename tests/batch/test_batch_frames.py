@@ -77,7 +77,7 @@ async def test_a_frame_goes_in_and_comes_out(flora: FloraSession, build: Callabl
 
 
 def test_values_are_plain_and_missing_ones_are_left_out() -> None:
-    missing = [None, float("nan"), numpy.float32("nan"), numpy.datetime64("NaT"), pandas.NaT, pandas.NA]
+    missing = [None, float("nan"), numpy.float32("nan"), numpy.datetime64("NaT", "ns"), pandas.NaT, pandas.NA]
     frame = pandas.DataFrame({f"missing {number}": [value] for number, value in enumerate(missing)}, dtype=object)
     values = {"int": numpy.int64(5), "bool": numpy.bool_(1), "text": numpy.str_("x"), "list": numpy.array([1, 2])}
     values |= {"empty": "", "bytes": b"x", "infinite": float("inf"), "none of it": []}
