@@ -9,7 +9,6 @@ import resource
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from flora_async import (
     RunOutput,
     UntrustedURLError,
 )
-from flora_async._threads import in_thread
+from flora_async._threads import begin, in_thread
 from flora_async.media.names import extension_for, short_hash
 from flora_async.media.transfer import _BLOCK_SIZE, body_of
 from flora_async.models import Asset
@@ -1007,13 +1006,12 @@ async def test_the_first_error_of_a_download_is_raised_and_not_a_later_one_of_th
 async def test_what_arrives_while_the_disk_is_busy_is_kept_apart_from_what_waits_for_it(
     session: FloraSession, open_host: OpenHost, tmp_path: Path
 ) -> None:
-    loop, freed = asyncio.get_running_loop(), threading.Event()
-    loop.set_default_executor(ThreadPoolExecutor(1))
+    freed = threading.Event()
     busy: list[asyncio.Future[bool]] = []
 
     def occupy(received: int, _: int | None) -> None:
-        if received >= _BLOCK_SIZE and not busy:  # the only thread is taken just before the first block goes to it
-            busy.append(loop.run_in_executor(None, freed.wait))
+        if received >= _BLOCK_SIZE and not busy:  # every thread is taken just before the first block goes to one
+            busy.extend(begin(freed.wait) for _ in range(40))
         if received >= 1.5 * _BLOCK_SIZE:
             freed.set()
 
@@ -1021,7 +1019,7 @@ async def test_what_arrives_while_the_disk_is_busy_is_kept_apart_from_what_waits
     host = await open_host(honest(body))
     path = await session.download(host.url, tmp_path / "film.mp4", progress=occupy)
     assert path.read_bytes() == body
-    assert await busy[0]
+    assert all(await asyncio.gather(*busy))
 
 
 async def test_the_memory_stays_flat(session: FloraSession, open_host: OpenHost, tmp_path: Path) -> None:
