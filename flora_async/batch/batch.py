@@ -239,6 +239,24 @@ class Batch:
         async for result in self:
             yield result.to_dict()
 
+    def stop(self) -> None:
+        """Start nothing more: no more rows are read, and runs under way are followed to their end.
+
+        Rows that were read and not started come back as `skipped`. Iteration ends after the last result.
+
+        Raises:
+            RuntimeError: The batch was not entered, or was left.
+
+        Example:
+            >>> async with flora.batch("caption", [{"prompt": "a red bicycle"}, {"prompt": "a blue boat"}]) as batch:
+            ...     batch.stop()
+            ...     [result.key async for result in batch]
+            []
+        """
+        if self._state is not _State.OPEN:
+            raise RuntimeError("A batch is stopped inside its block: async with flora.batch(…) as batch: …")
+        self._pump.stop()
+
     @property
     def summary(self) -> BatchSummary:
         """The batch in numbers, at any time: before, while and after it runs."""

@@ -121,8 +121,8 @@ class StartPace:
         self._stopped = asyncio.Event()
         self._stopped_by: FloraError | None = None
 
-    def stop(self, cause: FloraError) -> None:
-        """Give no more turns: the batch starts nothing more."""
+    def stop(self, cause: FloraError | None) -> None:
+        """Give no more turns: the batch starts nothing more, because of an error or because it was told to."""
         self._stopped_by = cause
         self._stopped.set()
 

@@ -79,6 +79,7 @@ class Pump:
         spawn: Spawn,
     ) -> None:
         self.fatal: FloraError | None = None
+        self._is_stopped = False
         self.source_error: Exception | None = None
         self._rows = rows
         self._runner = runner
@@ -118,6 +119,12 @@ class Pump:
         self._room.set()
         return result
 
+    def stop(self) -> None:
+        """Take no more rows, and start nothing more."""
+        self._is_stopped = True
+        self._runner.pace.stop(None)
+        self._room.set()
+
     def put_back(self, result: BatchResult) -> None:
         """Make a result the next one again."""
         self._unread.appendleft(result)
@@ -131,7 +138,9 @@ class Pump:
     async def _run(self) -> None:
         index = 0
         while True:
-            await self._wait_until(self._has_room)
+            await self._wait_until(lambda: self._is_stopped or self._has_room())
+            if self._is_stopped:
+                break
             try:
                 row = await anext(self._rows)
             except StopAsyncIteration:
@@ -163,7 +172,7 @@ class Pump:
             if entry.state == "finished" and not self._runner.may_run_again(entry):
                 await self._resume(planned, entry)
                 return
-            if entry.state not in _UNDER_WAY and self.fatal is None:
+            if entry.state not in _UNDER_WAY and self._starts_runs():
                 await self._learn_price(planned)
         except Exception as error:  # noqa: BLE001 - one row's failure is that row's
             if not isinstance(error, EXPECTED):
@@ -206,7 +215,7 @@ class Pump:
 
     async def _row(self, planned: Planned, entry: Entry) -> None:
         try:
-            result = await self._runner.run(planned, entry, may_start=lambda: self.fatal is None)
+            result = await self._runner.run(planned, entry, may_start=self._starts_runs)
         finally:
             self._active.discard((planned.key, planned.digest))
             self._room.set()
@@ -221,6 +230,9 @@ class Pump:
     def _has_free_slot(self) -> bool:
         return self._has_room() and len(self._active) < self._limiter.limit
 
+    def _starts_runs(self) -> bool:
+        return self.fatal is None and not self._is_stopped
+
     def _may_start(self, entry: Entry) -> bool:
         """Whether to stop waiting for a slot, because there is one or because there will be none."""
         if self._refusal(entry) is not None:
@@ -231,7 +243,7 @@ class Pump:
         """Why a row is not started; a row that may have a run already is always followed."""
         if entry.state in _UNDER_WAY:
             return None
-        if self.fatal is not None:
+        if not self._starts_runs():
             skipped = SkippedError()
             skipped.__cause__ = self.fatal
             return skipped

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from attrs import asdict
 
 from flora_async.batch.journal_reader import JournalReader, JournalRecord
+from flora_async.cli._exit import ExitCode, execute
 from flora_async.cli._output import Format, say, show
 
 JournalAction = Literal["list", "verify", "export"]
@@ -18,18 +19,23 @@ _VERIFY: Final = ("journal", "batch", "format", "records", "rows", "finished", "
 _EXPORT: Final = ("number", "key", "state", "run_id", "details")
 
 
-def journal(path: Path, action: JournalAction, output: Format | None) -> None:
+def journal(path: Path, action: JournalAction, output: Format | None) -> ExitCode:
     """List the rows of a journal, verify it, or export all of its records.
 
     Args:
         path: The file.
         action: What to do.
         output: The format; None = JSON lines for an export, or a table.
-
-    Raises:
-        ValueError: There is no such file.
-        JournalError: The file is not a journal, is damaged, or was changed by another program.
     """
+
+    def command() -> ExitCode:
+        _show(path, action, output)
+        return ExitCode.OK
+
+    return execute(command)
+
+
+def _show(path: Path, action: JournalAction, output: Format | None) -> None:
     if not path.is_file():
         raise ValueError(f"{str(path)!r} is not a file: name the journal of a batch")
     with JournalReader(str(path)) as reader:

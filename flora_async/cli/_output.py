@@ -13,11 +13,22 @@ Format = Literal["table", "json", "jsonl"]
 
 _MAX_LINE: Final = 2000
 _MAX_CELL: Final = 60
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {}, ())
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print any text as one line, and flush it at once."""
     _write(printable(text, _MAX_LINE), stream or sys.stdout)
+
+
+def note(text: str) -> None:
+    """Print one line about what is going on to stderr."""
+    say(text, sys.stderr)
+
+
+def print_json(value: object) -> None:
+    """Print one value as JSON."""
+    _write(to_json(value, indent=2), sys.stdout)
 
 
 def show(items: Iterable[Mapping[str, Any]], output: Format, columns: Sequence[str]) -> None:
@@ -36,6 +47,22 @@ def show(items: Iterable[Mapping[str, Any]], output: Format, columns: Sequence[s
                 break
     else:
         _show_table([[_cell(item.get(column)) for column in columns] for item in items], columns)
+
+
+def show_item(item: Mapping[str, Any], output: Format) -> None:
+    """Print one item: as JSON, or its fields as lines and its lists of items as tables."""
+    if output != "table":
+        _write(to_json(item, indent=2 if output == "json" else None), sys.stdout)
+        return
+    plain = {name: value for name, value in item.items() if not _is_table(value) and name != "extra"}
+    width = max(map(len, plain), default=0)
+    for name, value in plain.items():
+        _write(f"{name.replace('_', ' '):<{width}}  {_cell(value, _MAX_LINE)}", sys.stdout)
+    for name, value in item.items():
+        if _is_table(value):
+            _write(f"\n{name}:", sys.stdout)
+            columns = [column for column in value[0] if any(row.get(column) not in _EMPTY for row in value)]
+            _show_table([[_cell(row.get(column)) for column in columns] for row in value], columns)
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:
@@ -70,12 +97,16 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _cell(value: object) -> str:
-    if value is None or value == "":
+def _is_table(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _cell(value: object, limit: int = _MAX_CELL) -> str:
+    if value in _EMPTY:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return printable(value if isinstance(value, str) else to_json(value), _MAX_CELL)
+    return printable(value if isinstance(value, str) else to_json(value), limit)
 
 
 def _show_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from flora_async.webhooks._header import Headers
@@ -112,6 +113,21 @@ def aiohttp_app(deliver: Deliver, body_timeout: float | None) -> "Application":
     for path in ("", "/"):
         app.router.add_route("*", path, handle)
     return app
+
+
+@asynccontextmanager
+async def serve(app: "Application", host: str, port: int) -> AsyncIterator[str]:
+    """Serve an application for aiohttp inside the `async with`; yields its URL. Port 0 means any free port."""
+    from aiohttp import web  # noqa: PLC0415 - a web server, loaded when one is started
+
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        address = runner.addresses[0]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{address[1]}/"
+    finally:
+        await runner.cleanup()
 
 
 async def _answer(deliver: Deliver, request: _Request, body_timeout: float | None) -> Answer:

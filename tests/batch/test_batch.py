@@ -532,3 +532,32 @@ async def test_a_deadline_for_each_run_holds_under_every_watch(fake: FakeFlora, 
             "endless", prompts(7), watch=watch, poll=PollPolicy(initial=0.001, maximum=0.01, timeout=0.05)
         )
         assert all(isinstance(result.error, TimeoutError) and result.run for result in results)
+
+
+async def test_a_stopped_batch_starts_nothing_more_and_ends_with_the_runs_under_way(
+    fake: FakeFlora, session_on: OpenSession
+) -> None:
+    fake.add_technique(FakeTechnique("endless", running=math.inf))
+    read: list[int] = []
+
+    def rows() -> Iterator[Row]:
+        for number in range(100):
+            read.append(number)
+            yield {"prompt": f"row {number}"}
+
+    async with session_on(fake).batch("endless", rows(), concurrency=2) as batch:
+        reading = asyncio.ensure_future(anext(batch))
+        while len(batch.summary.in_flight) < 2 or len(read) < 3:  # the third one waits for room
+            await asyncio.sleep(0.001)
+        batch.stop()
+        for run in fake.runs:
+            fake.finish(run.run_id)
+        results = [await reading] + [result async for result in batch]
+    assert sorted((result.key, result.status) for result in results) == [
+        ("0", "completed"),
+        ("1", "completed"),
+        ("2", "skipped"),
+    ]
+    assert (len(fake.runs), len(read)) == (2, 3)
+    with pytest.raises(RuntimeError, match="inside its block"):
+        batch.stop()

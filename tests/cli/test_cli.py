@@ -1,15 +1,17 @@
 """The command line, as users run it: in a process of its own."""
 
 import asyncio
+import json
 import os
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from flora_async import FloraSession, __version__
+from flora_async import __version__
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, Fault, Replace, Slow, Status, Truncate
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -39,15 +41,15 @@ async def call(*arguments: str, fake: FakeFlora | None = None, cwd: Path) -> tup
 
 
 async def test_the_demo_needs_no_key_shows_each_change_and_saves_an_image(tmp_path: Path) -> None:
-    code, out, err = await call("demo", cwd=tmp_path)
-    assert (code, err) == (0, "")
-    statuses = re.findall(r"pending|running|completed", out)
+    code, out, err = await call("demo", "--save", str(tmp_path), cwd=tmp_path)
+    assert code == 0
+    statuses = re.findall(r"pending|running|completed", err)
     assert statuses[0] == "pending"
     assert statuses[-1] == "completed"
     assert "running" in statuses
     (saved,) = tmp_path.iterdir()
     assert saved.read_bytes().startswith(PNG)
-    assert f"Saved {saved.name}" in out
+    assert f"Saved {saved}" in out
 
 
 async def test_a_run_is_started_followed_and_its_outputs_are_saved(fake: FakeFlora, tmp_path: Path) -> None:
@@ -56,49 +58,57 @@ async def test_a_run_is_started_followed_and_its_outputs_are_saved(fake: FakeFlo
     code, out, err = await call(
         "run", "both", "--input", "prompt=a=b", "--output-dir", str(folder), fake=fake, cwd=tmp_path
     )
-    assert (code, err) == (0, "")
+    assert code == 0
     (run,) = fake.runs
     assert run.inputs == {"prompt": "a=b"}
     assert (folder / f"{run.run_id}-image.png").read_bytes().startswith(PNG)
     assert "a=b" in (folder / f"{run.run_id}-words.txt").read_text()
     assert len(list(folder.iterdir())) == 2
-    assert "Charged 0.05 USD" in out
+    assert "Charged 0.05 USD" in err
+    assert "words: Both: a=b" in out
     media = [request for request in fake.requests if request.operation == "media"]
     assert all("Authorization" not in request.headers for request in media)
-    assert fake.api_key not in out
+    assert fake.api_key not in out + err
 
 
 async def test_the_same_idempotency_key_starts_one_run_over_two_calls(tmp_path: Path) -> None:
     async with FakeFlora(idempotency="replay") as fake:
         for _ in range(2):
-            code, _, _ = await call(
-                "run", "caption", "--input", "prompt=x", "--idempotency-key", "k1", fake=fake, cwd=tmp_path
+            code, out, err = await call(
+                "run", "caption", "-i", "prompt=x", "--idempotency-key", "k1", "--json", fake=fake, cwd=tmp_path
             )
-            assert code == 0
+            assert code == 0, err
+            assert json.loads(out)["run_id"] == fake.runs[0].run_id
         assert len(fake.runs) == 1
 
 
 async def test_a_failed_run_says_why_and_exits_1(fake: FakeFlora, tmp_path: Path) -> None:
-    code, out, _ = await call("run", "always-fails", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    code, _, err = await call("run", "always-fails", "--input", "prompt=x", fake=fake, cwd=tmp_path)
     assert code == 1
-    assert "safety_blocked" in out
+    assert "safety_blocked" in err
 
 
-async def test_an_unknown_submission_exits_3_and_shows_the_whole_key(fake: FakeFlora, tmp_path: Path) -> None:
-    fake.inject(Replace({"status": "running"}), on="start", times=None)
+async def test_an_unknown_submission_exits_4_and_shows_the_command_that_never_pays_twice(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    fake.inject(Replace({"status": "running"}), on="start", times=4)
     code, _, err = await call("run", "caption", "--input", "prompt=x", fake=fake, cwd=tmp_path)
-    assert code == 3
-    assert f"Idempotency key: {fake.runs[0].idempotency_key}" in err
+    assert code == 4
+    command = f"flora-async run caption -i prompt=x --save . --idempotency-key {fake.runs[0].idempotency_key}"
+    assert command in err
+    code, _, err = await call(*shlex.split(command)[1:], fake=fake, cwd=tmp_path)
+    assert code == 0, err
+    assert len(fake.runs) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["run", "caption", "--input", "prompt=x"], "FLORA_API_KEY"),
-        (["run", "caption"], "--input"),
+        (["run"], "TECHNIQUE"),
         (["run", "caption", "--input", "prompt"], "id=value"),
         (["run", "caption", "--input", "=x"], "id=value"),
-        ([], "COMMAND"),
+        ([], "ommand"),
         (["dance"], "dance"),
     ],
 )
@@ -118,6 +128,7 @@ async def test_wrong_usage_exits_2_and_says_what_to_do(tmp_path: Path, arguments
         ["--timeout", "-1"],
         ["--idempotency-key", "a b"],
         ["--input", " =x"],
+        ["--input", "photo=@nowhere.png"],
     ],
 )
 async def test_an_option_that_cannot_work_is_refused_before_anything_is_spent(
@@ -129,72 +140,112 @@ async def test_an_option_that_cannot_work_is_refused_before_anything_is_spent(
     assert not fake.requests
 
 
-async def test_a_wait_that_times_out_names_the_run_that_is_still_running(fake: FakeFlora, tmp_path: Path) -> None:
-    fake.add_technique(FakeTechnique("endless", running=float("inf")))
-    code, _, err = await call("run", "endless", "--input", "prompt=x", "--timeout", "0.2", fake=fake, cwd=tmp_path)
-    assert code == 1
-    run_id = fake.runs[0].run_id
-    assert (
-        f"run {run_id} is still running on FLORA and will be charged: "
-        f"continue with flora.wait_for_run('{run_id}')" in err
-    )
-
-
-async def interrupted(process: asyncio.subprocess.Process, line: bytes) -> str:
-    """The stderr of a command that is interrupted after it has printed a line."""
-    assert process.stdout is not None
-    while line not in await process.stdout.readline():
-        pass
-    process.send_signal(signal.SIGINT)
-    _, err = await process.communicate()
-    assert process.returncode == 130
-    return err.decode()
-
-
-async def test_interrupting_a_wait_leaves_one_line_that_says_how_to_go_on(
-    fake: FakeFlora, flora: FloraSession, tmp_path: Path
+async def test_a_wait_that_times_out_exits_4_and_shows_the_command_that_continues(
+    fake: FakeFlora, tmp_path: Path
 ) -> None:
     fake.add_technique(FakeTechnique("endless", running=float("inf")))
-    process = await start("run", "endless", "--input", "prompt=x", fake=fake, cwd=tmp_path)
-    err = await interrupted(process, b"pending")
+    code, _, err = await call("run", "endless", "--input", "prompt=x", "--timeout", "0.2", fake=fake, cwd=tmp_path)
+    assert code == 4
     run_id = fake.runs[0].run_id
-    assert err == (
-        f"flora-async: interrupted: run {run_id} is still running on FLORA and will be charged: "
-        f"continue with flora.wait_for_run('{run_id}')\n"
-    )
+    command = f"flora-async wait --save . -- {run_id}"
+    assert f"run {run_id} is still running on FLORA and will be charged; to continue: {command}" in err
     fake.finish(run_id)
-    assert (await flora.wait_for_run(run_id)).is_completed
+    code, out, err = await call(*shlex.split(command)[1:], fake=fake, cwd=tmp_path)
+    assert code == 0, err
+    assert f"Saved {run_id}" in out
 
 
-async def test_interrupting_a_start_leaves_one_line_with_its_key(fake: FakeFlora, tmp_path: Path) -> None:
-    fake.inject(Slow(30.0), on="start")
-    process = await start("run", "caption", "--input", "prompt=x", "--idempotency-key", "k1", fake=fake, cwd=tmp_path)
-    assert process.stdout is not None
-    assert b"Starting 'caption'" in await process.stdout.readline()
-    while not any(request.operation == "start" for request in fake.requests):
-        await asyncio.sleep(0.001)
+async def read_until(process: asyncio.subprocess.Process, words: str) -> str:
+    """What a command prints to stderr up to the line with these words, which it must print."""
+    assert process.stderr is not None
+    shown = ""
+    while words not in shown:
+        line = await process.stderr.readline()
+        assert line, f"{words!r} was not printed, but {shown!r}"
+        shown += line.decode()
+    return shown
+
+
+async def interrupt_twice(process: asyncio.subprocess.Process) -> str:
+    """The last line of a command that is left by a second Ctrl-C."""
+    process.send_signal(signal.SIGINT)
+    await read_until(process, "Press Ctrl-C again")
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
     assert process.returncode == 130
-    assert err.decode() == (
-        "flora-async: interrupted: a run may have been started: start it again only with --idempotency-key k1\n"
+    return err.decode().splitlines()[-1]
+
+
+async def test_one_interrupt_does_not_end_the_wait_for_a_paid_run(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.add_technique(FakeTechnique("endless", running=float("inf")))
+    process = await start("run", "endless", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    await read_until(process, "pending")
+    process.send_signal(signal.SIGINT)
+    await read_until(process, "Press Ctrl-C again")
+    fake.finish(fake.runs[0].run_id)
+    out, err = await process.communicate()
+    assert process.returncode == 0, err
+    assert b"Saved" in out
+
+
+async def test_a_second_interrupt_leaves_a_wait_at_once_with_the_command_that_continues(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    fake.add_technique(FakeTechnique("endless", running=float("inf")))
+    process = await start("run", "endless", "--input", "prompt=x", "--no-save", fake=fake, cwd=tmp_path)
+    await read_until(process, "pending")
+    run_id = fake.runs[0].run_id
+    assert await interrupt_twice(process) == (
+        f"flora-async: interrupted: run {run_id} is still running on FLORA and will be charged; "
+        f"to continue: flora-async wait --no-save -- {run_id}"
     )
 
 
-async def test_interrupting_the_demo_does_not_speak_of_charges_to_come(tmp_path: Path) -> None:
-    err = await interrupted(await start("demo", cwd=tmp_path), b"pending")
-    assert err == "flora-async: interrupted: the demo's FLORA has ended too, and nothing was charged\n"
+async def test_interrupting_a_start_twice_shows_the_command_that_never_pays_twice(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    fake.inject(Slow(30.0), on="start")
+    process = await start("run", "caption", "-i", "prompt=a b", "--idempotency-key", "k1", fake=fake, cwd=tmp_path)
+    while not any(request.operation == "start" for request in fake.requests):
+        await asyncio.sleep(0.001)
+    command = "flora-async run caption -i 'prompt=a b' --save . --idempotency-key k1"
+    assert await interrupt_twice(process) == (
+        f"flora-async: interrupted: a run may have been started; to continue, and never to pay twice: {command}"
+    )
+
+
+async def test_one_interrupt_leaves_the_demo_and_does_not_speak_of_charges_to_come(tmp_path: Path) -> None:
+    process = await start("demo", "--save", str(tmp_path), cwd=tmp_path)
+    await read_until(process, "pending")
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    last = err.decode().splitlines()[-1]
+    assert last == "flora-async: interrupted: the local FLORA has ended too, and nothing was charged"
     assert not list(tmp_path.iterdir())
 
 
-async def test_interrupting_a_download_says_that_the_run_has_completed(fake: FakeFlora, tmp_path: Path) -> None:
+async def test_interrupting_a_download_twice_shows_the_command_that_saves(fake: FakeFlora, tmp_path: Path) -> None:
     fake.inject(Slow(30.0), on="media")
     process = await start("run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path)
-    err = await interrupted(process, b"Charged")
-    assert err == (
-        f"flora-async: interrupted: run {fake.runs[0].run_id} has completed: save its outputs with flora.save_outputs\n"
+    await read_until(process, "Charged")
+    run_id = fake.runs[0].run_id
+    assert await interrupt_twice(process) == (
+        f"flora-async: interrupted: run {run_id} has completed; to save its outputs: "
+        f"flora-async wait --save . -- {run_id}"
     )
     assert not list(tmp_path.iterdir())
+
+
+async def test_a_closed_pipe_does_not_end_the_wait_for_a_paid_run(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.add_technique(FakeTechnique("slow", running=float("inf")))
+    process = await start("run", "slow", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    await read_until(process, "pending")
+    for stream in (process.stdout, process.stderr):
+        stream._transport.close()  # type: ignore[union-attr]  # as `| head -1` does, which has seen enough
+    fake.finish(fake.runs[0].run_id)
+    assert await process.wait() == 0
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("output_id", ["../../escape", "x\x00y"])
@@ -209,7 +260,7 @@ async def test_a_name_from_the_server_cannot_leave_the_directory(
     code, _, err = await call(
         "run", "caption", "--input", "prompt=x", "--output-dir", str(folder), fake=fake, cwd=tmp_path
     )
-    assert (code, err) == (0, "")
+    assert code == 0, err
     assert [path.parent for path in tmp_path.rglob("*") if path.is_file()] == [folder]
 
 
@@ -231,7 +282,7 @@ async def test_a_download_that_is_cut_is_repeated(fake: FakeFlora, tmp_path: Pat
     code, out, err = await call(
         "run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path
     )
-    assert (code, err) == (0, "")
+    assert code == 0, err
     (saved,) = tmp_path.iterdir()
     assert saved.read_bytes().startswith(PNG)
     assert f"Saved {saved.name} ({saved.stat().st_size:,} bytes)" in out
@@ -242,9 +293,9 @@ async def test_a_download_that_is_refused_is_reported_and_leaves_nothing(fake: F
     code, out, err = await call(
         "run", "cctv-cam", "--input", "input_image=https://e.com/a.png", fake=fake, cwd=tmp_path
     )
-    assert (code, err) == (1, "")
-    assert "Not saved: output_1 at http" in out
-    assert "404" in out
+    assert (code, out.count("Saved")) == (1, 0)
+    assert "Not saved: output_1 at http" in err
+    assert "404" in err
     assert not list(tmp_path.iterdir())
 
 
@@ -270,11 +321,11 @@ async def test_outputs_of_one_name_do_not_overwrite_each_other_and_one_lost_does
         {"output_id": "o", "type": "text", "url": "two \x1b[31m"},
     ]
     fake.inject(Replace({"run_id": "run_1", "status": "completed", "outputs": outputs}), on="start")
-    code, out, err = await call("run", "caption", "--input", "prompt=x", fake=fake, cwd=tmp_path)
-    assert (code, err) == (1, "")
+    code, _, err = await call("run", "caption", "--input", "prompt=x", fake=fake, cwd=tmp_path)
+    assert code == 1
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["one", "two \x1b[31m"]
-    assert "Not saved: o at http://[::1" in out
-    assert out.count("\nSaved run_1-o") == 2
+    assert "Not saved: o at http://[::1" in err
+    assert err.count("\nSaved run_1-o") == 2
 
 
 async def test_text_from_the_server_can_neither_control_the_terminal_nor_forge_a_line(
@@ -283,11 +334,11 @@ async def test_text_from_the_server_can_neither_control_the_terminal_nor_forge_a
     message = "\x1b[2Jgone\nSaved /etc/passwd\r\u202egnp.exe" + "x" * 5000
     fake.add_technique(FakeTechnique("rude", error_code="x\ny", error_message=message))
     _, out, err = await call("run", "rude", "--input", "prompt=x", fake=fake, cwd=tmp_path)
-    assert err == ""
-    assert not any(line.startswith(("Saved", "y")) for line in out.splitlines())
-    assert all(char.isprintable() for char in out.replace("\n", ""))
-    assert "The run failed with x y: \ufffd[2Jgone Saved /etc/passwd \ufffdgnp.exexxx" in out
-    assert max(map(len, out.splitlines())) < 300
+    assert out == ""
+    assert not any(line.startswith(("Saved", "y")) for line in err.splitlines())
+    assert all(char.isprintable() for char in err.replace("\n", ""))
+    assert "The run failed with x y: \ufffd[2Jgone Saved /etc/passwd \ufffdgnp.exexxx" in err
+    assert max(map(len, err.splitlines())) < 300
 
 
 async def test_an_input_given_twice_is_refused(fake: FakeFlora, tmp_path: Path) -> None:
@@ -299,3 +350,48 @@ async def test_an_input_given_twice_is_refused(fake: FakeFlora, tmp_path: Path) 
 
 async def test_the_version_is_the_packages(tmp_path: Path) -> None:
     assert await call("--version", cwd=tmp_path) == (0, f"{__version__}\n", "")
+
+
+def rows_of(folder: Path, count: int) -> str:
+    path = folder / "rows.csv"
+    path.write_text("\n".join(["prompt", *(f"row {number}" for number in range(count))]) + "\n")
+    return str(path)
+
+
+async def until_watched(fake: FakeFlora, count: int) -> None:
+    """Return once a client has polled so many runs, and so knows that they are started."""
+    polled: set[str] = set()
+    while len(polled) < count:
+        polled = {request.path for request in fake.requests if request.operation == "poll"}
+        await asyncio.sleep(0.001)
+
+
+async def test_one_interrupt_of_a_batch_starts_nothing_more_and_waits_for_what_is_paid(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    fake.add_technique(FakeTechnique("endless", running=float("inf")))
+    rows = rows_of(tmp_path, 5)
+    command = ("batch", "endless", rows, "--concurrency", "2", "--journal", "b.sqlite")
+    process = await start(*command, fake=fake, cwd=tmp_path)
+    await until_watched(fake, 2)
+    process.send_signal(signal.SIGINT)
+    shown = await read_until(process, "Press Ctrl-C again")
+    assert "2 under way" in shown
+    for run in fake.runs:
+        fake.finish(run.run_id)
+    out, err = await process.communicate()
+    assert process.returncode == 130
+    assert out.count(b"completed") == 2
+    assert len(fake.runs) == 2
+    assert f"to continue: {shlex.join(['flora-async', *command])}" in err.decode()
+
+
+async def test_a_second_interrupt_of_a_batch_leaves_at_once_and_says_how_to_wait_for_its_runs(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    fake.add_technique(FakeTechnique("endless", running=float("inf")))
+    process = await start("batch", "endless", rows_of(tmp_path, 1), fake=fake, cwd=tmp_path)
+    await until_watched(fake, 1)
+    last = await interrupt_twice(process)
+    assert "1 run is still running on FLORA and will be charged" in last
+    assert f"for run in {fake.runs[0].run_id}; do flora-async wait -- $run; done" in last

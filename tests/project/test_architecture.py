@@ -156,7 +156,7 @@ def test_the_public_attributes_are_these() -> None:
         ),
         SESSION.assets: "complete create list retrieve retry upload",
         SESSION.techniques: "list retrieve runs",
-        SESSION.batch("x", []): "records summary",
+        SESSION.batch("x", []): "records stop summary",
         RUNS: "create list retrieve",
         RUNS.list(): "pages",
     }

@@ -1,0 +1,114 @@
+"""Show how runs are getting on: live in a terminal with rich, and one line for each change elsewhere."""
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from flora_async._text import printable
+from flora_async.cli._output import note
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from flora_async.batch import BatchSummary
+    from flora_async.models import Run
+
+
+class LineProgress:
+    """One line on stderr for each change of a run, and nothing more."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def show_run(self, run: "Run") -> None:
+        """Show a run that has changed."""
+        elapsed = time.monotonic() - self._began
+        note(
+            f"{elapsed:6.1f} s  {printable(str(run.status), 40):<10}{run.progress:4.0f} %  {printable(run.run_id, 80)}"
+        )
+
+    def show_batch(self, summary: "BatchSummary", total: int | None) -> None:
+        """Show a batch whose summary has changed; each result has its own line already."""
+
+
+class LiveProgress(LineProgress):
+    """A bar on the terminal, redrawn in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console  # noqa: PLC0415 - an extra
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        self._progress: Progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[details]}", markup=False),
+            console=Console(stderr=True),
+            redirect_stdout=sys.stdout.isatty(),
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._task = self._progress.add_task("starting", total=None, details="")
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show_run(self, run: "Run") -> None:
+        """Show a run that has changed."""
+        total = 100.0 if run.progress > 0 else None
+        self._update(printable(str(run.status), 40), run.progress, total, printable(run.run_id, 80))
+
+    def show_batch(self, summary: "BatchSummary", total: int | None) -> None:
+        """Show a batch whose summary has changed."""
+        self._update(f"{summary.ended}/{total or '?'} rows", summary.ended, total, _batch_details(summary, total))
+
+    def _update(self, description: str, completed: float, total: float | None, details: str) -> None:
+        if self._task is not None:
+            self._progress.update(
+                self._task, description=description, completed=completed, total=total, details=details
+            )
+
+
+def progress() -> LineProgress:
+    """Return what suits stderr: a live bar in a terminal if rich is installed, or else lines."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return LineProgress()
+    try:
+        return LiveProgress()
+    except ImportError:
+        return LineProgress()
+
+
+def _batch_details(summary: "BatchSummary", total: int | None) -> str:
+    parts = [f"{len(summary.in_flight)} running", f"{summary.failed} failed", f"{summary.cost:.2f} USD"]
+    if summary.ended and summary.wall_time > 0:
+        rate = summary.ended / summary.wall_time
+        parts.append(f"{60 * rate:.1f}/min")
+        if total is not None and total > summary.ended:
+            parts.append(f"about {_duration((total - summary.ended) / rate)} left")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

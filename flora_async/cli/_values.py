@@ -1,0 +1,61 @@
+"""Read the `name=value` arguments of commands."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def read_pairs(option: str, pairs: Iterable[str]) -> dict[str, str]:
+    """Return the names and values of an option that is given several times.
+
+    Raises:
+        ValueError: A pair does not look like `name=value`, or a name is given twice.
+    """
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name.strip():
+            raise ValueError(f"{option} {pair!r:.100} must look like id=value")
+        if name in values:
+            raise ValueError(f"{option} {name!r:.100} is given twice: give each name one value")
+        values[name] = value
+    return values
+
+
+def read_inputs(pairs: Iterable[str]) -> dict[str, str | Path]:
+    """Return the inputs of a run: `id=text`, `id=@file`, or `id=@@text` for text that begins with @.
+
+    Raises:
+        ValueError: A pair is malformed, or names a file that does not exist.
+    """
+    return {name: _file_or_text(name, value) for name, value in read_pairs("--input", pairs).items()}
+
+
+def read_params(option: str, pairs: Iterable[str]) -> dict[str, Any]:
+    """Return parameters: JSON where the value is JSON, text otherwise, and `name=@file` for a file.
+
+    Raises:
+        ValueError: A pair is malformed, or names a file that does not exist.
+    """
+    return {name: _json_or_text(_file_or_text(name, value)) for name, value in read_pairs(option, pairs).items()}
+
+
+def _file_or_text(name: str, value: str) -> str | Path:
+    if value.startswith("@@"):
+        return value[1:]
+    if not value.startswith("@"):
+        return value
+    path = Path(value[1:])
+    if not path.is_file():
+        raise ValueError(f"{name}={value:.200}: there is no such file; write @@ for text that begins with @")
+    return path
+
+
+def _json_or_text(value: str | Path) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, Path):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

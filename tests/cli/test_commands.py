@@ -1,0 +1,366 @@
+"""Every command, called in this process on a local FLORA that runs in a thread of its own."""
+
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from flora_async.cli import _app, main
+from flora_async.testing import FakeFlora, FakeTechnique, Status
+from flora_async.webhooks import sign
+
+HOSTILE = "\x1b[2J\nforged\u202e\x9b31m"
+PHOTO = bytes.fromhex("89504e470d0a1a0a0000000d49484452")
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def local(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeFlora]:
+    """A FLORA that the environment names, with the current directory in a temporary one."""
+    with FakeFlora(run_seconds=0.01) as fake:
+        monkeypatch.setenv("FLORA_API_KEY", fake.api_key)
+        monkeypatch.setenv("FLORA_BASE_URL", fake.base_url)
+        monkeypatch.chdir(tmp_path)
+        yield fake
+
+
+def printed(capsys: Capture, *arguments: str, status: int = 0) -> str:
+    """What a command prints to stdout; it must exit with that status."""
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    assert code == status, err
+    assert (out + err).replace("\n", "").isprintable()
+    return out
+
+
+def complaint(capsys: Capture, *arguments: str, status: int) -> str:
+    """What a command prints to stderr; it must print nothing to stdout and exit with that status."""
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    assert (code, out) == (status, ""), err
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.usefixtures("local")
+def test_techniques_models_and_workspaces_are_listed_and_shown(capsys: Capture) -> None:
+    assert re.search(r"tech_cctv_cam +CCTV cam +0.05 +input_image\n", printed(capsys, "techniques", "list", "cctv"))
+    shown = printed(capsys, "techniques", "show", "cctv-cam")
+    assert re.search(r"input_image +input_image +imageUrl", shown)
+    technique = json.loads(printed(capsys, "techniques", "show", "cctv-cam", "--format", "json"))
+    assert technique["outputs"][0]["type"] == "imageUrl"
+    lines = printed(capsys, "models", "list", "--type", "image", "--format", "jsonl").splitlines()
+    assert "flux-pro" in {json.loads(line)["model_id"] for line in lines}
+    assert "aspect_ratio" in printed(capsys, "models", "show", "flux-pro")
+    assert "ws_local" in printed(capsys, "workspaces", "list")
+
+
+def test_runs_are_started_listed_shown_and_waited_for(local: FakeFlora, capsys: Capture) -> None:
+    run_id = printed(capsys, "run", "caption", "-i", "prompt=a red bicycle", "--no-wait").strip()
+    assert [run.run_id for run in local.runs] == [run_id]
+    finished = json.loads(printed(capsys, "wait", run_id, "--json", "--save", "out"))
+    assert finished["outputs"][0]["url"] == "Caption: a red bicycle"
+    (file,) = finished["files"]
+    assert Path(file).read_text() == "Caption: a red bicycle"
+    assert re.search(rf"{run_id} +completed +Caption", printed(capsys, "runs", "list"))
+    assert "Caption: a red bicycle" in printed(capsys, "runs", "show", run_id)
+    assert "Caption: a red bicycle" in printed(capsys, "wait", run_id, "--no-save")
+    assert not [path for path in Path().iterdir() if path.name != "out"]
+
+
+def test_a_generation_takes_parameters_and_prints_where_its_output_is(local: FakeFlora, capsys: Capture) -> None:
+    arguments = (
+        "generate",
+        "a red bicycle",
+        "--model",
+        "flux-pro",
+        "-p",
+        "aspect_ratio=16:9",
+        "--project",
+        "prj_local",
+    )
+    assert re.search(r"output_1: http\S+\.png", printed(capsys, *arguments, "--no-save"))
+    assert local.runs[0].params == {"aspect_ratio": "16:9"}
+    err = complaint(capsys, *arguments, "-p", "aspekt=1", "--no-save", status=2)
+    assert "aspekt" in err
+    assert "--project" in complaint(capsys, "generate", "a red bicycle", status=2)
+    assert len(local.runs) == 1
+
+
+def test_files_are_inputs_and_are_uploaded_and_downloaded(local: FakeFlora, capsys: Capture) -> None:
+    Path("photo.png").write_bytes(PHOTO)
+    out = printed(capsys, "run", "cctv-cam", "-i", "input_image=@photo.png")
+    assert out.startswith("Saved run_")
+    assert local.runs[0].inputs["input_image"].startswith("http")
+    url = printed(capsys, "upload", "photo.png").strip()
+    assert "copy.png" in printed(capsys, "download", url, "copy.png")
+    assert Path("copy.png").read_bytes() == PHOTO
+    assert "exists" in complaint(capsys, "download", url, "copy.png", status=1)
+    assert "nowhere.png" in complaint(capsys, "upload", "nowhere.png", status=2)
+
+
+def test_text_that_begins_with_an_at_sign_is_written_with_two(local: FakeFlora, capsys: Capture) -> None:
+    printed(capsys, "run", "caption", "-i", "prompt=@@me", "--no-save")
+    assert local.runs[0].inputs == {"prompt": "@me"}
+
+
+@pytest.mark.usefixtures("local")
+def test_a_request_reaches_any_operation(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = json.loads(printed(capsys, "api", "get", "/technique-runs", "-q", "limit=1"))
+    assert answer["techniqueRuns"] == []
+    body = {"mode": "async", "inputs": [{"id": "prompt", "type": "text", "value": "x"}]}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(body)))
+    answer = json.loads(printed(capsys, "api", "POST", "/techniques/caption/runs", "--input", "-"))
+    assert answer["runId"].startswith("run_")
+    assert "JSON" in complaint(capsys, "api", "POST", "/x", "--input", __file__, status=2)
+
+
+def test_what_flora_refuses_exits_3_and_a_wrong_key_or_input_exits_2(
+    local: FakeFlora, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "caption" in complaint(capsys, "run", "captoin", "-i", "prompt=x", status=3)
+    assert "did you mean 'prompt'" in complaint(capsys, "run", "caption", "-i", "promt=x", status=2)
+    local.inject(Status(402), on="start")
+    complaint(capsys, "run", "caption", "-i", "prompt=x", status=3)
+    assert "404" in complaint(capsys, "runs", "show", "run_none", status=3)
+    assert not local.runs
+    monkeypatch.setenv("FLORA_API_KEY", "sk_wrong")
+    for command in (("run", "caption", "-i", "prompt=x"), ("techniques", "list"), ("runs", "list")):
+        assert "FLORA_API_KEY" in complaint(capsys, *command, status=2)
+
+
+def test_nothing_that_flora_says_can_forge_a_line_or_control_the_terminal(local: FakeFlora, capsys: Capture) -> None:
+    local.add_technique(FakeTechnique("rude", name=HOSTILE, error_code=HOSTILE, error_message=HOSTILE))
+    local.add_technique(FakeTechnique("echo"))
+    Path("rows.jsonl").write_text(json.dumps({"id": HOSTILE, "prompt": HOSTILE}))
+    for command in (
+        ("techniques", "list"),
+        ("techniques", "list", "--format", "json"),
+        ("techniques", "show", "rude"),
+        ("run", "echo", "-i", f"prompt={HOSTILE}"),
+        ("run", "echo", "-i", f"prompt={HOSTILE}", "--json"),
+        ("batch", "echo", "rows.jsonl", "--key", "id"),
+        ("batch", "echo", "rows.jsonl", "--key", "id", "--format", "json"),
+        ("runs", "list"),
+        ("runs", "list", "--format", "jsonl"),
+        ("api", "GET", "/techniques"),
+    ):
+        out = printed(capsys, *command)
+        assert not any(line.startswith("forged") for line in out.splitlines()), command
+    printed(capsys, "run", "rude", "-i", "prompt=x", status=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.csv", "sku,headline,shelf\n1,a red bicycle,B\n2,a blue boat,C\n"),
+        ("rows.tsv", "sku\theadline\tshelf\n1\ta red bicycle\tB\n2\ta blue boat\tC\n"),
+        ("rows.jsonl", '{"sku": 1, "headline": "a red bicycle"}\n\n{"sku": 2, "headline": "a blue boat"}\n'),
+    ],
+)
+def test_the_rows_of_a_file_are_run_and_resumed_from_the_journal(
+    local: FakeFlora, capsys: Capture, name: str, content: str
+) -> None:
+    Path(name).write_text(content)
+    command = ("batch", "caption", name, "--map", "headline=prompt", "--key", "sku", "--journal", "batch.sqlite")
+    for _ in range(2):
+        out = printed(capsys, *command, "--save", "out", "--format", "json")
+        results = {result["key"]: result for result in json.loads(out)}
+        assert {key: result["output_texts"] for key, result in results.items()} == {
+            "1": ["Caption: a red bicycle"],
+            "2": ["Caption: a blue boat"],
+        }
+        assert all(Path(file).exists() for result in results.values() for file in result["files"])
+    assert len(local.runs) == 2
+    assert re.search(r"\n1 +finished +completed +run_\w+ +0.01 ", printed(capsys, "journal", "batch.sqlite"))
+
+
+def test_a_row_that_fails_makes_the_batch_exit_1_and_does_not_affect_the_others(
+    local: FakeFlora, capsys: Capture
+) -> None:
+    Path("photo.png").write_bytes(PHOTO)
+    Path("rows.csv").write_text("id,input_image\ngood,@photo.png\nlost,@nowhere.png\nempty,\n")
+    out = printed(capsys, "batch", "cctv-cam", "rows.csv", "--key", "id", status=1)
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert "completed" in lines["good"]
+    assert "nowhere.png" in lines["lost"]
+    assert "is required" in lines["empty"] or "missing" in lines["empty"]
+    assert len(local.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("rows.csv", None, "rows.csv"),
+        ("rows.csv", "prompt\nx,y\n", "cells"),
+        ("rows.csv", "text\nx\n", "'text'"),
+        ("rows.jsonl", "{]", "line 1"),
+        ("rows.jsonl", "[]", "line 1"),
+        ("rows.xls", "x", ".csv"),
+    ],
+)
+def test_a_file_that_does_not_have_the_rows_is_refused_before_anything_is_sent(
+    local: FakeFlora, capsys: Capture, name: str, content: str | None, words: str
+) -> None:
+    if content is not None:
+        Path(name).write_text(content)
+    assert words in complaint(capsys, "batch", "caption", name, "--map", "prompt=prompt", status=2)
+    assert not local.requests
+
+
+def test_a_batch_that_flora_refuses_as_a_whole_exits_as_a_single_run_does(
+    local: FakeFlora, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("rows.csv").write_text("prompt\nx\n")
+    printed(capsys, "batch", "captoin", "rows.csv", status=3)
+    monkeypatch.setenv("FLORA_API_KEY", "sk_wrong")
+    printed(capsys, "batch", "caption", "rows.csv", status=2)
+    assert not local.runs
+
+
+def test_a_webhook_is_verified_with_the_secret_of_the_environment(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    body = b'{"id": "whd_1", "type": "run.completed", "data": {"run_id": "run_1", "status": "completed"}}'
+    file = tmp_path / "body"
+    file.write_bytes(body)
+    verify = ("webhook", "verify", str(file), "--signature", sign(body, "whsec_test"))
+    assert "FLORA_WEBHOOK_SECRET" in complaint(capsys, *verify, status=2)
+    monkeypatch.setenv("FLORA_WEBHOOK_SECRET", "whsec_test")
+    assert json.loads(printed(capsys, *verify))["data"]["run_id"] == "run_1"
+    file.write_bytes(body + b" ")
+    assert "mismatch" in complaint(capsys, *verify, status=1)
+
+
+def test_received_webhooks_are_printed() -> None:
+    environment = {**os.environ, "FLORA_WEBHOOK_SECRET": "whsec_local"}
+    command = [sys.executable, "-m", "flora_async", "webhook", "listen", "--port", "0", "--count", "1"]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        found = re.search(r"http://\S+/", process.stderr.readline())
+        assert found is not None
+        body = '{"id": "whd_1", "type": "run.completed", "data": {"run_id": "run_1", "status": "completed"}}'
+        script = (
+            "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], sys.argv[2].encode(),"
+            " {'Flora-Signature': sys.argv[3]}))"
+        )
+        subprocess.run([sys.executable, "-c", script, found[0], body, sign(body, "whsec_local")], check=True)  # noqa: S603 - likewise
+        event = json.loads(process.stdout.readline())
+    assert (event["id"], process.returncode) == ("whd_1", 0)
+
+
+def test_without_the_extra_demo_run_and_journal_work_and_the_rest_names_it(local: FakeFlora, tmp_path: Path) -> None:
+    def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        code = (
+            "import sys; sys.modules['typer'] = sys.modules['rich'] = None\n"
+            "from flora_async.cli import main; sys.exit(main())"
+        )
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)  # noqa: S603 - our own
+
+    done = call("run", "caption", "--input", "prompt=x", "--output-dir", "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Saved out/run_")
+    assert len(local.runs) == 1
+    done = call("batch", "caption", "rows.csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'flora-async[cli]'" in done.stderr
+    done = call("journal", "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nowhere" in done.stderr
+    assert call("run").returncode == 2
+
+
+@pytest.mark.parametrize(("variables", "is_live"), [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False)])
+def test_progress_is_drawn_in_place_in_a_terminal_that_can(
+    local: FakeFlora, variables: dict[str, str], *, is_live: bool
+) -> None:
+    shown = in_terminal("run", "caption", "-i", "prompt=x", **variables)
+    assert b"Saved run_" in shown
+    assert (b"\x1b[" in shown) == is_live
+    assert len(local.runs) == 1
+
+
+def test_no_color_means_no_color(local: FakeFlora) -> None:
+    local.add_technique(FakeTechnique("slow", running=0.5))
+    colors = rb"\x1b\[[\d;]*3[1-7]m"
+    assert re.search(colors, in_terminal("run", "slow", "-i", "prompt=x", TERM="xterm-256color"))
+    assert not re.search(colors, in_terminal("run", "slow", "-i", "prompt=x", TERM="xterm-256color", NO_COLOR="1"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "beginning"),
+    [
+        ({"TERM": "xterm-kitty"}, b"\x1b_Ga=T,f=100"),
+        ({"TERM": "xterm", "TERM_PROGRAM": "iTerm.app"}, b"\x1b]1337;File=inline=1"),
+        ({"TERM": "xterm"}, None),
+    ],
+)
+def test_the_picture_of_the_demo_is_shown_where_the_terminal_can(
+    variables: dict[str, str], beginning: bytes | None
+) -> None:
+    shown = in_terminal("demo", **variables)
+    found = re.search(rb"Saved (\S+flora-demo-\S+\.png)", shown.replace(b"\r\n", b""))
+    assert found is not None
+    assert b"\x1b_G" not in shown or beginning is not None
+    assert beginning is None or beginning in shown
+    saved = Path(found[1].decode())
+    saved.unlink()
+    saved.parent.rmdir()
+
+
+def in_terminal(*arguments: str, **variables: str) -> bytes:
+    """What a command prints to a terminal."""
+    ignored = {"NO_COLOR", "TERM", "TERM_PROGRAM", "KITTY_WINDOW_ID", "COLORTERM", "FORCE_COLOR"}
+    environment = {name: value for name, value in os.environ.items() if name not in ignored} | variables
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "flora_async", *arguments]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, env={**environment, "COLUMNS": "200"}, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # Linux: the other end is closed
+                break
+            if not chunk:
+                break
+            shown += chunk
+    os.close(ours)
+    assert process.returncode == 0, shown
+    return shown
+
+
+def test_completion_scripts_can_be_shown(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_FLORA_ASYNC_COMPLETE", "source_bash")
+    assert "complete -o" in printed(capsys)
+
+
+def test_the_documentation_names_every_command_and_option() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text("utf-8")
+    app = typer.main.get_command(_app.app)
+    missing = []
+    todo: list[tuple[str, Any]] = [("", app)]
+    while todo:
+        name, command = todo.pop()
+        for child, inner in getattr(command, "commands", {}).items():
+            todo.append((f"{name} {child}".strip(), inner))
+        if not getattr(command, "commands", None):
+            missing += [name] if f"`{name}`" not in page else []
+        options = [max(param.opts, key=len) for param in command.params if param.param_type_name == "option"]
+        missing += [f"{name} {option}" for option in options if option not in page and option != "--version"]
+    assert not missing
