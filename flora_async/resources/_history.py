@@ -178,7 +178,7 @@ class RunFinder:
             self._step(unknown, f"found {len(ids)} unclaimed runs of its kind and time in the history")
             if not submission.proven:
                 return None  # it may never have been carried out, so none of them need be its run
-            if obstacle := self._obstacle(start, unreadable):
+            if obstacle := self._obstacle(start, unreadable, knows):
                 self._step(unknown, obstacle)
                 return None
             # A start that began since the history was read may have one of the candidates.
@@ -193,8 +193,10 @@ class RunFinder:
             pause *= _GROWTH
         return None
 
-    def _obstacle(self, start: OpenStart, unreadable: int) -> str | None:
+    def _obstacle(self, start: OpenStart, unreadable: int, knows: Knows | None) -> str | None:
         """Why no run can be adopted, however often the history is read."""
+        if knows is None and self._open_starts.has_forgotten_rivals(start):
+            return "cannot tell its run from those of this session that are not remembered any more"
         if rivals := [other for other in self._open_starts.rivals(start) if other.settled.is_set()]:
             return f"cannot tell its run from those of {len(rivals)} other starts in doubt"
         return f"cannot tell whether it is one of {unreadable} runs that could not be read" if unreadable else None

@@ -1,6 +1,7 @@
 """Track the starts of a session: which are under way or in doubt, and which runs they have made."""
 
 import asyncio
+import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Generator
@@ -15,8 +16,10 @@ from flora_async._http.submission import KEY_LIFETIME, Submission
 
 # Clocks differ, and FLORA's `Date` has whole seconds: a run within this time of an attempt may be of that attempt.
 SLACK: Final = 2.0
-# How many runs of settled starts are remembered at the most, for as long as a key may be adopted.
-_MAX_REMEMBERED: Final = 20_000
+# How many runs of settled starts are remembered, for as long as a key may be adopted; more while a start that began
+# before them is under way or in doubt, as its run has to be told from theirs.
+_MAX_REMEMBERED: Final = 500
+_MAX_RIVALS: Final = 20_000
 
 
 @define(eq=False)
@@ -27,13 +30,29 @@ class OpenStart:
         history: The list that its run would show up in, such as `techniques.runs.list`; None = no list.
         target: The technique or model that is started.
         submission: What is known of it.
+        began: When it was opened, in Unix seconds.
         settled: Set once nothing more is sent for it.
     """
 
     history: str | None
     target: str | None
     submission: Submission
+    began: float
     settled: asyncio.Event = field(factory=asyncio.Event)
+
+    @property
+    def since(self) -> float:
+        """The earliest time at which its run can have been created, in Unix seconds."""
+        since = self.submission.since
+        if since is None:
+            return self.began
+        return since if math.isfinite(since) else -math.inf
+
+    @property
+    def digest(self) -> bytes:
+        """What it asks for, target and key, in a few bytes."""
+        asked = repr((self.history, self.target, self.submission.idempotency_key))
+        return hashlib.blake2b(asked.encode(errors="surrogatepass"), digest_size=16).digest()
 
     def may_share_a_run_with(self, other: "OpenStart") -> bool:
         """Whether a run found for this start may be the other's."""
@@ -70,10 +89,10 @@ def _are_distinct(target: str | None, other: str | None) -> bool:
 
 
 class _Settled(NamedTuple):
-    """A start that has its run; the time is Unix seconds."""
+    """What is kept of a start that has its run: when it got it, in Unix seconds, and a digest of what was asked."""
 
     time: float
-    start: OpenStart
+    digest: bytes
 
 
 class OpenStarts:
@@ -87,6 +106,7 @@ class OpenStarts:
         self._clock = clock
         self._open: set[OpenStart] = set()
         self._runs: OrderedDict[str, _Settled] = OrderedDict()
+        self._forgotten_until = -math.inf
 
     @contextmanager
     def opened(self, start: OpenStart) -> Generator[OpenStart, None, None]:
@@ -106,8 +126,9 @@ class OpenStarts:
         start.submission.in_doubt = False
         self._open.discard(start)
         now = self._clock.time()
+        settled = _Settled(now, start.digest)
         for run_id in run_ids:
-            self._runs[run_id] = _Settled(now, start)
+            self._runs[run_id] = settled
             self._runs.move_to_end(run_id)
         self._forget(now)
 
@@ -117,12 +138,12 @@ class OpenStarts:
 
     def run_of(self, start: OpenStart) -> str | None:
         """The run that this session has got for the same target under the same key, if any."""
-        same = (
-            run_id
-            for run_id, (_, other) in self._runs.items()
-            if start.is_asked_again_by(other) and start.target == other.target
-        )
-        return next(same, None)
+        asked = start.digest
+        return next((run_id for run_id, settled in self._runs.items() if settled.digest == asked), None)
+
+    def has_forgotten_rivals(self, start: OpenStart) -> bool:
+        """Whether runs of this session that are not remembered any more may be as old as this start."""
+        return start.since - SLACK <= self._forgotten_until
 
     def rivals(self, start: OpenStart) -> list[OpenStart]:
         """Other starts whose run may be the one that is found for this start."""
@@ -140,13 +161,18 @@ class OpenStarts:
                 await sleep_or(self._clock, left, under_way[0].settled)
 
     def _forget(self, now: float) -> None:
-        """Forget runs and doubts that are too old to matter."""
+        """Forget runs and doubts that are too old to matter, and runs that no start can be confused with."""
         for start in [o for o in self._open if o.settled.is_set() and not _matters(o, now)]:
             self._open.discard(start)
-        since = min((o.submission.since or now for o in self._open), default=now)
-        oldest = min(since - SLACK, now - KEY_LIFETIME)
-        while self._runs and (len(self._runs) > _MAX_REMEMBERED or next(iter(self._runs.values())).time < oldest):
+        needed_since = min((o.since for o in self._open), default=now) - SLACK
+        while self._runs:
+            oldest, count = next(iter(self._runs.values())).time, len(self._runs)
+            is_old = oldest < now - KEY_LIFETIME
+            if count <= _MAX_RIVALS and not (oldest < needed_since and (count > _MAX_REMEMBERED or is_old)):
+                return
             self._runs.popitem(last=False)
+            if not is_old:
+                self._forgotten_until = max(self._forgotten_until, oldest)
 
 
 def _matters(start: OpenStart, now: float) -> bool:

@@ -189,7 +189,7 @@ class Starter:
             now=clock.time(),
         )
         history = start.history.operation if start.history else None
-        opened = OpenStart(history, start.target, submission)
+        opened = OpenStart(history, start.target, submission, clock.time())
         with ExitStack() as stack:
             stack.enter_context(self._open_starts.opened(opened))
             news = None
