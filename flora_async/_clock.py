@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -41,6 +42,12 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+def steady_time(clock: Clock) -> Callable[[], float]:
+    """Unix time from now on, which runs at least as fast as the monotonic clock, even if the machine's is set back."""
+    began, began_monotonic = clock.time(), clock.monotonic()
+    return lambda: began + max(clock.time() - began, clock.monotonic() - began_monotonic)
 
 
 async def sleep_or(clock: Clock, seconds: float, event: asyncio.Event) -> bool:

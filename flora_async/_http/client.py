@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar, cast
 
 from attrs import evolve
 
-from flora_async._clock import Clock
+from flora_async._clock import Clock, steady_time
 from flora_async._http.availability import Availability, is_overload
 from flora_async._http.bodies import Form
 from flora_async._http.deadline import current_deadline
@@ -225,15 +225,16 @@ class Client:
             FloraError: It was certainly not carried out; this is why.
         """
         clock, deadline = self.clock, current_deadline()
+        time = steady_time(clock)  # a clock that is set back must not make a key look younger than it is
 
         def may_pause(seconds: float) -> bool:
-            return clock.monotonic() + seconds < deadline and clock.time() + seconds < submission.expires_at
+            return clock.monotonic() + seconds < deadline and time() + seconds < submission.expires_at
 
         async def attempt() -> ResultT:
             # A key that FLORA may have forgotten by the end of an outage must not be sent.
-            await self.available(min(deadline, clock.monotonic() + submission.time_left(clock.time())))
-            with submission.attempt(clock.time):
-                limit = min(deadline, clock.monotonic() + submission.time_left(clock.time()))
+            await self.available(min(deadline, clock.monotonic() + submission.time_left(time())))
+            with submission.attempt(time):
+                limit = min(deadline, clock.monotonic() + submission.time_left(time()))
                 response = await self.attempt(request, limit, on_sent=submission.sent, min_time=_START_TIME)
                 return await read_response(read, response)
 
@@ -241,7 +242,7 @@ class Client:
             return await self._retrier.call(
                 attempt,
                 retry_if=submission.may_repeat,
-                min_pause=lambda error: submission.pause(error, clock.time()),
+                min_pause=lambda error: submission.pause(error, time()),
                 may_pause=may_pause,
                 limited=False,
                 name=request,
