@@ -38,7 +38,6 @@ class Pool:
     Attributes:
         session: The session.
         loop: The event loop that it belongs to.
-        trust_env: Whether the environment's proxies are used.
         limits: The limits of the requests that are under way.
         next_sweep: When it is next seen which limits have ended, in seconds of the loop's clock.
         connected_at: When a request last got a connection, in seconds of the loop's clock.
@@ -63,7 +62,7 @@ class Pool:
         if default is not None:
             self._proxies.add((URL(default).host, URL(default).port))
         self.loop = asyncio.get_running_loop()
-        self.trust_env = trust_env
+        self._trust_env = trust_env
         self.limits: set[Limit] = set()
         self.next_sweep = math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -72,8 +71,8 @@ class Pool:
         self._has_warned = proxies is not None  # transfers may queue: no poll waits for them
 
     def proxy(self, url: URL) -> URL | None:
-        """The proxy that the environment names for a URL."""
-        proxy = _environment_proxy(url)
+        """The proxy that the environment names for a URL, if the environment is used."""
+        proxy = _environment_proxy(url) if self._trust_env else None
         if proxy is not None:
             self._proxies.add((proxy.host, proxy.port))
         return proxy

@@ -229,8 +229,7 @@ class Transport:
         response: Any = None
         headers: Any = None
         sent_id: str | None = None
-        stale = 0
-        while True:
+        for _ in range(_MAX_STALE):
             pool = _usable(self._transfers if request.is_transfer else self._pool)
             pool = pool or await self._open(for_transfers=request.is_transfer)
             limit = Limit(pool, timeout, within, has_body=request.body is not None)
@@ -244,9 +243,8 @@ class Transport:
                         headers=request.headers,
                         data=body,
                         allow_redirects=False,
-                        raise_for_status=False,
                         timeout=self._timeouts,
-                        proxy=pool.proxy(request.url) if pool.trust_env else None,
+                        proxy=pool.proxy(request.url),
                     ) as response:
                         headers = response.headers
                         sent_id = headers.get("request-id")
@@ -260,9 +258,6 @@ class Transport:
                         return Response(response.status, headers, answer)
             except StaleConnectionError as error:
                 cause = error
-                stale += 1
-                if stale == _MAX_STALE:
-                    break
             except _FAULTS as error:
                 cause = error
                 break
@@ -297,8 +292,7 @@ class Transport:
             RuntimeError: It belongs to another event loop.
         """
         cause: BaseException
-        stale = 0
-        while True:
+        for _ in range(_MAX_STALE):
             pool = _usable(self._transfers) or await self._open(for_transfers=True)
             limit = Limit(pool, idle, None, has_body=False)
             try:
@@ -308,16 +302,12 @@ class Transport:
                         request.url,
                         headers=request.headers,
                         allow_redirects=False,
-                        raise_for_status=False,
                         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle),
                         read_bufsize=_STREAM_BUFFER,
-                        proxy=pool.proxy(request.url) if pool.trust_env else None,
+                        proxy=pool.proxy(request.url),
                     )
             except StaleConnectionError as error:
                 cause = error
-                stale += 1
-                if stale == _MAX_STALE:
-                    break
                 continue
             except _FAULTS as error:
                 cause = error
