@@ -239,12 +239,16 @@ def batch(
     save: Annotated[
         Path | None, typer.Option("--save", "--output-dir", metavar="DIR", help="Where outputs are saved.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write an HTML file that shows the results to people."),
+    ] = None,
     output: FormatOption = "table",
     fake: FakeOption = False,
 ) -> None:
     """Run each row of a file through a technique. This costs money."""
     arguments = _batch.BatchArguments(
-        technique, rows, mapping or [], key, concurrency, max_cost, journal_file, save, output, fake
+        technique, rows, mapping or [], key, concurrency, max_cost, journal_file, save, report, output, fake
     )
     raise typer.Exit(_batch.batch(arguments, ["flora-async", *context.obj]))
 

@@ -12,13 +12,15 @@ from typing import Any, Final
 from attrs import define, frozen
 
 from flora_async._text import printable
-from flora_async.batch import Batch, BatchResult, BatchSummary, RunRequest
+from flora_async.batch import Batch, BatchResult, BatchSummary, RunRequest, write_report
 from flora_async.cli._connection import connect
 from flora_async.cli._exit import ExitCode, execute
 from flora_async.cli._interrupts import interrupts
 from flora_async.cli._output import Format, note, say, show
 from flora_async.cli._progress import LineProgress, progress
 from flora_async.cli._values import read_pairs
+from flora_async.errors import FloraError
+from flora_async.media.disk import check_writable
 
 _COLUMNS: Final = ("key", "status", "run_id", "cost", "seconds", "error")
 _REFRESH: Final = 0.5
@@ -38,6 +40,7 @@ class BatchArguments:
         max_cost: The most that the batch may spend, in USD; None = no limit.
         journal: The file that records each step; None = none.
         save_to: Where outputs are saved; None = nowhere.
+        report: The HTML file for people; None = none.
         output: The format of the results.
         fake: Use a local FLORA.
     """
@@ -50,6 +53,7 @@ class BatchArguments:
     max_cost: float | None
     journal: Path | None
     save_to: Path | None
+    report: Path | None
     output: Format
     fake: bool
 
@@ -113,6 +117,7 @@ def batch(arguments: BatchArguments, command_line: Sequence[str]) -> ExitCode:
 
     async def command() -> ExitCode:
         rows = read_rows(arguments)
+        _check_report(arguments.report)
         async with connect(fake=arguments.fake) as flora:
             shown = progress()
             made = flora.batch(
@@ -124,20 +129,55 @@ def batch(arguments: BatchArguments, command_line: Sequence[str]) -> ExitCode:
                 save_to=arguments.save_to,
                 on_progress=lambda summary: shown.show_batch(summary, len(rows)),
             )
-            results: list[BatchResult] = []
-            with interrupts(stake.stop), shown:
-                async with made, _refreshing(shown, made, len(rows)):
-                    stake.batch = made
-                    async for result in made:
-                        results.append(result)
-                        _show_result(result, arguments.output)
-            stake.is_left = False
-            if arguments.output == "json":
-                show([result.to_dict() for result in results], "json", _COLUMNS)
-            note(str(made.summary))
-            return _status(results, made.summary, stake)
+            return await _run(made, len(rows), shown, stake)
 
     return execute(command, stake)
+
+
+async def _run(made: Batch, total: int, shown: LineProgress, stake: BatchStake) -> ExitCode:
+    """Run a batch to its end, and print and report its results, also if an error has stopped it."""
+    arguments = stake.arguments
+    results: list[BatchResult] = []
+    stopped_by: FloraError | None = None
+    try:
+        with interrupts(stake.stop), shown:
+            async with made, _refreshing(shown, made, total):
+                stake.batch = made
+                async for result in made:
+                    results.append(result)
+                    _show_result(result, arguments.output)
+    except FloraError as error:
+        if stake.batch is None:
+            raise
+        stopped_by = error
+    stake.is_left = False
+    if arguments.output == "json":
+        show([result.to_dict() for result in results], "json", _COLUMNS)
+    note(str(made.summary))
+    if arguments.report is not None:
+        path = await write_report(
+            results, arguments.report, summary=made.summary, title=f"Batch of {arguments.technique}"
+        )
+        note(f"The report is in {path}")
+    if stopped_by is not None:
+        raise stopped_by
+    return _status(results, made.summary, stake)
+
+
+def _check_report(report: Path | None) -> None:
+    """Make sure that the report can be written, before money is spent.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if report is None:
+        return
+    if report.is_dir():
+        raise ValueError(f"--report {str(report)!r:.200} is a directory: name a file, such as report.html")
+    try:
+        check_writable(report.absolute().parent)
+    except OSError as error:
+        raise ValueError(f"--report {error.strerror or error}") from None
 
 
 def read_rows(arguments: BatchArguments) -> list[RunRequest]:

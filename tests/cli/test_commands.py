@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import typer
 
@@ -165,12 +166,17 @@ def test_nothing_that_flora_says_can_forge_a_line_or_control_the_terminal(local:
         ("rows.csv", "sku,headline,shelf\n1,a red bicycle,B\n2,a blue boat,C\n"),
         ("rows.tsv", "sku\theadline\tshelf\n1\ta red bicycle\tB\n2\ta blue boat\tC\n"),
         ("rows.jsonl", '{"sku": 1, "headline": "a red bicycle"}\n\n{"sku": 2, "headline": "a blue boat"}\n'),
+        ("rows.parquet", ""),
     ],
 )
 def test_the_rows_of_a_file_are_run_and_resumed_from_the_journal(
     local: FakeFlora, capsys: Capture, name: str, content: str
 ) -> None:
-    Path(name).write_text(content)
+    if name == "rows.parquet":
+        table = {"sku": [1, 2], "headline": ["a red bicycle", "a blue boat"], "shelf": ["B", None]}
+        pl.DataFrame(table).write_parquet(name)
+    else:
+        Path(name).write_text(content)
     command = ("batch", "caption", name, "--map", "headline=prompt", "--key", "sku", "--journal", "batch.sqlite")
     for _ in range(2):
         out = printed(capsys, *command, "--save", "out", "--format", "json")
@@ -189,12 +195,14 @@ def test_a_row_that_fails_makes_the_batch_exit_1_and_does_not_affect_the_others(
 ) -> None:
     Path("photo.png").write_bytes(PHOTO)
     Path("rows.csv").write_text("id,input_image\ngood,@photo.png\nlost,@nowhere.png\nempty,\n")
-    out = printed(capsys, "batch", "cctv-cam", "rows.csv", "--key", "id", status=1)
+    out = printed(capsys, "batch", "cctv-cam", "rows.csv", "--key", "id", "--report", "report.html", status=1)
     lines = {line.split()[0]: line for line in out.splitlines()}
     assert "completed" in lines["good"]
     assert "nowhere.png" in lines["lost"]
-    assert "is required" in lines["empty"] or "missing" in lines["empty"]
+    assert "'input_image'" in lines["empty"]
     assert len(local.runs) == 1
+    report = Path("report.html").read_text("utf-8")
+    assert all(key in report for key in lines)
 
 
 @pytest.mark.parametrize(
@@ -217,11 +225,19 @@ def test_a_file_that_does_not_have_the_rows_is_refused_before_anything_is_sent(
     assert not local.requests
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_sent(local: FakeFlora, capsys: Capture) -> None:
+    Path("rows.csv").write_text("prompt\nx\n")
+    for place in (".", "/proc/report.html"):
+        assert "--report" in complaint(capsys, "batch", "caption", "rows.csv", "--report", place, status=2)
+    assert not local.requests
+
+
 def test_a_batch_that_flora_refuses_as_a_whole_exits_as_a_single_run_does(
     local: FakeFlora, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("rows.csv").write_text("prompt\nx\n")
-    printed(capsys, "batch", "captoin", "rows.csv", status=3)
+    printed(capsys, "batch", "captoin", "rows.csv", "--report", "report.html", status=3)
+    assert Path("report.html").exists()
     monkeypatch.setenv("FLORA_API_KEY", "sk_wrong")
     printed(capsys, "batch", "caption", "rows.csv", status=2)
     assert not local.runs
