@@ -66,15 +66,19 @@ from flora_async.resources._pager import Pager
 from flora_async.session import FloraSession
 
 if TYPE_CHECKING:
-    from flora_async.batch import Batch, BatchResult, BatchSummary, RunRequest
+    from flora_async.batch import ActionRequest, Batch, BatchResult, BatchSummary, GenerationRequest, RunRequest
     from flora_async.media import download
 else:
-    __getattr__ = lazy_names(__name__, {"batch": "Batch BatchResult BatchSummary RunRequest", "media": "download"})
+    __getattr__ = lazy_names(
+        __name__,
+        {"batch": "ActionRequest Batch BatchResult BatchSummary GenerationRequest RunRequest", "media": "download"},
+    )
 
 __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "ActionRequest",
     "AuthenticationError",
     "BadRequestError",
     "Batch",
@@ -90,6 +94,7 @@ __all__ = [
     "FieldError",
     "FloraError",
     "FloraSession",
+    "GenerationRequest",
     "IdempotencyError",
     "InputError",
     "InputValue",

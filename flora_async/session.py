@@ -190,9 +190,11 @@ class FloraSession:
         return resources.Assets(self._client, self._uploads)
 
     @cached_property
-    def actions(self) -> "resources.Actions":
+    def actions(self) -> "batch.Actions":
         """FLORA's prebuilt actions."""
-        return resources.Actions(self._client, self._workspace, self._catalog, self._preparer)
+        return batch.Actions(
+            self._client, self._starter, self._workspace, self._catalog, self._preparer, lent=self._lent
+        )
 
     @cached_property
     def feedback(self) -> "resources.Feedback":
@@ -200,9 +202,11 @@ class FloraSession:
         return resources.Feedback(self._client)
 
     @cached_property
-    def generations(self) -> "resources.Generations":
+    def generations(self) -> "batch.Generations":
         """Generations by a model, without a technique."""
-        return resources.Generations(self._client, self._starter, self._workspace, self._catalog, self._preparer)
+        return batch.Generations(
+            self._client, self._starter, self._workspace, self._catalog, self._preparer, lent=self._lent
+        )
 
     @cached_property
     def models(self) -> "resources.Models":
@@ -512,8 +516,8 @@ class FloraSession:
         Args:
             technique_id: The technique's slug or id (`tech_…`).
             rows: Any iterable or async iterable, finite or not; each row is a mapping of inputs, a sequence of
-                `RunInput` or a `RunRequest`. They are read one by one, as there is room for them. Or a data frame of
-                pandas or polars, whose columns are inputs; see also `RunRequest.from_rows`.
+                `RunInput`, or a request of any kind. They are read one by one, as there is room for them. Or a data
+                frame of pandas or polars, whose columns are inputs; see also `RunRequest.from_rows`.
             concurrency: The most runs under way at once. Default 16.
             start_interval: Seconds between starts, for a provider that wants them apart. Default 0. A model whose runs
                 fail because its provider is under load is slowed down without it.

@@ -1,4 +1,4 @@
-"""Run many rows through one technique, within a rate and a budget, and with a journal: `FloraSession.batch`."""
+"""Run many rows, of techniques, generations or actions, within a rate and a budget, and with a journal."""
 
 from typing import TYPE_CHECKING
 
@@ -7,10 +7,11 @@ from flora_async._lazy import lazy_names
 if TYPE_CHECKING:
     from flora_async.batch.batch import Batch, run_all
     from flora_async.batch.kinds import Lent
+    from flora_async.batch.nouns import Actions, Generations
     from flora_async.batch.options import BatchOptions, OnProgress
     from flora_async.batch.report import write_report
     from flora_async.batch.results import BatchResult, BatchSummary
-    from flora_async.batch.rows import Row, Rows, RunRequest
+    from flora_async.batch.rows import ActionRequest, GenerationRequest, Row, Rows, RunRequest
     from flora_async.batch.techniques import TechniqueDefaults
     from flora_async.batch.watchers import Watch
 else:
@@ -20,20 +21,25 @@ else:
         {
             "batch": "Batch run_all",
             "kinds": "Lent",
+            "nouns": "Actions Generations",
             "options": "BatchOptions OnProgress",
             "report": "write_report",
             "results": "BatchResult BatchSummary",
-            "rows": "Row Rows RunRequest",
+            "rows": "ActionRequest GenerationRequest Row Rows RunRequest",
             "techniques": "TechniqueDefaults",
             "watchers": "Watch",
         },
     )
 
 __all__ = [
+    "ActionRequest",
+    "Actions",
     "Batch",
     "BatchOptions",
     "BatchResult",
     "BatchSummary",
+    "GenerationRequest",
+    "Generations",
     "Lent",
     "OnProgress",
     "Row",

@@ -1,4 +1,4 @@
-"""`Batch`: run many rows through one technique, as fast as FLORA and the consumer allow."""
+"""`Batch`: run many rows, as fast as FLORA and the consumer allow."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Sequence
@@ -23,7 +23,7 @@ from flora_async.batch.options import BatchOptions
 from flora_async.batch.pump import Pump
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
 from flora_async.batch.row_runner import RowRunner, Save
-from flora_async.batch.rows import Rows, iterate, length_of, source_of
+from flora_async.batch.rows import iterate, length_of, source_of
 from flora_async.batch.saving import saver
 from flora_async.batch.watchers import TechniqueLookup, watcher_of
 from flora_async.errors import BatchInterruptedError, FloraError
@@ -41,19 +41,21 @@ class _State(Enum):
 
 
 class Batch:
-    """Many rows through one technique. Made by `FloraSession.batch`; use it with `async with` and `async for`.
+    """Many rows of techniques, generations or actions; use it with `async with` and `async for`.
+
+    Made by `FloraSession.batch`, `flora.generations.batch` and `flora.actions.batch`.
 
     Nothing is started before the first result is requested. Results arrive in the order in which runs end. While the
     consumer does not read, no more runs are started. Leaving the block ends all local waiting at once; runs that were
     started continue on FLORA (`summary.in_flight`).
 
-    After an error that would affect every further start (401, 402, 403, an unknown technique, a journal that cannot be
-    written) nothing more is started: runs under way are followed to their end, the remaining rows come back as
-    `skipped`, and leaving the block raises that error. If the source of rows raises, the batch ends in the same way,
+    After an error that would affect every further start (401, 402, 403, an unknown technique or action, a journal that
+    cannot be written) nothing more is started: runs under way are followed to their end, the remaining rows come back
+    as `skipped`, and leaving the block raises that error. If the source of rows raises, the batch ends in the same way,
     and its error is raised after the last result.
     """
 
-    def __init__(self, lent: Lent, defaults: Defaults, rows: Rows, options: BatchOptions) -> None:
+    def __init__(self, lent: Lent, defaults: Defaults, rows: object, options: BatchOptions) -> None:
         source = source_of(rows)
         clock = lent.poller.clock
         self._rows = iterate(source)
@@ -64,10 +66,10 @@ class Batch:
         self._tally = Tally(total=length_of(source))
         self._limiter = Limiter(options.concurrency, clock)
         self._client = lent.poller.client.observed_by(TrafficCounter(self._tally, self._limiter))
-        self._techniques = TechniqueLookup(TechniqueCache(self._client, clock))
-        self._works = works_of(defaults, lent, self._techniques, options)
-        self._starter = lent.starter.using(self._client)
         self._poller = evolve(lent.poller, client=self._client, policy=options.poll or lent.poller.policy)
+        self._techniques = TechniqueLookup(TechniqueCache(self._client, clock))
+        self._works = works_of(defaults, evolve(lent, poller=self._poller), self._techniques, options)
+        self._starter = lent.starter.using(self._client)
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
         self._journal: Journal = Memory(options.name)
@@ -125,11 +127,11 @@ class Batch:
 
         self._journal = await SqliteJournal.open(self._options.journal, self._options.name)
         for number, cost in enumerate(await self._journal.costs(), 1):
-            self._budget.book(cost)
+            self._budget.book(cost.usd, cost.subject)
             if number % _BOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        for _ in range(await self._journal.open_rows()):
-            self._budget.reserve()  # their runs may be charged, even before their rows are read again
+        for subject in await self._journal.open_rows():
+            self._budget.reserve(subject)  # their runs may be charged, even before their rows are read again
         return await self._journal.unsettled()
 
     def _build_pump(self, save: Save | None, unsettled: Sequence[Unsettled]) -> Pump:

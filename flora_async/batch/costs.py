@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -12,11 +12,12 @@ from attrs import evolve, frozen
 from flora_async._http.retry import logger
 from flora_async.batch.budget import Budget, believable
 from flora_async.batch.journal import Journal, Unsettled
-from flora_async.batch.watchers import MIN_TOGETHER, TechniqueLookup, history_pages
+from flora_async.batch.rows import Planned, history_of
+from flora_async.batch.watchers import MIN_TOGETHER, TechniqueLookup
 from flora_async.errors import FloraError
-from flora_async.models import Run
+from flora_async.models import Page, Run
 from flora_async.polling import Poller
-from flora_async.resources import RunHistory
+from flora_async.resources import History, Pager, list_runs
 
 # Seconds after the end of a run within which FLORA names its cost; a failed run that it refunds has none.
 _GRACE: Final = 60.0
@@ -25,6 +26,8 @@ _MAX_PAUSE: Final = 15.0
 _MAX_RUNS: Final = 1000
 _MAX_POLLS: Final = 20  # in one reading
 _READING_TIMEOUT: Final = 15.0
+_PAGE_SIZE: Final = 100
+_MAX_PAGES: Final = 20  # in one reading
 _CERTAINLY_ENDED: Final = 3600.0  # seconds after its start
 
 
@@ -32,7 +35,8 @@ _CERTAINLY_ENDED: Final = 3600.0  # seconds after its start
 class _LateCost:
     run_id: str
     poll_url: None
-    technique_id: str | None
+    subject: str
+    history: History | None
     created_at: datetime | None
     ended_at: float
     is_counted: bool
@@ -53,7 +57,7 @@ class LateCosts:
 
     def __init__(self, poller: Poller, techniques: TechniqueLookup, journal: Journal, budget: Budget) -> None:
         self._poller = poller
-        self._runs = RunHistory(poller.client.without_retries())
+        self._client = poller.client.without_retries()
         self._techniques = techniques
         self._journal = journal
         self._budget = budget
@@ -65,29 +69,34 @@ class LateCosts:
         """Whether there are costs that may still become known."""
         return bool(self._late)
 
-    def add(self, run: Run, technique_id: str | None) -> None:
+    def add(self, run: Run, row: Planned) -> None:
         """Keep a run that has ended without a cost, and whose price is reserved."""
         is_counted = run.is_completed
         if is_counted:
-            self._budget.defer()
+            self._budget.defer(row.subject)
         if len(self._late) < _MAX_RUNS and run.run_id not in self._late:
             self._pause = _FIRST_PAUSE
             now = self._poller.clock.monotonic()
-            self._late[run.run_id] = _LateCost(run.run_id, None, technique_id, run.created_at, now, is_counted)
+            self._late[run.run_id] = _LateCost(
+                run.run_id, None, row.subject, row.history, run.created_at, now, is_counted
+            )
         elif not is_counted:
-            self._budget.release()
+            self._budget.release(row.subject)
 
     def resume(self, runs: Iterable[Unsettled]) -> None:
         """Count the runs of earlier processes whose cost was not known then."""
         clock = self._poller.clock
         self._pause = 0.0  # they have been waiting already
         for run in runs:
-            self._budget.expect(believable(run.price))
-            self._budget.owe()
+            self._budget.expect(believable(run.price), run.subject)
+            self._budget.owe(run.subject)
             if len(self._late) < _MAX_RUNS:
                 is_old = run.since is None or clock.time() - run.since > _CERTAINLY_ENDED
                 ended_at = -math.inf if is_old else clock.monotonic()
-                self._late[run.run_id] = _LateCost(run.run_id, None, run.technique_id, None, ended_at, is_counted=True)
+                history = None if run.target is None else history_of(run.kind, run.target)
+                self._late[run.run_id] = _LateCost(
+                    run.run_id, None, run.subject, history, None, ended_at, is_counted=True
+                )
 
     async def settle(self) -> None:
         """Read until the costs of all completed runs are known, or a minute has passed since the last of them ended."""
@@ -109,19 +118,21 @@ class LateCosts:
                     self._resolve(late, cost)
                     costs[run.run_id] = cost
                 elif run.failure is not None and late.is_counted:
-                    self._budget.pay(0.0)
-                    self._budget.reserve()
+                    self._budget.pay(0.0, late.subject)
+                    self._budget.reserve(late.subject)
                     self._late[run.run_id] = evolve(late, is_counted=False)
             if costs:
                 await self._journal.settle(costs)
         except Exception as error:  # noqa: BLE001 - a cost that cannot be read or recorded must not end the batch
             logger.warning("the costs of ended runs could not be read: %s", error)
-        # Without a price, there is no reason to think that the runs cost anything.
-        grace = _GRACE if self._budget.price is not None else 0.0
-        for late in [late for late in self._late.values() if now - late.ended_at >= grace]:
+        for late in [late for late in self._late.values() if now - late.ended_at >= self._grace(late)]:
             del self._late[late.run_id]
             if not late.is_counted:
-                self._budget.release()
+                self._budget.release(late.subject)
+
+    def _grace(self, late: _LateCost) -> float:
+        # Without a price, there is no reason to think that the run costs anything.
+        return _GRACE if self._budget.price_of(late.subject) is not None else 0.0
 
     def _cost_of(self, run: Run, now: float) -> float | None:
         """What a run has cost; None while that is not known."""
@@ -134,20 +145,20 @@ class LateCosts:
 
     def _resolve(self, late: _LateCost, cost: float) -> None:
         if late.is_counted:
-            self._budget.pay(cost)
+            self._budget.pay(cost, late.subject)
         else:
-            self._budget.settle(cost)
+            self._budget.settle(cost, late.subject)
 
     async def _read(self, deadline: float) -> list[Run]:
         found: list[Run] = []
         unread = dict(self._late)
-        groups: defaultdict[str, list[_LateCost]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str | None], list[_LateCost]] = defaultdict(list)
         for late in unread.values():
-            if late.technique_id is not None:
-                groups[late.technique_id].append(late)
-        for slug, group in groups.items():
+            if late.history is not None:
+                groups[late.history.operation, late.history.technique_id].append(late)
+        for (operation, slug), group in groups.items():
             if len(group) >= MIN_TOGETHER:
-                for run in await self._read_history(slug, group, deadline):
+                for run in await self._read_history(operation, slug, group, deadline):
                     del unread[run.run_id]
                     found.append(run)
         for late in list(unread.values())[:_MAX_POLLS]:
@@ -160,14 +171,19 @@ class LateCosts:
                 found.append(run)
         return found
 
-    async def _read_history(self, slug: str, group: list[_LateCost], deadline: float) -> list[Run]:
+    async def _read_history(
+        self, operation: str, slug: str | None, group: list[_LateCost], deadline: float
+    ) -> list[Run]:
         found: list[Run] = []
         wanted = {late.run_id for late in group}
         try:
-            technique = await self._techniques.find(slug)
-            if technique is None:
-                return found
-            pages = history_pages(self._runs, technique.technique_id, [late.created_at for late in group])
+            filters: dict[str, str | None] = {}
+            if slug is not None:
+                technique = await self._techniques.find(slug)
+                if technique is None:
+                    return found
+                filters["technique_id"] = technique.technique_id
+            pages = _pages(list_runs(self._client, operation, filters), [late.created_at for late in group])
             async with aclosing(pages):
                 async for page in pages:
                     for run in page.items:
@@ -179,3 +195,16 @@ class LateCosts:
         except FloraError as error:
             logger.debug("the costs of runs could not be read from the history: %s", error)
         return found
+
+
+async def _pages(pager: Pager[Run], created: Sequence[datetime | None]) -> AsyncGenerator[Page[Run], None]:
+    """Yield the newest pages of a history, as far back as runs that were created at these times can be."""
+    oldest = min((moment for moment in created if moment is not None), default=None)
+    max_pages = len(created) // _PAGE_SIZE + (_MAX_PAGES if oldest is not None else 2 + len(created) // _PAGE_SIZE)
+    async with aclosing(pager.pages()) as pages:
+        async for page in pages:
+            yield page
+            max_pages -= 1
+            last = page.items[-1].created_at if page.items else None
+            if max_pages <= 0 or (oldest is not None and last is not None and last < oldest):
+                return

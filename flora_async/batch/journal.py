@@ -8,11 +8,11 @@ it is the same in every process.
 import math
 import uuid
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from attrs import frozen
 
-from flora_async.batch.rows import Planned
+from flora_async.batch.rows import Kind, Planned, subject_of
 from flora_async.models import Run
 
 State = Literal["planned", "submitting", "running", "finished"]
@@ -29,7 +29,7 @@ class Entry:
         cost: What this run has cost in USD; None = not known (yet).
         since: Unix time in seconds at which this attempt was first sent; None = not yet.
         sent: What this attempt sends, uploaded files by their URLs, while its outcome is unknown: a start may only be
-            sent again under its key with the same arguments. JSON that `Work.prepare` made; otherwise None.
+            sent again under its key with the same arguments. JSON that `Work.upload` made; otherwise None.
         price: The amount in USD that this run counts for until its cost is known; None = no price is known either.
         callback_url: The callback URL as it was sent, with the token of the start; None = none was sent.
     """
@@ -60,15 +60,29 @@ class Unsettled:
 
     Attributes:
         run_id: The run.
-        technique_id: The technique that it is a run of; None = not recorded.
+        kind: What it is a run of.
+        target: The technique, model or action; None = not recorded.
         price: The amount in USD that it counts for; None = no price is known.
         since: Unix time in seconds at which it was first sent; None = not recorded.
     """
 
     run_id: str
-    technique_id: str | None
+    kind: Kind
+    target: str | None
     price: float | None
     since: float | None
+
+    @property
+    def subject(self) -> str:
+        """What it is a run of, among runs of every kind."""
+        return subject_of(self.kind, self.target)
+
+
+class Cost(NamedTuple):
+    """What a run of a subject has cost, in USD."""
+
+    subject: str
+    usd: float
 
 
 class Journal(Protocol):
@@ -91,16 +105,16 @@ class Journal(Protocol):
         """Record costs in USD that became known after their runs had ended, by run id."""
         ...
 
-    async def costs(self) -> list[float]:
-        """Return the known costs of the recorded runs, in USD."""
+    async def costs(self) -> list[Cost]:
+        """Return the known costs of the recorded runs."""
         ...
 
     async def unsettled(self) -> list[Unsettled]:
         """Return the recorded runs that have ended without a known cost."""
         ...
 
-    async def open_rows(self) -> int:
-        """Return how many rows earlier processes have started, or may have, without seeing the end."""
+    async def open_rows(self) -> list[str]:
+        """Return the subjects of rows that earlier processes have started, or may have, without seeing the end."""
         ...
 
     async def run_ids(self) -> frozenset[str]:
@@ -132,7 +146,7 @@ class Memory:
     async def settle(self, costs: Mapping[str, float]) -> None:
         """Record nothing."""
 
-    async def costs(self) -> list[float]:
+    async def costs(self) -> list[Cost]:
         """Return an empty list."""
         return []
 
@@ -140,9 +154,9 @@ class Memory:
         """Return an empty list."""
         return []
 
-    async def open_rows(self) -> int:
-        """Return 0."""
-        return 0
+    async def open_rows(self) -> list[str]:
+        """Return an empty list."""
+        return []
 
     async def run_ids(self) -> frozenset[str]:
         """Return an empty set."""

@@ -28,7 +28,17 @@ from flora_async.batch.journal_format import (
     size,
 )
 from flora_async.batch.migration import migrate
-from flora_async.batch.records import OPEN, SETTLED, Record, encode_text, first_link, link, row_id
+from flora_async.batch.records import (
+    OPEN,
+    SETTLED,
+    Record,
+    decode_details,
+    encode_text,
+    first_link,
+    link,
+    recorded_subject,
+    row_id,
+)
 from flora_async.errors import JournalError
 
 if TYPE_CHECKING:
@@ -51,14 +61,14 @@ class Contents:
         records: How many records there are.
         chain: The checksum of all of them.
         latest: The number of the last record about each row.
-        open_rows: How many rows have been started, or may have, without a recorded end.
+        open_rows: The subjects of rows that have been started, or may have, without a recorded end.
     """
 
     name: bytes
     records: int
     chain: bytes
     latest: dict[bytes, int]
-    open_rows: int
+    open_rows: list[str]
 
 
 class JournalFile:
@@ -205,7 +215,7 @@ def _check_contents(database: sqlite3.Connection) -> Contents:
     chain = first_link(name)
     number = 0
     latest: dict[bytes, int] = {}
-    unfinished: set[bytes] = set()
+    unfinished: dict[bytes, Record] = {}
     rows: Iterable[tuple[Any, ...]] = database.execute(f"SELECT seq, chain, {COLUMNS} FROM rows ORDER BY seq")  # noqa: S608 - the names are ours
     for number, (sequence, checksum, *columns) in enumerate(rows, 1):
         record = Record(*columns)
@@ -216,12 +226,13 @@ def _check_contents(database: sqlite3.Connection) -> Contents:
             row = row_id(record.key, record.digest)
             latest[row] = number
             if record.state in OPEN:
-                unfinished.add(row)
+                unfinished[row] = record
             else:
-                unfinished.discard(row)
+                unfinished.pop(row, None)
     if number != records or chain != recorded:
         raise Refused(f"is not complete: {number} of {records} records are there; restore a copy, or move it away")
-    return Contents(name, records, chain, latest, len(unfinished))
+    open_rows = [recorded_subject(decode_details(record)) for record in unfinished.values()]
+    return Contents(name, records, chain, latest, open_rows)
 
 
 def check_kind(place: Path) -> None:

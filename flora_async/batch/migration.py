@@ -87,7 +87,7 @@ def _records(database: sqlite3.Connection, table: str) -> Iterator[Record]:
         if cost and not is_known:
             yield encode_earlier_cost(key, digest, cost)
         entry = Entry(state, attempt, seen, cost if is_known else None, since, sent)
-        yield encode(key, digest, idempotency_key, entry, technique_id=None)
+        yield encode(key, digest, idempotency_key, entry, kind="technique", target=None)
 
 
 def _check_log(log: Path) -> None:

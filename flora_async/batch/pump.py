@@ -180,16 +180,16 @@ class Pump:
             self._stop_if_fatal(error, request)
             self._deliver(BatchResult(index=index, key=key, request=request, error=error))
             return
-        await self._wait_until(lambda: self._may_start(entry))
-        refusal = self._refusal(entry)
+        await self._wait_until(lambda: self._may_start(planned, entry))
+        refusal = self._refusal(planned, entry)
         while isinstance(refusal, BudgetExceededError) and self._late_costs.are_awaited:
             await self._late_costs.read_later()  # the costs may be lower than the prices counted for them
-            refusal = self._refusal(entry)
+            refusal = self._refusal(planned, entry)
         if refusal is not None:
             self._deliver(BatchResult(index=index, key=key, request=request, error=refusal))
             return
         if entry.state not in _UNDER_WAY:
-            self._budget.reserve()
+            self._budget.reserve(planned.subject)
         self._follow(planned, entry)
 
     async def _resume(self, planned: Planned, entry: Entry) -> None:
@@ -207,7 +207,7 @@ class Pump:
             NotFoundError: It does not exist.
         """
         if self._asks_prices:
-            self._budget.expect(believable(await self._works.of(planned).price(planned)))
+            self._budget.expect(believable(await self._works.of(planned).price(planned)), planned.subject)
 
     def _follow(self, planned: Planned, entry: Entry) -> None:
         self._active.add((planned.key, planned.digest))
@@ -233,13 +233,13 @@ class Pump:
     def _starts_runs(self) -> bool:
         return self.fatal is None and not self._is_stopped
 
-    def _may_start(self, entry: Entry) -> bool:
+    def _may_start(self, planned: Planned, entry: Entry) -> bool:
         """Whether to stop waiting for a slot, because there is one or because there will be none."""
-        if self._refusal(entry) is not None:
+        if self._refusal(planned, entry) is not None:
             return True
-        return self._has_free_slot() and (entry.state in _UNDER_WAY or self._budget.allows_start())
+        return self._has_free_slot() and (entry.state in _UNDER_WAY or self._budget.allows_start(planned.subject))
 
-    def _refusal(self, entry: Entry) -> SkippedError | None:
+    def _refusal(self, planned: Planned, entry: Entry) -> SkippedError | None:
         """Why a row is not started; a row that may have a run already is always followed."""
         if entry.state in _UNDER_WAY:
             return None
@@ -248,8 +248,10 @@ class Pump:
             skipped.__cause__ = self.fatal
             return skipped
         budget = self._budget
-        if budget.max_cost is not None and not self._active and not budget.allows_start():
-            return BudgetExceededError(max_cost=budget.max_cost, spent=budget.spent, price=budget.price or 0.0)
+        if budget.max_cost is not None and not self._active and not budget.allows_start(planned.subject):
+            return BudgetExceededError(
+                max_cost=budget.max_cost, spent=budget.spent, price=budget.price_of(planned.subject) or 0.0
+            )
         return None
 
     def _stop_if_fatal(self, error: Exception, request: Request | None) -> None:

@@ -6,12 +6,13 @@ line break.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from attrs import fields
 
 from flora_async.batch.journal import Entry, Unsettled
-from flora_async.batch.rows import Planned
+from flora_async.batch.rows import KINDS, Kind, Planned, subject_of
 from flora_async.models import Run
 from flora_async.models._codec import from_dict, to_dict
 
@@ -73,14 +74,16 @@ def decode_text(data: bytes) -> str:
 def encode_entry(row: Planned, entry: Entry, batch: str) -> Record:
     """Encode what is to be recorded about a row of the batch of that name."""
     key = row.idempotency_key(batch, entry.attempt)
-    return encode(row.key, row.digest, key, entry, technique_id=row.target)
+    return encode(row.key, row.digest, key, entry, kind=row.kind, target=row.target)
 
 
-def encode(key: str, digest: str, idempotency_key: str, entry: Entry, *, technique_id: str | None) -> Record:
+def encode(  # noqa: PLR0913 - what identifies a row
+    key: str, digest: str, idempotency_key: str, entry: Entry, *, kind: Kind, target: str | None
+) -> Record:
     """Encode what is to be recorded about a row of that key and digest."""
     details = {
         "attempt": entry.attempt,
-        "technique": technique_id,
+        kind: target,
         "cost": entry.cost,
         "since": entry.since,
         "price": entry.price,
@@ -134,7 +137,18 @@ def decode_entry(record: Record) -> Entry:
 def decode_unsettled(record: Record) -> Unsettled:
     """Decode a run that has ended without a known cost."""
     details = decode_details(record)
-    return Unsettled(decode_text(record.run_id), details.get("technique"), details.get("price"), details.get("since"))
+    kind, target = target_of(details)
+    return Unsettled(decode_text(record.run_id), kind, target, details.get("price"), details.get("since"))
+
+
+def recorded_subject(details: Mapping[str, Any]) -> str:
+    """What a recorded row runs, among rows of every kind; empty where it is not recorded."""
+    return subject_of(*target_of(details))
+
+
+def target_of(details: Mapping[str, Any]) -> tuple[Kind, str | None]:
+    """The kind of a recorded row, and what it runs; None = not recorded."""
+    return next(((kind, details[kind]) for kind in KINDS if kind in details), ("technique", None))
 
 
 def decode_details(record: Record) -> dict[str, Any]:

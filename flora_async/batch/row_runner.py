@@ -126,9 +126,9 @@ class RowRunner:
         await self._attempt(progress)
         while self.may_run_again(progress.entry) and may_start():
             await self._back_off(progress.entry)
-            if not (may_start() and self.budget.allows_start()):
+            if not (may_start() and self.budget.allows_start(progress.row.subject)):
                 return
-            self.budget.reserve()
+            self.budget.reserve(progress.row.subject)
             entry, resumed, run = progress.entry, progress.resumed, progress.run
             progress.begin_next_attempt()
             try:
@@ -156,7 +156,7 @@ class RowRunner:
             run = progress.run
             ended = progress.run = await self._follow(progress, run)
         except Exception:
-            self.budget.defer()  # the run may still be charged
+            self.budget.defer(progress.row.subject)  # the run may still be charged
             raise
         self._learn_pace(progress, under_load=_hint(ended) is FailureHint.LATER)
         # Until a run has ended, its cost is a quote.
@@ -170,18 +170,18 @@ class RowRunner:
     def _book(self, progress: _Progress, ended: Run, *, quote: float | None) -> None:
         cost, price = believable(ended.charged_cost), None
         if cost is None:
-            self.budget.expect(quote)
-            self.late_costs.add(ended, progress.row.target)
-            price = self.budget.price
+            self.budget.expect(quote, progress.row.subject)
+            self.late_costs.add(ended, progress.row)
+            price = self.budget.price_of(progress.row.subject)
         else:
-            self.budget.settle(cost)
+            self.budget.settle(cost, progress.row.subject)
         progress.entry = evolve(progress.entry, state="finished", run=ended, sent=None, cost=cost, price=price)
 
     async def _not_started(self, progress: _Progress, error: Exception) -> None:
         if isinstance(error, SubmissionUnknownError):
-            self.budget.defer()
+            self.budget.defer(progress.row.subject)
             return
-        self.budget.release()
+        self.budget.release(progress.row.subject)
         if not isinstance(error, JournalError):
             await self.journal.write(progress.row, evolve(progress.entry, state="planned", since=None, sent=None))
 
@@ -236,8 +236,9 @@ class RowRunner:
     @staticmethod
     async def _prepare(work: Work, row: Planned) -> Any:  # noqa: ANN401 - JSON
         """Check the row and upload its files."""
+        checked = await work.check(row)
         try:
-            return await work.prepare(row)
+            return await work.upload(checked)
         except (FloraError, ValueError, OSError) as error:
             # During an upload, these two errors do not mean that other rows cannot be started.
             if isinstance(error, FloraError) and not isinstance(error, NotFoundError | APIConnectionError):

@@ -3,16 +3,21 @@
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar, get_args
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from flora_async._checks import items, non_blank, optional
 from flora_async._repr import ShortRepr
 from flora_async._threads import off_loop
 from flora_async.batch.frames import DataFrame, Frame, frame_of, present
 from flora_async.media.content import Content
+from flora_async.models import ActionInput
 from flora_async.resources import History, Inputs
+from flora_async.resources._hints import did_you_mean
+from flora_async.resources.models import Medium
+
+RequestT = TypeVar("RequestT", bound="Request")
 
 
 @frozen
@@ -126,19 +131,92 @@ def _key_from(value: Any) -> Any:  # noqa: ANN401 - a key of the wrong type is r
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Request = RunRequest
-"""A row with all that is known of it."""
+@frozen
+class GenerationRequest(ShortRepr):
+    """One generation of a batch: the arguments of `generations.create`, and the name of the row.
+
+    Args:
+        prompt: What to make it from.
+        key: The name of the row in results and in the journal; None = its index. With a journal, keys that do not
+            depend on the order of the rows allow rows to be added and removed between calls.
+        model: The id of a model; None = the batch's, or FLORA's choice.
+        type: What to make: `image`, `video`, `audio` or `text`; None = the batch's, or what the model makes.
+        params: The model's parameters; a `pathlib.Path`, bytes or an open file is uploaded first. Where the row does
+            not name a model, they are added to the batch's and take precedence.
+        project_id: The project to make it in (`prj_…`); None = the batch's.
+        workspace_id: The workspace that pays (`ws_…`); None = the batch's, or else the session's.
+        callback_url: A public https URL that FLORA calls when the run has ended.
+        metadata: Data of yours that comes back in `BatchResult.request`; it is not sent.
+
+    Example:
+        >>> from flora_async import GenerationRequest
+        >>> GenerationRequest("a red bicycle", key="shot-1", params={"seed": 7}).key
+        'shot-1'
+    """
+
+    prompt: str
+    key: str | None = None
+    model: str | None = field(default=None, kw_only=True)
+    type: Medium | None = field(default=None, kw_only=True)
+    params: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    project_id: str | None = field(default=None, kw_only=True)
+    workspace_id: str | None = field(default=None, kw_only=True)
+    callback_url: str | None = field(default=None, kw_only=True)
+    metadata: Mapping[str, Any] = field(factory=dict, kw_only=True)
+
+
+@frozen
+class ActionRequest(ShortRepr):
+    """One run of an action in a batch: the arguments of `actions.run`, and the name of the row.
+
+    Args:
+        inputs: What it works on: `ActionInput`, or mappings with FLORA's names. A `pathlib.Path`, bytes or an open file
+            as the `url` of a mapping is uploaded first.
+        key: The name of the row in results and in the journal; None = its index.
+        action_id: The action's slug; None = the batch's.
+        params: Its settings. Where the row does not name an action, they are added to the batch's and take precedence.
+        project_id: The project that lists the run (`prj_…`); None = the batch's.
+        workspace_id: The workspace that pays (`ws_…`); None = the batch's, or else the session's.
+        metadata: Data of yours that comes back in `BatchResult.request`; it is not sent.
+
+    Example:
+        >>> from flora_async import ActionRequest
+        >>> ActionRequest([{"type": "image", "url": "https://example.com/a.png"}], key="photo-1").key
+        'photo-1'
+    """
+
+    inputs: Sequence[ActionInput | Mapping[str, Any]]
+    key: str | None = None
+    action_id: str | None = field(default=None, kw_only=True)
+    params: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    project_id: str | None = field(default=None, kw_only=True)
+    workspace_id: str | None = field(default=None, kw_only=True)
+    metadata: Mapping[str, Any] = field(factory=dict, kw_only=True)
+
+
+Request = RunRequest | GenerationRequest | ActionRequest
+"""A row with all that is known of it, of any kind."""
 
 Row = Request | Inputs
-"""A mapping of inputs, a sequence of `RunInput`, or a `RunRequest`."""
+"""A mapping of inputs, a sequence of `RunInput`, or a request of any kind."""
 
 Rows = Iterable[Row] | AsyncIterable[Row] | DataFrame
 
-Kind = Literal["technique"]
-"""What a row runs."""
+GenerationRow = Request | str | Mapping[str, Any]
+"""A prompt, a mapping with the fields of a `GenerationRequest`, or a request of any kind."""
 
+GenerationRows = Iterable[GenerationRow] | AsyncIterable[GenerationRow] | DataFrame
 
-_SUBJECTS: Final[Mapping[Kind, str]] = {"technique": "technique"}
+ActionRow = Request | Sequence[ActionInput | Mapping[str, Any]] | Mapping[str, Any]
+"""A sequence of inputs, a mapping with the fields of an `ActionRequest`, or a request of any kind."""
+
+ActionRows = Iterable[ActionRow] | AsyncIterable[ActionRow] | DataFrame
+
+Kind = Literal["technique", "generation", "action"]
+"""What a row runs, as journals record it."""
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+_SUBJECTS: Final[Mapping[Kind, str]] = {"technique": "technique", "generation": "model", "action": "action"}
 
 
 @frozen(kw_only=True)
@@ -150,7 +228,7 @@ class Planned:
         key: Its name.
         request: The row, with all that is known of it.
         kind: What it runs.
-        target: The technique, as the row or the batch names it.
+        target: The technique, model or action, as the row or the batch names it.
         arguments: What is sent, with files that are not uploaded yet; the `Work` of its kind reads it.
         shown: What is sent, with the names of files, for side-cars.
         history: Where FLORA lists its run; None = in no history.
@@ -177,12 +255,19 @@ class Planned:
         return f"batch-{digest_of(batch, self.key, self.digest, str(attempt))}"
 
 
-def subject_of(kind: Kind, target: str) -> str:
-    """The name of a technique, model or action among those of every kind."""
-    return f"{_SUBJECTS[kind]}:{target}"
+def subject_of(kind: Kind, target: str | None) -> str:
+    """The name of a technique, model or action among those of every kind; empty where it is not known."""
+    return "" if target is None else f"{_SUBJECTS[kind]}:{target}"
 
 
-def source_of(rows: Rows) -> Iterable[Row] | AsyncIterable[Row]:
+def history_of(kind: Kind, target: str) -> History | None:
+    """Where FLORA lists the runs of a technique, model or action; None = nowhere."""
+    if kind == "technique":
+        return History("techniques.runs.list", technique_id=target)
+    return History("generations.list", model=target) if kind == "generation" else None
+
+
+def source_of(rows: object) -> Iterable[Any] | AsyncIterable[Any]:
     """The rows of a source, each of which is still to be checked.
 
     Raises:
@@ -197,7 +282,7 @@ def source_of(rows: Rows) -> Iterable[Row] | AsyncIterable[Row]:
     return rows
 
 
-async def iterate(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncGenerator[Row, None]:
+async def iterate(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
     """Iterate over a sync or async source; closing this generator closes the source, if that is a generator."""
     if isinstance(rows, AsyncIterable):
         iterator = aiter(rows)
@@ -234,6 +319,57 @@ def key_of(request: Request, index: int) -> str:
     if not request.key.strip():
         raise ValueError("key must not be blank: leave it out, or name the row")
     return request.key
+
+
+async def fingerprints(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """A value with the fingerprints of the files in it, at any depth, in their place."""
+    if isinstance(value, Mapping):
+        return {key: await fingerprints(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [await fingerprints(item) for item in value]
+    return {"file": await fingerprint(value)} if isinstance(value, Content) else value
+
+
+def given(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request that have a value: the others are not sent."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def canonical(value: object) -> str:
+    """A value as JSON, the same for equal values.
+
+    Raises:
+        ValueError: A number is not finite.
+        TypeError: It is not JSON.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"The arguments cannot be written as JSON: {error}") from None
+
+
+def named(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """A value with the names of the files in it, at any depth, in their place."""
+    if isinstance(value, Mapping):
+        return {key: named(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [named(item) for item in value]
+    return value.name if isinstance(value, Content) else value
+
+
+def read_fields(row: Mapping[str, Any], request_type: type[RequestT]) -> RequestT:
+    """Read a mapping with the fields of a request.
+
+    Raises:
+        TypeError: It has others, or lacks one that is needed.
+    """
+    known = [attribute.name for attribute in fields(request_type)]
+    for name in row:
+        if name not in known:
+            raise TypeError(f"a row has no field {name!r:.60}: {did_you_mean(str(name), known)}")
+    if known[0] not in row:
+        raise TypeError(f"a row needs the field {known[0]!r}, and has {', '.join(map(repr, row)) or 'none'}")
+    return request_type(**row)
 
 
 async def fingerprint(value: str | Content) -> str:

@@ -24,7 +24,7 @@ def saver(storage: StorageClient, folder: Path) -> Save:
             folder,
             name=f"{name}-{{output_id}}",
             sidecar_name=name,
-            technique_id=row.target,
+            technique_id=row.target if row.kind == "technique" else None,
             inputs=row.shown,
         )
 

@@ -8,11 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from flora_async._threads import DaemonThreads, finish
-from flora_async.batch.journal import Entry, Unsettled
+from flora_async.batch.journal import Cost, Entry, Unsettled
 from flora_async.batch.journal_file import JournalFile
 from flora_async.batch.journal_format import MAX_INSERTED, explain
 from flora_async.batch.records import (
     FINISHED,
+    SETTLED,
     Record,
     decode_details,
     decode_entry,
@@ -21,6 +22,7 @@ from flora_async.batch.records import (
     encode_cost,
     encode_entry,
     encode_text,
+    recorded_subject,
     row_id,
 )
 from flora_async.batch.rows import Planned
@@ -53,7 +55,7 @@ class SqliteJournal:
         self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
         self._is_writing = False
         self._is_closed = False
-        self._ended: dict[bytes, float | Unsettled] | None = None
+        self._ended: dict[bytes, Cost | Unsettled] | None = None
         self._ahead: dict[int, Record] = {}
         self._read_ahead = 0
         self._fetched = 0
@@ -108,19 +110,19 @@ class SqliteJournal:
         if costs:
             await asyncio.gather(*(self._append(encode_cost(run_id, cost)) for run_id, cost in costs.items()))
 
-    async def costs(self) -> list[float]:
-        """Return the known costs of the recorded runs, in USD."""
+    async def costs(self) -> list[Cost]:
+        """Return the known costs of the recorded runs."""
         ended = await self._read_ended()
-        return [cost for cost in ended.values() if isinstance(cost, float)]
+        return [cost for cost in ended.values() if isinstance(cost, Cost)]
 
     async def unsettled(self) -> list[Unsettled]:
         """Return the recorded runs that have ended without a known cost."""
         ended = await self._read_ended()
         return [run for run in ended.values() if isinstance(run, Unsettled)]
 
-    async def open_rows(self) -> int:
-        """Return how many rows earlier processes have started, or may have, without seeing the end."""
-        return self._file.contents.open_rows
+    async def open_rows(self) -> list[str]:
+        """Return the subjects of rows that earlier processes have started, or may have, without seeing the end."""
+        return list(self._file.contents.open_rows)
 
     async def run_ids(self) -> frozenset[str]:
         """Return the ids of all recorded runs."""
@@ -141,7 +143,7 @@ class SqliteJournal:
         finally:
             self._thread.shutdown(wait=closing.done())
 
-    async def _read_ended(self) -> dict[bytes, float | Unsettled]:
+    async def _read_ended(self) -> dict[bytes, Cost | Unsettled]:
         """Return the cost of each ended run by its id; of runs without an id, the sum for each row."""
         if self._ended is None:
             self._ended = await self._ask(partial(_costs_of, self._file))
@@ -196,12 +198,15 @@ def _close_opened(opening: "Future[JournalFile]") -> None:
         opening.result().close()
 
 
-def _costs_of(file: JournalFile) -> dict[bytes, float | Unsettled]:
-    ended: dict[bytes, float | Unsettled] = {}
+def _costs_of(file: JournalFile) -> dict[bytes, Cost | Unsettled]:
+    ended: dict[bytes, Cost | Unsettled] = {}
     for record in file.ended_runs():
-        cost = decode_details(record).get("cost")
+        details = decode_details(record)
+        cost = details.get("cost")
         if cost is not None:
-            ended[record.run_id or record.digest + record.key] = float(cost)
+            known = ended.get(record.run_id) if record.state == SETTLED else None
+            subject = known.subject if known is not None else recorded_subject(details)
+            ended[record.run_id or record.digest + record.key] = Cost(subject, float(cost))
         elif record.state == FINISHED:
             ended[record.run_id] = decode_unsettled(record)
     return ended

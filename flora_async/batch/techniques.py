@@ -1,16 +1,16 @@
 """Rows that run a technique."""
 
 import json
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, cast
 
 from attrs import frozen
 
 from flora_async._http.urls import check_https, segment
-from flora_async.batch.rows import Kind, Planned, RunRequest, digest_of, fingerprint
+from flora_async.batch.rows import Kind, Planned, RunRequest, digest_of, fingerprint, history_of
 from flora_async.batch.watchers import TechniqueLookup
 from flora_async.models import Run, RunInput
 from flora_async.resources import (
-    History,
     InputPreparer,
     PendingStart,
     RawInput,
@@ -85,21 +85,22 @@ class TechniqueWork:
         technique = await self.techniques.find(row.target)
         return technique.run_cost if technique else None
 
-    async def check(self, row: Planned) -> None:
-        """Refuse inputs that the technique does not take."""
-        if self.checks:
-            await self.preparer.check(row.target, row.arguments)
+    async def estimate(self, row: Planned) -> float | None:
+        """The price of the technique."""
+        return await self.price(row)
 
-    async def prepare(self, row: Planned) -> list[list[str]]:
-        """Check the inputs, and upload the files among them."""
-        inputs = await self.preparer.prepare(
-            row.target, row.arguments, check=self.checks, workspace_id=self.workspace_id
-        )
-        return [[item.id, item.type, item.value] for item in inputs]
+    async def check(self, row: Planned) -> Sequence[RawInput]:
+        """The inputs to send."""
+        return await self.preparer.to_send(row.target, row.arguments, check=self.checks)
+
+    async def upload(self, checked: Sequence[RawInput]) -> list[list[str]]:
+        """Upload the files among the inputs."""
+        return [[item.id, item.type, item.value] for item in await self.preparer.upload(checked, self.workspace_id)]
 
     def start(self, row: Planned, sent: list[list[str]], idempotency_key: str) -> PendingStart[Run]:
         """The start of a row's run."""
-        options = StartOptions(row.target, callback_url=row.request.callback_url, idempotency_key=idempotency_key)
+        callback_url = cast("RunRequest", row.request).callback_url
+        options = StartOptions(row.target, callback_url=callback_url, idempotency_key=idempotency_key)
         return technique_start(options, [RunInput(*item) for item in sent])
 
 
@@ -118,7 +119,7 @@ async def plan_technique(request: RunRequest, key: str, index: int, technique_id
         target=technique_id,
         arguments=raw_inputs,
         shown=_shown(raw_inputs),
-        history=History("techniques.runs.list", technique_id=technique_id),
+        history=history_of("technique", technique_id),
         digest=digest_of(technique_id, str(request.callback_url), json.dumps(values)),
     )
 

@@ -1,9 +1,6 @@
 """Wait for many runs: each by its own poll URL, or all of a kind by reading the history that lists them."""
 
 import math
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from datetime import datetime
 from typing import Final, Literal, Protocol
 
 from attrs import frozen
@@ -11,15 +8,13 @@ from attrs import frozen
 from flora_async._cache import KeyedLocks, RecentItems
 from flora_async.batch.shared_history import SharedHistory, Spawn, observe
 from flora_async.errors import FloraError, NotFoundError
-from flora_async.models import Page, Run, Technique, TechniqueRun
+from flora_async.models import Run, Technique
 from flora_async.polling import Poller, wait
-from flora_async.resources import History, RunHistory, TechniqueCache
+from flora_async.resources import History, TechniqueCache
 
 Watch = Literal["auto", "list", "each"]
 
 MIN_TOGETHER: Final = 5  # with fewer runs than this, polling each takes no more requests than reading the history
-_PAGE_SIZE: Final = 100
-_MAX_PAGES: Final = 20  # in one reading
 _MAX_FAILED_LOOKUPS: Final = 256
 
 
@@ -154,19 +149,3 @@ def watcher_of(watch: Watch, poller: Poller, techniques: TechniqueLookup, spawn:
     if watch == "each":
         return EachWatcher(poller)
     return HistoryWatcher(poller, techniques, spawn, MIN_TOGETHER if watch == "auto" else 0)
-
-
-async def history_pages(
-    runs: RunHistory, technique_id: str | None, created: Sequence[datetime | None]
-) -> AsyncGenerator[Page[TechniqueRun], None]:
-    """Yield the newest pages of a history, as far back as runs that were created at these times can be."""
-    oldest = min((moment for moment in created if moment is not None), default=None)
-    max_pages = len(created) // _PAGE_SIZE + (_MAX_PAGES if oldest is not None else 2 + len(created) // _PAGE_SIZE)
-    pages = runs.list(technique_id=technique_id, limit=_PAGE_SIZE).pages()
-    async with aclosing(pages):
-        async for page in pages:
-            yield page
-            max_pages -= 1
-            last = page.items[-1].created_at if page.items else None
-            if max_pages <= 0 or (oldest is not None and last is not None and last < oldest):
-                return

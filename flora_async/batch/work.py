@@ -25,6 +25,11 @@ class Work(Protocol):
         ...
 
     @property
+    def defaults(self) -> object:
+        """What the batch says for its rows."""
+        ...
+
+    @property
     def target(self) -> str:
         """What rows run that do not name their own, for messages."""
         ...
@@ -37,7 +42,7 @@ class Work(Protocol):
         """
         ...
 
-    def is_by_default(self, request: Request) -> bool:
+    def is_by_default(self, request: Any) -> bool:  # noqa: ANN401 - of its own `request_type`
         """Whether a row runs what the batch names, so that a 404 concerns the other rows, too."""
         ...
 
@@ -52,29 +57,42 @@ class Work(Protocol):
         ...
 
     async def price(self, row: Planned) -> float | None:
-        """What FLORA says that a run costs, in USD; None where it does not say.
+        """What a run costs in USD, as far as FLORA says so reliably; None where that is known from earlier runs alone.
 
         Raises:
             NotFoundError: There is no such target.
         """
         ...
 
-    async def check(self, row: Planned) -> None:
-        """Refuse what the target does not take, if the batch checks its rows; nothing is uploaded.
+    async def estimate(self, row: Planned) -> float | None:
+        """What a run is likely to cost in USD, for a plan; None where FLORA does not say.
+
+        Raises:
+            FloraError: It could not be read.
+        """
+        ...
+
+    async def check(self, row: Planned) -> Any:  # noqa: ANN401 - for `upload` alone
+        """Complete the arguments of a row, and refuse what the target does not take, if the batch checks its rows.
+
+        Nothing is uploaded.
+
+        Returns:
+            What `upload` takes.
 
         Raises:
             InputError: The target does not take it.
             FloraError: What it takes could not be read.
+            ValueError: An argument is not known, such as the workspace.
         """
         ...
 
-    async def prepare(self, row: Planned) -> Any:  # noqa: ANN401 - JSON
-        """Check a row, upload its files, and return what is to be sent, as JSON that a journal can keep.
+    async def upload(self, checked: Any) -> Any:  # noqa: ANN401 - of `check`; JSON
+        """Upload the files of a row, and return what is to be sent, as JSON that a journal can keep.
 
         Raises:
-            InputError: The target does not take it; nothing was uploaded.
             FloraError: A file could not be uploaded.
-            ValueError: No workspace is known.
+            ValueError: No workspace is known for a file.
             OSError: A file cannot be read.
         """
         ...
@@ -84,7 +102,7 @@ class Work(Protocol):
 
         Args:
             row: The row.
-            sent: What `prepare` returned, in this process or an earlier one.
+            sent: What `upload` returned, in this process or an earlier one.
             idempotency_key: The key of the start.
         """
         ...
@@ -95,11 +113,10 @@ class Works:
 
     Args:
         default: The work of rows that are not requests.
-        others: The work of requests of other kinds.
+        works: All kinds of work.
     """
 
-    def __init__(self, default: Work, others: Sequence[Work] = ()) -> None:
-        works = (default, *others)
+    def __init__(self, default: Work, works: Sequence[Work]) -> None:
         self._default = default
         self._by_kind: Mapping[Kind, Work] = {work.kind: work for work in works}
         self._by_request: Mapping[type, Work] = {work.request_type: work for work in works}

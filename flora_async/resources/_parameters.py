@@ -39,7 +39,7 @@ async def read_files(name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON v
 
 async def upload_files(value: Any, preparer: InputPreparer, workspace_id: str | None) -> Any:  # noqa: ANN401 - any JSON value
     """Upload the files in a value, and return it with their URLs in their place."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: await upload_files(item, preparer, workspace_id) for key, item in value.items()}
     if isinstance(value, list):
         return [await upload_files(item, preparer, workspace_id) for item in value]

@@ -153,13 +153,31 @@ class InputPreparer:
             FloraError: The technique could not be read, or a file could not be uploaded.
             ValueError: No workspace is known for a file.
         """
+        sent = await self.to_send(technique_id, raw_inputs, check=check)
+        return await self.upload(sent, workspace_id)
+
+    async def to_send(self, technique_id: str, raw_inputs: Sequence[RawInput], *, check: bool) -> Sequence[RawInput]:
+        """The inputs to send, checked if asked to; nothing is uploaded.
+
+        Raises:
+            InputError: The technique does not take them, or there are none and no check.
+            FloraError: The technique could not be read.
+        """
         if not check and not raw_inputs:
             raise InputError(technique_id, [FieldError("inputs", f"must not be empty: {_REMEDY}, or check=True")])
-        sent = await self.check(technique_id, raw_inputs) if check else raw_inputs
+        return await self.check(technique_id, raw_inputs) if check else raw_inputs
+
+    async def upload(self, raw_inputs: Sequence[RawInput], workspace_id: str | None) -> tuple[RunInput, ...]:
+        """Upload the files among inputs.
+
+        Raises:
+            FloraError: A file could not be uploaded.
+            ValueError: No workspace is known for a file.
+        """
         return tuple(
             [
                 RunInput(raw_input.id, raw_input.likely_type, await self.sendable(raw_input.value, workspace_id))
-                for raw_input in sent
+                for raw_input in raw_inputs
             ]
         )
 

@@ -279,19 +279,34 @@ def generation_start(body: Mapping[str, Any], idempotency_key: str, operation: s
         idempotency_key=idempotency_key,
         target=model or body["type"],
         read=partial(read_model, models.RunTicket),
-        adopt=_ticket_of,
-        history=History(
-            "generations.list",
-            model=model,
-            filters={"workspace_id": body["workspace_id"], "project_id": body["project_id"]},
-        ),
+        adopt=partial(_ticket_of, kind="generation"),
+        history=generation_history(body),
     )
 
 
-def _ticket_of(run: Run) -> "models.RunTicket":
+def generation_history(body: Mapping[str, Any]) -> History:
+    """Where FLORA lists the run of a generation."""
+    filters = {"workspace_id": body["workspace_id"], "project_id": body["project_id"]}
+    return History("generations.list", model=body.get("model"), filters=filters)
+
+
+def action_start(body: Mapping[str, Any], idempotency_key: str) -> "PendingStart[models.RunTicket]":
+    """The start of an action; `body` holds FLORA's own fields."""
+    return PendingStart(
+        operation="actions.run",
+        ids={},
+        body=to_content(body),
+        idempotency_key=idempotency_key,
+        target=body["action_id"],
+        read=partial(read_model, models.RunTicket),
+        adopt=partial(_ticket_of, kind="action"),
+    )
+
+
+def _ticket_of(run: Run, kind: str) -> "models.RunTicket":
     return models.RunTicket(
         run_id=run.run_id,
-        type="generation",
+        type=kind,
         poll_url=run.poll_url,
         charged_cost=run.charged_cost,
         project_id=getattr(run, "project_id", None),

@@ -1,27 +1,35 @@
 """`flora.actions`: the small prebuilt programs that FLORA runs on media and text."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import check_workspace_id, free_form, non_blank, optional
 from flora_async._http.client import Client
 from flora_async.errors import NotFoundError
+from flora_async.resources._arguments import action_body, check_action, read_body
 from flora_async.resources._catalog import Catalog, read_action
 from flora_async.resources._default_workspace import DefaultWorkspace
 from flora_async.resources._hints import explain_action
-from flora_async.resources._operations import Operations, all_to_json, mutate, new_key, paginate
+from flora_async.resources._operations import Operations, new_key, paginate
 from flora_async.resources._pager import Pager
-from flora_async.resources._parameters import action_problems, read_files, upload_files
-from flora_async.resources._prepare import InputPreparer, check_against
+from flora_async.resources._parameters import upload_files
+from flora_async.resources._prepare import InputPreparer
+from flora_async.resources._start import Starter, action_start
 
 
 class Actions(Operations):
     """Actions: find one, run it."""
 
-    def __init__(self, client: Client, workspace: DefaultWorkspace, catalog: Catalog, preparer: InputPreparer) -> None:
+    def __init__(
+        self,
+        client: Client,
+        starter: Starter,
+        workspace: DefaultWorkspace,
+        catalog: Catalog,
+        preparer: InputPreparer,
+    ) -> None:
         self._client = client
+        self._starter = starter
         self._workspace = workspace
         self._catalog = catalog
         self._preparer = preparer
@@ -105,27 +113,17 @@ class Actions(Operations):
             >>> (await flora.wait_for_run(ticket)).is_completed
             True
         """
-        body: dict[str, Any] = {
-            "action_id": non_blank("action_id", action_id),
-            "inputs": await read_files("inputs", all_to_json("inputs", inputs, models.ActionInput)),
-            "workspace_id": None if workspace_id is None else check_workspace_id(workspace_id),
-            "project_id": non_blank("project_id", project_id),
-            "params": optional(free_form, "params", params),
-        }
+        body = action_body(
+            action_id=action_id, inputs=inputs, project_id=project_id, workspace_id=workspace_id, params=params
+        )
         key = new_key(idempotency_key)
-        if not body["inputs"]:
-            raise ValueError("inputs must not be empty: an action needs something to work on")
+        body = await read_body(body)
         if check:
-            await check_against(
-                action_id,
-                partial(self._catalog.find_action, action_id),
-                lambda action: action_problems(action, body["inputs"], body["params"] or {}),
-                asked_at=self._catalog.now(),
-            )
-        body["workspace_id"] = await self._workspace.choose(workspace_id)
-        body["inputs"] = await upload_files(body["inputs"], self._preparer, body["workspace_id"])
+            await check_action(body, self._catalog)
+        workspace = body["workspace_id"] = await self._workspace.choose(workspace_id)
+        body = await upload_files(body, self._preparer, workspace)
         try:
-            return await mutate(self._client, "actions.run", models.RunTicket, body=body, idempotency_key=key)
+            return await self._starter.start(action_start(body, key))
         except NotFoundError as error:
             await explain_action(self._client, error, action_id)
             raise

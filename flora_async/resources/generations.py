@@ -7,25 +7,25 @@ from functools import partial
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import check_workspace_id, free_form, non_blank, optional
+from flora_async._checks import check_workspace_id, free_form, non_blank
 from flora_async._http.client import Client
 from flora_async._http.responses import Response
 from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
-from flora_async._http.urls import check_https
 from flora_async.errors import BadRequestError, FieldError, InputError, NotFoundError
 from flora_async.media.content import Content
 from flora_async.models import Run, RunStatus, TechniqueRun
 from flora_async.models._codec import decode, parse_json
 from flora_async.polling import Wake, check_wake, decode_run
+from flora_async.resources._arguments import check_generation, generation_body, read_body
 from flora_async.resources._catalog import Catalog
 from flora_async.resources._default_workspace import DefaultWorkspace
 from flora_async.resources._hints import explain_model, explain_technique
 from flora_async.resources._history import History
 from flora_async.resources._operations import Operations, new_key, paginate, to_content
 from flora_async.resources._pager import Pager
-from flora_async.resources._parameters import generation_problems, read_files, upload_files
-from flora_async.resources._prepare import InputPreparer, RawInput, check_against
+from flora_async.resources._parameters import read_files, upload_files
+from flora_async.resources._prepare import InputPreparer, RawInput
 from flora_async.resources._start import PendingStart, Starter, generation_start, with_poll_url, with_token
 from flora_async.resources.models import Medium, check_medium
 
@@ -100,24 +100,25 @@ class Generations(Operations):
             True
         """
         check_wake(wake, callback_url)
-        body = _generation(type, prompt, workspace_id, project_id, model, params, callback_url)
+        body = generation_body(
+            type=check_medium("type", type),
+            prompt=prompt,
+            project_id=project_id,
+            workspace_id=workspace_id,
+            model=model,
+            params=params,
+            callback_url=callback_url,
+        )
         key = new_key(idempotency_key)
         if wake is not None:
             body["callback_url"] = with_token(callback_url, key)
-        given = await read_files("params", body["params"] or {})
+        body = await read_body(body)
         if check:
-            await check_against(
-                model or type,
-                self._catalog.find_models,
-                lambda catalog: generation_problems(catalog, type, model, given),
-                asked_at=self._catalog.now(),
-            )
+            await check_generation(body, self._catalog)
         workspace = body["workspace_id"] = await self._workspace.choose(workspace_id)
-        if params is not None:
-            body["params"] = await upload_files(given, self._preparer, workspace)
+        body = await upload_files(body, self._preparer, workspace)
         try:
-            start = generation_start(body, key, "generations.create")
-            return await self._starter.start(start, wake=wake)
+            return await self._starter.start(generation_start(body, key, "generations.create"), wake=wake)
         except (BadRequestError, NotFoundError) as error:
             if model is not None and "model" in f"{error.message} {error.fields}".lower():
                 await explain_model(self._client, error, type, model)
@@ -243,7 +244,15 @@ class Runs(Operations):
             >>> ticket.type
             'generation'
         """
-        body = _generation(type, prompt, workspace_id, project_id, model, params, callback_url)
+        body = generation_body(
+            type=check_medium("type", type),
+            prompt=prompt,
+            project_id=project_id,
+            workspace_id=workspace_id,
+            model=model,
+            params=params,
+            callback_url=callback_url,
+        )
         key = new_key(idempotency_key)
         body["workspace_id"] = await self._workspace.choose(workspace_id)
         return await self._starter.start(generation_start(body, key, "runs.start_generation"))
@@ -370,23 +379,3 @@ def _read_technique_ticket(response: Response) -> "models.TechniqueTicket":
         if isinstance(first, dict):
             data = {**first, **data}
     return decode(json.dumps(data).encode(), models.TechniqueTicket, request_id=response.request_id)
-
-
-def _generation(  # noqa: PLR0913, PLR0917 - FLORA's own fields
-    medium: object,
-    prompt: object,
-    workspace_id: object,
-    project_id: object,
-    model: object,
-    params: object,
-    callback_url: object,
-) -> dict[str, Any]:
-    return {
-        "type": check_medium("type", medium),
-        "prompt": non_blank("prompt", prompt),
-        "workspace_id": None if workspace_id is None else check_workspace_id(workspace_id),
-        "project_id": non_blank("project_id", project_id),
-        "model": optional(non_blank, "model", model),
-        "params": optional(free_form, "params", params),
-        "callback_url": optional(check_https, "callback_url", callback_url),
-    }

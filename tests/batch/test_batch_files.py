@@ -32,7 +32,7 @@ async def test_files_are_rows_like_others_and_equal_ones_are_uploaded_once(
     results = await flora.run_all("cctv-cam", rows)
     assert all(result.ok for result in results)
     assert (len(fake.assets), len(fake.runs)) == (3, 6)
-    assert results[0].request is not None
+    assert isinstance(results[0].request, RunRequest)
     assert results[0].request.inputs == {"input_image": paths[0]}
 
 

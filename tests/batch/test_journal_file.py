@@ -132,12 +132,12 @@ async def test_ended_runs_without_a_cost_are_known_to_be_unsettled_until_their_c
     }
     await write(path, entries)
     journal = await SqliteJournal.open(path, None)
-    assert await journal.costs() == [0.05]
-    assert await journal.unsettled() == [Unsettled("run_2", "caption", 0.02, 10.0)]
-    assert await journal.open_rows() == 2
+    assert await journal.costs() == [("technique:caption", 0.05)]
+    assert await journal.unsettled() == [Unsettled("run_2", "technique", "caption", 0.02, 10.0)]
+    assert await journal.open_rows() == ["technique:caption"] * 2
     assert await journal.run_ids() == {"run_1", "run_2", "run_3"}
     await journal.settle({"run_2": 0.03})
-    assert sorted(await journal.costs()) == [0.03, 0.05]
+    assert sorted(cost.usd for cost in await journal.costs()) == [0.03, 0.05]
     assert await journal.unsettled() == []
     await journal.close()
     assert await read(path, *entries) == list(entries.values())
@@ -149,7 +149,7 @@ async def test_the_ids_and_costs_of_earlier_attempts_at_a_row_are_kept(path: Pat
     await write(path, {"key": Entry("finished", 2, FINISHED, 0.05)})
     journal = await SqliteJournal.open(path, None)
     assert await journal.run_ids() == {"run_0", "run_1"}
-    assert sorted(await journal.costs()) == [0.01, 0.05]
+    assert sorted(cost.usd for cost in await journal.costs()) == [0.01, 0.05]
     await journal.close()
 
 

@@ -96,8 +96,8 @@ async def read(path: Path) -> tuple[dict[str, Entry | None], list[float], list[U
     journal = await SqliteJournal.open(path, "spring")
     try:
         entries = {key: await journal.find(await planned(key)) for key in ENTRIES}
-        costs = sorted(await journal.costs())
-        return entries, costs, await journal.unsettled(), await journal.open_rows(), await journal.run_ids()
+        costs = sorted(cost.usd for cost in await journal.costs())
+        return entries, costs, await journal.unsettled(), len(await journal.open_rows()), await journal.run_ids()
     finally:
         await journal.close()
 
@@ -105,7 +105,7 @@ async def read(path: Path) -> tuple[dict[str, Entry | None], list[float], list[U
 EXPECTED = (
     ENTRIES,
     [0.0, 0.01, 0.02, 0.05],
-    [Unsettled("run_b", None, None, None)],
+    [Unsettled("run_b", "technique", None, None, None)],
     2,
     frozenset({"run_a", "run_b", "run_c", "run_d"}),
 )

@@ -114,10 +114,12 @@ def test_nothing_has_a_vague_name() -> None:
 
 def test_the_public_names_are_these() -> None:
     assert flora_async.__all__ == [
-        *["APIConnectionError", "APIStatusError", "APITimeoutError", "AuthenticationError", "BadRequestError", "Batch"],
-        *["BatchInterruptedError", "BatchResult", "BatchSummary", "BudgetExceededError", "ConflictError"],
+        *["APIConnectionError", "APIStatusError", "APITimeoutError", "ActionRequest", "AuthenticationError"],
+        *["BadRequestError", "Batch", "BatchInterruptedError", "BatchResult", "BatchSummary", "BudgetExceededError"],
+        "ConflictError",
         *["DecodeError", "DownloadError"],
-        *["Failure", "FailureHint", "FieldError", "FloraError", "FloraSession", "IdempotencyError", "InputError"],
+        *["Failure", "FailureHint", "FieldError", "FloraError", "FloraSession", "GenerationRequest"],
+        *["IdempotencyError", "InputError"],
         *["InputValue", "Inputs"],
         "InsufficientCreditsError",
         *["InternalServerError", "JournalError", "NotFoundError", "OnUpdate", "OutputType", "Page", "Pager"],

@@ -1,0 +1,140 @@
+"""Rows that run an action."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+from flora_async._checks import free_form, non_blank, optional
+from flora_async.batch.rows import (
+    ActionRequest,
+    Kind,
+    Planned,
+    canonical,
+    digest_of,
+    fingerprints,
+    given,
+    named,
+    read_fields,
+)
+from flora_async.errors import FloraError, NotFoundError
+from flora_async.models import RunTicket
+from flora_async.resources import Catalog, DefaultWorkspace, InputPreparer, PendingStart
+from flora_async.resources._arguments import action_body, check_action, read_body
+from flora_async.resources._parameters import upload_files
+from flora_async.resources._start import action_start
+
+
+@frozen(kw_only=True)
+class ActionDefaults:
+    """What a batch says for its rows that run actions; each argument as in `ActionRequest`.
+
+    Raises:
+        ValueError: An argument is malformed.
+        TypeError: An argument has the wrong type.
+    """
+
+    action_id: str | None = None
+    params: Mapping[str, Any] | None = None
+    project_id: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("action_id", "project_id"):
+            optional(non_blank, name, getattr(self, name))
+        optional(free_form, "params", self.params)
+
+
+@frozen(kw_only=True)
+class ActionWork:
+    """Runs rows through actions.
+
+    Attributes:
+        defaults: What the batch says for its rows.
+        catalog: The actions that FLORA has.
+        workspace: Chooses the workspace of a row that does not name one.
+        preparer: Uploads files.
+        checks: Whether inputs and settings are checked against the action.
+        workspace_id: The workspace of rows that do not name one; None = the session's.
+    """
+
+    defaults: ActionDefaults
+    catalog: Catalog
+    workspace: DefaultWorkspace = field(repr=False)
+    preparer: InputPreparer
+    checks: bool
+    workspace_id: str | None
+
+    kind: ClassVar[Kind] = "action"
+    request_type: ClassVar[type[ActionRequest]] = ActionRequest
+
+    @property
+    def target(self) -> str:
+        """The action."""
+        return self.defaults.action_id or "actions"
+
+    def request_of(self, row: Any) -> ActionRequest:  # noqa: ANN401 - whatever the caller gave
+        """Read a sequence of inputs, or a mapping with the fields of a request."""
+        return read_fields(row, ActionRequest) if isinstance(row, Mapping) else ActionRequest(row)
+
+    def is_by_default(self, request: ActionRequest) -> bool:
+        """Whether action, project and workspace are the batch's."""
+        return request.action_id is None and request.project_id is None and request.workspace_id is None
+
+    async def plan(self, request: ActionRequest, key: str, index: int) -> Planned:
+        """Read the arguments of a row, and the files among them."""
+        defaults = self.defaults
+        params = optional(free_form, "params", request.params)
+        if request.action_id is None and defaults.params is not None:
+            params = {**defaults.params, **(params or {})}
+        action_id = request.action_id if request.action_id is not None else defaults.action_id
+        if action_id is None:
+            raise ValueError("action_id is needed: this batch names no action")
+        project_id = request.project_id if request.project_id is not None else defaults.project_id
+        if project_id is None:
+            raise ValueError("project_id is needed: name it for the row or for the batch")
+        body = action_body(
+            action_id=action_id,
+            inputs=request.inputs,
+            project_id=project_id,
+            workspace_id=request.workspace_id if request.workspace_id is not None else self.workspace_id,
+            params=params,
+        )
+        body = await read_body(body)
+        return Planned(
+            index=index,
+            key=key,
+            request=request,
+            kind=self.kind,
+            target=action_id,
+            arguments=body,
+            shown=named(given(body)),
+            history=None,
+            digest=digest_of(self.kind, canonical(await fingerprints(given(body)))),
+        )
+
+    async def price(self, row: Planned) -> float | None:
+        """The price of the action."""
+        try:
+            return (await self.catalog.find_action(row.target)).charged_cost
+        except NotFoundError:
+            raise
+        except FloraError:
+            return None
+
+    async def estimate(self, row: Planned) -> float | None:
+        """The price of the action."""
+        return await self.price(row)
+
+    async def check(self, row: Planned) -> Mapping[str, Any]:
+        """The fields to send, with the workspace."""
+        if self.checks:
+            await check_action(row.arguments, self.catalog)
+        return {**row.arguments, "workspace_id": await self.workspace.choose(row.arguments["workspace_id"])}
+
+    async def upload(self, checked: Mapping[str, Any]) -> dict[str, Any]:
+        """Upload the files among the inputs."""
+        return given(await upload_files(checked, self.preparer, checked["workspace_id"]))
+
+    def start(self, row: Planned, sent: Mapping[str, Any], idempotency_key: str) -> PendingStart[RunTicket]:  # noqa: ARG002 - a protocol's method
+        """The start of a row's run."""
+        return action_start(sent, idempotency_key)

@@ -1,0 +1,160 @@
+"""Rows that are generations by a model."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from attrs import field, frozen
+
+from flora_async._checks import free_form, non_blank, optional
+from flora_async.batch.rows import (
+    GenerationRequest,
+    Kind,
+    Planned,
+    canonical,
+    digest_of,
+    fingerprints,
+    given,
+    named,
+    read_fields,
+)
+from flora_async.models import RunTicket
+from flora_async.resources import Catalog, DefaultWorkspace, InputPreparer, PendingStart
+from flora_async.resources._arguments import check_generation, generation_body, read_body
+from flora_async.resources._parameters import upload_files
+from flora_async.resources._start import generation_history, generation_start
+from flora_async.resources.models import Medium, check_medium
+
+_USD_OF_A_CREDIT: Final = 0.001
+
+
+@frozen(kw_only=True)
+class GenerationDefaults:
+    """What a batch says for its rows that are generations; each argument as in `GenerationRequest`.
+
+    Raises:
+        ValueError: An argument is malformed.
+        TypeError: An argument has the wrong type.
+    """
+
+    model: str | None = None
+    type: Medium | None = None
+    params: Mapping[str, Any] | None = None
+    project_id: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("model", "project_id"):
+            optional(non_blank, name, getattr(self, name))
+        optional(free_form, "params", self.params)
+        if self.type is not None:
+            check_medium("type", self.type)
+
+
+@frozen(kw_only=True)
+class GenerationWork:
+    """Runs rows as generations.
+
+    Attributes:
+        defaults: What the batch says for its rows.
+        catalog: The models that FLORA has.
+        workspace: Chooses the workspace of a row that does not name one.
+        preparer: Uploads files.
+        checks: Whether models and parameters are checked against the catalog.
+        workspace_id: The workspace of rows that do not name one; None = the session's.
+    """
+
+    defaults: GenerationDefaults
+    catalog: Catalog
+    workspace: DefaultWorkspace = field(repr=False)
+    preparer: InputPreparer
+    checks: bool
+    workspace_id: str | None
+
+    kind: ClassVar[Kind] = "generation"
+    request_type: ClassVar[type[GenerationRequest]] = GenerationRequest
+
+    @property
+    def target(self) -> str:
+        """The model."""
+        return self.defaults.model or self.defaults.type or "generations"
+
+    def request_of(self, row: Any) -> GenerationRequest:  # noqa: ANN401 - whatever the caller gave
+        """Read a prompt, or a mapping with the fields of a request."""
+        if isinstance(row, Mapping):
+            return read_fields(row, GenerationRequest)
+        return GenerationRequest(row)
+
+    def is_by_default(self, request: GenerationRequest) -> bool:
+        """Whether model, project and workspace are the batch's."""
+        return request.model is None and request.project_id is None and request.workspace_id is None
+
+    async def plan(self, request: GenerationRequest, key: str, index: int) -> Planned:
+        """Read the arguments of a row, and the files among them."""
+        defaults = self.defaults
+        params = optional(free_form, "params", request.params)
+        if request.model is None and defaults.params is not None:
+            params = {**defaults.params, **(params or {})}
+        model = request.model if request.model is not None else defaults.model
+        # The batch's type is that of its model.
+        medium = request.type or (defaults.type if request.model is None else None)
+        if medium is None and model is None:
+            raise ValueError("type is needed where no model is named: 'image', 'video', 'audio' or 'text'")
+        project_id = request.project_id if request.project_id is not None else defaults.project_id
+        if project_id is None:
+            raise ValueError("project_id is needed: name it for the row or for the batch")
+        body = generation_body(
+            type=medium,
+            prompt=request.prompt,
+            project_id=project_id,
+            workspace_id=request.workspace_id if request.workspace_id is not None else self.workspace_id,
+            model=model,
+            params=params,
+            callback_url=request.callback_url,
+        )
+        body = await read_body(body)
+        return Planned(
+            index=index,
+            key=key,
+            request=request,
+            kind=self.kind,
+            target=model or str(medium),
+            arguments=body,
+            shown=named(given(body)),
+            history=generation_history(body),
+            digest=digest_of(self.kind, canonical(await fingerprints(given(body)))),
+        )
+
+    async def price(self, row: Planned) -> float | None:  # noqa: ARG002 - a protocol's method
+        """Not known: what the catalog says can be a third of what is charged."""
+        return None
+
+    async def estimate(self, row: Planned) -> float | None:
+        """What the catalog says that the model costs; 0 there does not mean that it is free."""
+        model = (await self.catalog.find_models()).get(row.arguments["model"] or "")
+        credits_ = model.estimated_credits if model else None
+        return credits_ * _USD_OF_A_CREDIT if credits_ else None
+
+    async def check(self, row: Planned) -> Mapping[str, Any]:
+        """The fields to send, with the type that the model makes and the workspace."""
+        body = dict(row.arguments)
+        if body["type"] is None:
+            body["type"] = await self._type_of(body)
+        if self.checks:
+            await check_generation(body, self.catalog)
+        return {**body, "workspace_id": await self.workspace.choose(body["workspace_id"])}
+
+    async def upload(self, checked: Mapping[str, Any]) -> dict[str, Any]:
+        """Upload the files among the parameters."""
+        return given(await upload_files(checked, self.preparer, checked["workspace_id"]))
+
+    def start(self, row: Planned, sent: Mapping[str, Any], idempotency_key: str) -> PendingStart[RunTicket]:  # noqa: ARG002 - a protocol's method
+        """The start of a row's run."""
+        return generation_start(sent, idempotency_key, "generations.create")
+
+    async def _type_of(self, body: Mapping[str, Any]) -> str:
+        """What the model makes, where the caller does not say."""
+        name = body["model"]
+        model = (await self.catalog.find_models()).get(name)
+        if model is None:
+            await check_generation({**body, "type": "image"}, self.catalog)  # names the nearest model, of any type
+            raise ValueError(f"type is needed: FLORA does not say what {name!r:.60} makes")
+        return check_medium(f"the type of the model {name!r:.60}", model.type)
