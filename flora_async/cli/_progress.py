@@ -99,8 +99,9 @@ def progress() -> LineProgress:
 
 def _batch_details(summary: "BatchSummary", total: int | None) -> str:
     parts = [f"{len(summary.in_flight)} running", f"{summary.failed} failed", f"{summary.cost:.2f} USD"]
-    if summary.ended and summary.wall_time > 0:
-        rate = summary.ended / summary.wall_time
+    ended_here = summary.ended - summary.resumed  # those of earlier processes say nothing about the pace
+    if ended_here > 0 and summary.wall_time > 0:
+        rate = ended_here / summary.wall_time
         parts.append(f"{60 * rate:.1f}/min")
         if total is not None and total > summary.ended:
             parts.append(f"about {_duration((total - summary.ended) / rate)} left")
