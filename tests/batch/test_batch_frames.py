@@ -10,7 +10,7 @@ import pytest
 
 from flora_async import FloraSession, RunRequest
 from flora_async.batch.rows import length_of, source_of
-from flora_async.testing import FakeFlora, FakeTechnique
+from flora_async.testing import FakeFlora, FakeModel, FakeTechnique
 
 # Typed as Any: one of them has no types, and the types of another take a type checker longer than all of this package.
 numpy: Any = import_module("numpy")
@@ -74,6 +74,18 @@ async def test_a_frame_goes_in_and_comes_out(flora: FloraSession, build: Callabl
     expected = {"a": "Caption: x", "b": "Caption: y"}
     frames = (pandas.DataFrame(records).to_dict("records"), polars.DataFrame(records).to_dicts())
     assert [{row["key"]: row["output_texts"][0] for row in frame} for frame in frames] == [expected] * 2
+
+
+@every_library
+async def test_the_columns_of_a_frame_are_the_fields_of_generations(
+    fake: FakeFlora, flora: FloraSession, build: Callable[[Mapping[str, Any]], Any]
+) -> None:
+    frame = build({"prompt": ["a", "b"], "key": ["x", "y"], "model": [None, "veo-3"], "type": [None, "video"]})
+    async with flora.generations.batch(frame, model="flux-pro", type="image", project_id="prj_local") as batch:
+        records = {record["key"]: record["status"] async for record in batch.records()}
+    assert records == {"x": "completed", "y": "completed"}
+    models = {run.inputs["prompt"]: run.work.model_id for run in fake.runs if isinstance(run.work, FakeModel)}
+    assert models == {"a": "flux-pro", "b": "veo-3"}
 
 
 def test_values_are_plain_and_missing_ones_are_left_out() -> None:
