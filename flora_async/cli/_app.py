@@ -47,6 +47,13 @@ KeyOption = Annotated[
     str | None,
     typer.Option("--idempotency-key", metavar="KEY", help="Start at most one run under this key, over several calls."),
 ]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(*("--param", "-p"), metavar="NAME=VALUE", help="A parameter of the model: JSON, text, or @FILE."),
+]
+ProjectOption = Annotated[
+    str | None, typer.Option("--project", envvar="FLORA_PROJECT_ID", help="The project to make it in (prj_…).")
+]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many to list.")]
 
 
@@ -114,13 +121,8 @@ def generate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to make it from.")],
     model: Annotated[str | None, typer.Option("--model", help="The model's id; default: FLORA's choice.")] = None,
     medium: Annotated[Medium, typer.Option("--type", help="What to make.")] = "image",
-    params: Annotated[
-        list[str] | None,
-        typer.Option(*("--param", "-p"), metavar="NAME=VALUE", help="A parameter of the model: JSON, text, or @FILE."),
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option("--project", envvar="FLORA_PROJECT_ID", help="The project to make it in (prj_…).")
-    ] = None,
+    params: ParamOption = None,
+    project: ProjectOption = None,
     save: SaveOption = Path(),
     no_save: NoSaveOption = False,
     wait: WaitOption = True,
@@ -221,8 +223,19 @@ def list_workspaces(output: FormatOption = "table", fake: FakeOption = False) ->
 @app.command(epilog=EXIT_CODES)
 def batch(
     context: typer.Context,
-    technique: Annotated[str, typer.Argument(metavar="TECHNIQUE", help="The technique's slug or id.")],
-    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="A .csv, .tsv, .jsonl or .parquet file.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[TECHNIQUE] ROWS",
+            help="The technique, unless --model is named, and a .csv, .tsv, .jsonl or .parquet file.",
+        ),
+    ],
+    model: Annotated[str | None, typer.Option("--model", help="Generate with this model.")] = None,
+    medium: Annotated[
+        Medium | None, typer.Option("--type", help="What to generate; default: what the model makes.")
+    ] = None,
+    params: ParamOption = None,
+    project: ProjectOption = None,
     mapping: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="COLUMN=INPUT", help="Only these columns are inputs; default: all, by name."),
@@ -246,9 +259,22 @@ def batch(
     output: FormatOption = "table",
     fake: FakeOption = False,
 ) -> None:
-    """Run each row of a file through a technique. This costs money."""
+    """Run each row of a file through a technique or a model. This costs money."""
     arguments = _batch.BatchArguments(
-        technique, rows, mapping or [], key, concurrency, max_cost, journal_file, save, report, output, fake
+        names,
+        model,
+        medium,
+        params or [],
+        project,
+        mapping or [],
+        key,
+        concurrency,
+        max_cost,
+        journal_file,
+        save,
+        report,
+        output,
+        fake,
     )
     raise typer.Exit(_batch.batch(arguments, ["flora-async", *context.obj]))
 

@@ -1,10 +1,8 @@
 """The command `batch`: run the rows of a file."""
 
 import asyncio
-import csv
-import json
 import shlex
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -12,18 +10,22 @@ from typing import Any, Final
 from attrs import define, frozen
 
 from flora_async._text import printable
-from flora_async.batch import Batch, BatchResult, BatchSummary, RunRequest, write_report
-from flora_async.cli._connection import connect
+from flora_async.batch import Batch, BatchResult, BatchSummary, GenerationRequest, RunRequest, write_report
+from flora_async.cli._connection import FAKE_PROJECT, connect
 from flora_async.cli._exit import ExitCode, execute
 from flora_async.cli._interrupts import interrupts
 from flora_async.cli._output import Format, note, say, show
 from flora_async.cli._progress import LineProgress, progress
-from flora_async.cli._values import read_pairs
+from flora_async.cli._rows import generation_rows, technique_rows
+from flora_async.cli._values import read_params
 from flora_async.errors import FloraError
 from flora_async.media.disk import check_writable
+from flora_async.resources.models import Medium
+from flora_async.session import FloraSession
 
 _COLUMNS: Final = ("key", "status", "run_id", "cost", "seconds", "error")
 _REFRESH: Final = 0.5
+_TECHNIQUE_AND_ROWS: Final = 2
 _IN_DOUBT: Final = frozenset({"in_doubt", "pending", "running", "submitted"})
 
 
@@ -32,8 +34,11 @@ class BatchArguments:
     """What the command line says about a batch.
 
     Attributes:
-        technique: The technique's slug or id.
-        rows: The file with the rows.
+        names: The technique's slug or id and the file with the rows, or only the file.
+        model: The model of a batch of generations; None = FLORA's choice.
+        medium: What generations make; None = what the model makes.
+        params: `name=value` pairs, parameters of the model for all rows.
+        project: The project of generations; None = not named.
         mapping: `column=input` pairs; empty = each column is the input of its name.
         key: The column with the keys of the rows; None = a row's key is its number, from 0.
         concurrency: The most runs under way at once.
@@ -45,8 +50,11 @@ class BatchArguments:
         fake: Use a local FLORA.
     """
 
-    technique: str
-    rows: Path
+    names: Sequence[str]
+    model: str | None
+    medium: Medium | None
+    params: Sequence[str]
+    project: str | None
     mapping: Sequence[str]
     key: str | None
     concurrency: int
@@ -56,6 +64,37 @@ class BatchArguments:
     report: Path | None
     output: Format
     fake: bool
+
+    @property
+    def is_generation(self) -> bool:
+        """Whether rows are generations by a model, and not runs of a technique."""
+        return self.model is not None or self.medium is not None
+
+    @property
+    def target(self) -> str:
+        """What is run."""
+        return (self.model or self.medium or "") if self.is_generation else self.names[0]
+
+    @property
+    def rows(self) -> Path:
+        """The file with the rows."""
+        return Path(self.names[-1])
+
+    def check(self) -> None:
+        """Check what is named.
+
+        Raises:
+            ValueError: It is too little or too much.
+        """
+        if self.is_generation:
+            if len(self.names) != 1:
+                raise ValueError("name either a TECHNIQUE or a --model, and one file with rows")
+            if self.project is None and not self.fake:
+                raise ValueError("name the project to make it in with --project or FLORA_PROJECT_ID (prj_…)")
+        elif len(self.names) != _TECHNIQUE_AND_ROWS:
+            raise ValueError("name a TECHNIQUE and one file with rows, or a --model and the file")
+        elif self.params:
+            raise ValueError("--param is for a --model; the inputs of a technique are columns of the file")
 
 
 @define
@@ -107,7 +146,7 @@ class BatchStake:
 
 
 def batch(arguments: BatchArguments, command_line: Sequence[str]) -> ExitCode:
-    """Run the rows of a file through a technique.
+    """Run the rows of a file through a technique or a model.
 
     Args:
         arguments: What to run.
@@ -116,22 +155,42 @@ def batch(arguments: BatchArguments, command_line: Sequence[str]) -> ExitCode:
     stake = BatchStake(arguments, command_line)
 
     async def command() -> ExitCode:
-        rows = read_rows(arguments)
+        arguments.check()
+        params = read_params("--param", arguments.params)
+        rows: Sequence[RunRequest] | Sequence[GenerationRequest]
+        if arguments.is_generation:
+            rows = generation_rows(arguments.rows, arguments.mapping, arguments.key)
+        else:
+            rows = technique_rows(arguments.rows, arguments.mapping, arguments.key)
         _check_report(arguments.report)
         async with connect(fake=arguments.fake) as flora:
             shown = progress()
-            made = flora.batch(
-                arguments.technique,
-                rows,
-                concurrency=arguments.concurrency,
-                max_cost=arguments.max_cost,
-                journal=arguments.journal,
-                save_to=arguments.save_to,
-                on_progress=lambda summary: shown.show_batch(summary, len(rows)),
-            )
+            made = _make(flora, arguments, params, rows, lambda summary: shown.show_batch(summary, len(rows)))
             return await _run(made, len(rows), shown, stake)
 
     return execute(command, stake)
+
+
+def _make(
+    flora: FloraSession,
+    arguments: BatchArguments,
+    params: Mapping[str, Any],
+    rows: Sequence[RunRequest] | Sequence[GenerationRequest],
+    on_progress: Callable[[BatchSummary], object],
+) -> Batch:
+    options: dict[str, Any] = {
+        "concurrency": arguments.concurrency,
+        "max_cost": arguments.max_cost,
+        "journal": arguments.journal,
+        "save_to": arguments.save_to,
+        "on_progress": on_progress,
+    }
+    if not arguments.is_generation:
+        return flora.batch(arguments.target, rows, **options)
+    project = FAKE_PROJECT if arguments.fake and arguments.project is None else arguments.project
+    return flora.generations.batch(
+        rows, model=arguments.model, type=arguments.medium, params=params or None, project_id=project, **options
+    )
 
 
 async def _run(made: Batch, total: int, shown: LineProgress, stake: BatchStake) -> ExitCode:
@@ -155,9 +214,7 @@ async def _run(made: Batch, total: int, shown: LineProgress, stake: BatchStake) 
         show([result.to_dict() for result in results], "json", _COLUMNS)
     note(str(made.summary))
     if arguments.report is not None:
-        path = await write_report(
-            results, arguments.report, summary=made.summary, title=f"Batch of {arguments.technique}"
-        )
+        path = await write_report(results, arguments.report, summary=made.summary, title=f"Batch of {arguments.target}")
         note(f"The report is in {path}")
     if stopped_by is not None:
         raise stopped_by
@@ -178,77 +235,6 @@ def _check_report(report: Path | None) -> None:
         check_writable(report.absolute().parent)
     except OSError as error:
         raise ValueError(f"--report {error.strerror or error}") from None
-
-
-def read_rows(arguments: BatchArguments) -> list[RunRequest]:
-    """Read the rows of the file.
-
-    Raises:
-        ValueError: The file cannot be read, or does not have a column.
-        ImportError: A Parquet file needs pyarrow.
-    """
-    path = arguments.rows
-    try:
-        table = _table(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{str(path)!r:.200} cannot be read: {error}") from None
-    columns = {name for row in table for name in row}
-    inputs = {name: column for column, name in read_pairs("--map", arguments.mapping).items()} or None
-    for column in [*(inputs or {}).values(), *([arguments.key] if arguments.key else [])]:
-        if column not in columns:
-            known = ", ".join(sorted(map(repr, columns)))
-            raise ValueError(f"{path.name!r:.100} does not have a column {column!r:.100}; it has {known:.300}")
-    cells = [
-        {
-            name: value if name == arguments.key else _input(value, path.parent)
-            for name, value in row.items()
-            if value not in {None, ""}
-        }
-        for row in table
-    ]
-    return list(RunRequest.from_rows(cells, key=arguments.key, inputs=inputs))
-
-
-def _table(path: Path) -> list[Mapping[str, Any]]:
-    match path.suffix.lower():
-        case ".csv" | ".tsv":
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-                rows: list[Mapping[str, Any]] = list(reader)
-            for number, row in enumerate(rows, 2):
-                if None in row or None in row.values():
-                    raise ValueError(f"{path.name!r:.100}, row {number}: it has more or fewer cells than the header")
-            return rows
-        case ".jsonl" | ".ndjson":
-            with path.open(encoding="utf-8") as file:
-                return [_object(line, number, path) for number, line in enumerate(file, 1) if line.strip()]
-        case ".parquet":
-            try:
-                from pyarrow import parquet  # type: ignore[import-untyped, import-not-found, unused-ignore]  # noqa: PLC0415 - optional
-            except ImportError as error:
-                raise ImportError("A Parquet file needs pyarrow: pip install pyarrow") from error
-            loaded: list[Mapping[str, Any]] = parquet.read_table(path).to_pylist()
-            return loaded
-        case other:
-            raise ValueError(f"{path.name!r:.100}: rows come from .csv, .tsv, .jsonl or .parquet, not {other!r:.20}")
-
-
-def _object(line: str, number: int, path: Path) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{path.name!r:.100}, line {number} is not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"{path.name!r:.100}, line {number} is not an object: {line:.60}")  # noqa: TRY004 - of the file
-    return row
-
-
-def _input(value: object, folder: Path) -> str | Path:
-    """Return the value of an input: text, or with `@` a file whose path is relative to the file of rows."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    if text.startswith("@@"):
-        return text[1:]
-    return folder / text[1:] if text.startswith("@") else text
 
 
 @asynccontextmanager

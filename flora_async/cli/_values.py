@@ -38,7 +38,7 @@ def read_params(option: str, pairs: Iterable[str]) -> dict[str, Any]:
     Raises:
         ValueError: A pair is malformed, or names a file that does not exist.
     """
-    return {name: _json_or_text(_file_or_text(name, value)) for name, value in read_pairs(option, pairs).items()}
+    return {name: json_or_text(_file_or_text(name, value)) for name, value in read_pairs(option, pairs).items()}
 
 
 def _file_or_text(name: str, value: str) -> str | Path:
@@ -52,8 +52,9 @@ def _file_or_text(name: str, value: str) -> str | Path:
     return path
 
 
-def _json_or_text(value: str | Path) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, Path):
+def json_or_text(value: object) -> Any:  # noqa: ANN401 - any JSON value
+    """Return what a text says as JSON, or the text; anything but text stays as it is."""
+    if not isinstance(value, str):
         return value
     try:
         return json.loads(value)

@@ -190,6 +190,20 @@ def test_the_rows_of_a_file_are_run_and_resumed_from_the_journal(
     assert re.search(r"\n1 +finished +completed +run_\w+ +0.01 ", printed(capsys, "journal", "batch.sqlite"))
 
 
+def test_the_rows_of_a_file_are_prompts_and_parameters_of_a_model(local: FakeFlora, capsys: Capture) -> None:
+    Path("rows.csv").write_text("shot,prompt,aspect_ratio\n1,a red bicycle,16:9\n2,a blue boat,\n")
+    command = ("batch", "rows.csv", "--model", "flux-pro", "--key", "shot", "-p", "aspect_ratio=1:1")
+    out = printed(capsys, *command, "--project", "prj_local", "--format", "jsonl")
+    assert {json.loads(line)["key"] for line in out.splitlines()} == {"1", "2"}
+    assert {run.params["aspect_ratio"] for run in local.runs} == {"16:9", "1:1"}
+    assert "--project" in complaint(capsys, *command, status=2)
+    assert "TECHNIQUE" in complaint(capsys, "batch", "caption", *command[1:], status=2)
+    assert "'prompt'" in complaint(
+        capsys, "batch", "rows.csv", "--type", "image", "--project", "prj_local", "--map", "shot=seed", status=2
+    )
+    assert len(local.runs) == 2
+
+
 def test_a_row_that_fails_makes_the_batch_exit_1_and_does_not_affect_the_others(
     local: FakeFlora, capsys: Capture
 ) -> None:

@@ -1,0 +1,117 @@
+"""Read the rows of a batch from a file."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flora_async.batch import GenerationRequest, RunRequest
+from flora_async.cli._values import json_or_text, read_pairs
+
+Cells = Mapping[str, Any]
+
+
+def technique_rows(path: Path, mapping: Sequence[str], key: str | None) -> list[RunRequest]:
+    """Read the rows of a batch of a technique: columns are inputs.
+
+    Args:
+        path: The file.
+        mapping: `column=input` pairs; empty = each column is the input of its name.
+        key: The column with the keys of the rows; None = a row's key is its number, from 0.
+
+    Raises:
+        ValueError: The file cannot be read, or does not have a column.
+        ImportError: A Parquet file needs pyarrow.
+    """
+    inputs, rows = _read(path, mapping, key)
+    return list(RunRequest.from_rows(rows, key=key, inputs=inputs))
+
+
+def generation_rows(path: Path, mapping: Sequence[str], key: str | None) -> list[GenerationRequest]:
+    """Read the rows of a batch of generations: a column `prompt`, and the parameters of the model.
+
+    Args:
+        path: The file.
+        mapping: `column=parameter` pairs; empty = each column is the parameter of its name, or the prompt.
+        key: As for `technique_rows`.
+
+    Raises:
+        ValueError: The file cannot be read, or does not have a column.
+        ImportError: A Parquet file needs pyarrow.
+    """
+    names, rows = _read(path, mapping, key)
+    if "prompt" not in (names or {column: column for row in rows for column in row}):
+        raise ValueError(f"{path.name!r:.100} does not have a column 'prompt': name it with --map COLUMN=prompt")
+    return [_generation(request) for request in RunRequest.from_rows(rows, key=key, inputs=names)]
+
+
+def _generation(request: RunRequest) -> GenerationRequest:
+    params = dict(request.inputs) if isinstance(request.inputs, Mapping) else {}
+    prompt = params.pop("prompt", "")
+    read = {name: json_or_text(value) for name, value in params.items()}
+    return GenerationRequest(prompt, request.key, params=read or None, metadata=request.metadata)
+
+
+def _read(path: Path, mapping: Sequence[str], key: str | None) -> tuple[dict[str, str] | None, list[Cells]]:
+    """Return the column of each input, or None for all columns, and the rows without their empty cells."""
+    try:
+        table = _table(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{str(path)!r:.200} cannot be read: {error}") from None
+    columns = {name for row in table for name in row}
+    names = {name: column for column, name in read_pairs("--map", mapping).items()} or None
+    for column in [*(names or {}).values(), *([key] if key else [])]:
+        if column not in columns:
+            known = ", ".join(sorted(map(repr, columns)))
+            raise ValueError(f"{path.name!r:.100} does not have a column {column!r:.100}; it has {known:.300}")
+    return names, [
+        {
+            name: value if name == key else _value(value, path.parent)
+            for name, value in row.items()
+            if value is not None and value != ""
+        }
+        for row in table
+    ]
+
+
+def _table(path: Path) -> list[Cells]:
+    match path.suffix.lower():
+        case ".csv" | ".tsv":
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+                rows: list[Cells] = list(reader)
+            for number, row in enumerate(rows, 2):
+                if None in row or None in row.values():
+                    raise ValueError(f"{path.name!r:.100}, row {number}: it has more or fewer cells than the header")
+            return rows
+        case ".jsonl" | ".ndjson":
+            with path.open(encoding="utf-8") as file:
+                return [_object(line, number, path) for number, line in enumerate(file, 1) if line.strip()]
+        case ".parquet":
+            try:
+                from pyarrow import parquet  # type: ignore[import-untyped, import-not-found, unused-ignore]  # noqa: PLC0415 - optional
+            except ImportError as error:
+                raise ImportError("A Parquet file needs pyarrow: pip install pyarrow") from error
+            loaded: list[Cells] = parquet.read_table(path).to_pylist()
+            return loaded
+        case other:
+            raise ValueError(f"{path.name!r:.100}: rows come from .csv, .tsv, .jsonl or .parquet, not {other!r:.20}")
+
+
+def _object(line: str, number: int, path: Path) -> Cells:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{path.name!r:.100}, line {number} is not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{path.name!r:.100}, line {number} is not an object: {line:.60}")  # noqa: TRY004 - of the file
+    return row
+
+
+def _value(value: object, folder: Path) -> str | Path:
+    """Return the value of an input: text, or with `@` a file whose path is relative to the file of rows."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    if text.startswith("@@"):
+        return text[1:]
+    return folder / text[1:] if text.startswith("@") else text
