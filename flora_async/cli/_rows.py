@@ -47,7 +47,7 @@ def generation_rows(path: Path, mapping: Sequence[str], key: str | None) -> list
 
 
 def _generation(request: RunRequest) -> GenerationRequest:
-    params = dict(request.inputs) if isinstance(request.inputs, Mapping) else {}
+    params: dict[str, Any] = dict(request.inputs) if isinstance(request.inputs, Mapping) else {}
     prompt = params.pop("prompt", "")
     read = {name: json_or_text(value) for name, value in params.items()}
     return GenerationRequest(prompt, request.key, params=read or None, metadata=request.metadata)
