@@ -66,12 +66,23 @@ from flora_async.resources._pager import Pager
 from flora_async.session import FloraSession
 
 if TYPE_CHECKING:
-    from flora_async.batch import ActionRequest, Batch, BatchResult, BatchSummary, GenerationRequest, RunRequest
+    from flora_async.batch import (
+        ActionRequest,
+        Batch,
+        BatchPlan,
+        BatchResult,
+        BatchSummary,
+        GenerationRequest,
+        RunRequest,
+    )
     from flora_async.media import download
 else:
     __getattr__ = lazy_names(
         __name__,
-        {"batch": "ActionRequest Batch BatchResult BatchSummary GenerationRequest RunRequest", "media": "download"},
+        {
+            "batch": "ActionRequest Batch BatchPlan BatchResult BatchSummary GenerationRequest RunRequest",
+            "media": "download",
+        },
     )
 
 __all__ = [
@@ -83,6 +94,7 @@ __all__ = [
     "BadRequestError",
     "Batch",
     "BatchInterruptedError",
+    "BatchPlan",
     "BatchResult",
     "BatchSummary",
     "BudgetExceededError",

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from flora_async.batch.kinds import Lent
     from flora_async.batch.nouns import Actions, Generations
     from flora_async.batch.options import BatchOptions, OnProgress
+    from flora_async.batch.plans import BatchPlan, PlannedRow, RowProblem
     from flora_async.batch.report import write_report
     from flora_async.batch.results import BatchResult, BatchSummary
     from flora_async.batch.rows import ActionRequest, GenerationRequest, Row, Rows, RunRequest
@@ -24,6 +25,7 @@ else:
             "nouns": "Actions Generations",
             "options": "BatchOptions OnProgress",
             "report": "write_report",
+            "plans": "BatchPlan PlannedRow RowProblem",
             "results": "BatchResult BatchSummary",
             "rows": "ActionRequest GenerationRequest Row Rows RunRequest",
             "techniques": "TechniqueDefaults",
@@ -36,13 +38,16 @@ __all__ = [
     "Actions",
     "Batch",
     "BatchOptions",
+    "BatchPlan",
     "BatchResult",
     "BatchSummary",
     "GenerationRequest",
     "Generations",
     "Lent",
     "OnProgress",
+    "PlannedRow",
     "Row",
+    "RowProblem",
     "Rows",
     "RunRequest",
     "TechniqueDefaults",

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import evolve
 
@@ -29,6 +29,9 @@ from flora_async.batch.watchers import TechniqueLookup, watcher_of
 from flora_async.errors import BatchInterruptedError, FloraError
 from flora_async.media.disk import check_writable
 from flora_async.resources import TechniqueCache
+
+if TYPE_CHECKING:
+    from flora_async.batch.plans import BatchPlan
 
 _MAX_NAME: Final = 60
 _BOOKED_AT_ONCE: Final = 4096  # costs of earlier processes, before other tasks get a turn
@@ -118,6 +121,39 @@ class Batch:
             raise
         self._pump = self._build_pump(save, unsettled)
         return self
+
+    async def plan(self) -> "BatchPlan":
+        """Check every row and say what would be started, instead of running the batch.
+
+        Nothing is started, uploaded or paid for. The journal is read if there is one, and not changed. This reads all
+        rows, so they must be finite, and takes the place of entering the batch: make another one to run them.
+
+        Returns:
+            What would be started, what is wrong in which row, and what it would cost.
+
+        Raises:
+            FloraError: FLORA refuses the session's key, or the session is closed.
+            JournalError: The journal cannot be read.
+            RuntimeError: The batch was entered or planned before.
+            Exception: The error of the source of rows.
+
+        Example:
+            >>> plan = await flora.generations.batch(
+            ...     ["a red bicycle", ""], model="flux-pro", project_id="prj_local"
+            ... ).plan()
+            >>> print(plan)
+            1 row would be started (generation:flux-pro: 1) for about 0.05 USD; 1 row has a problem
+              row 1 ('1'): prompt must not be blank: leave it out, or say what it is
+        """
+        if self._state is not _State.NEW:
+            raise RuntimeError("A batch is planned or run once: make another one")
+        self._state = _State.CLOSED
+        from flora_async.batch.plans import plan_of  # noqa: PLC0415 - with SQLite, which is loaded when it is used
+
+        try:
+            return await plan_of(self._rows, self._works, self._options)
+        finally:
+            await self._rows.aclose()
 
     async def _open_journal(self) -> Sequence[Unsettled]:
         """Open the journal, count what earlier processes have spent, and return the runs whose cost is not known."""

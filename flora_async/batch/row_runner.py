@@ -116,7 +116,7 @@ class RowRunner:
 
     def may_run_again(self, entry: Entry) -> bool:
         """Whether a row whose run has failed gets another run."""
-        return entry.attempt < self.max_attempts and _hint(entry.run) in _WORTH_ANOTHER_RUN
+        return entry.attempt < self.max_attempts and is_worth_another_run(entry.run)
 
     async def _finish(self, progress: _Progress, may_start: Callable[[], bool]) -> None:
         if progress.entry.state == "finished":
@@ -266,6 +266,11 @@ def _failed(progress: _Progress, error: Exception) -> BatchResult:
             exc_info=error,
         )
     return _result(row, progress.entry, resumed=progress.resumed, run=run, error=error)
+
+
+def is_worth_another_run(run: Run | None) -> bool:
+    """Whether a run has failed in a way that another run may not."""
+    return _hint(run) in _WORTH_ANOTHER_RUN
 
 
 def _hint(run: Run | None) -> FailureHint | None:

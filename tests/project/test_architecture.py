@@ -115,8 +115,8 @@ def test_nothing_has_a_vague_name() -> None:
 def test_the_public_names_are_these() -> None:
     assert flora_async.__all__ == [
         *["APIConnectionError", "APIStatusError", "APITimeoutError", "ActionRequest", "AuthenticationError"],
-        *["BadRequestError", "Batch", "BatchInterruptedError", "BatchResult", "BatchSummary", "BudgetExceededError"],
-        "ConflictError",
+        *["BadRequestError", "Batch", "BatchInterruptedError", "BatchPlan", "BatchResult", "BatchSummary"],
+        *["BudgetExceededError", "ConflictError"],
         *["DecodeError", "DownloadError"],
         *["Failure", "FailureHint", "FieldError", "FloraError", "FloraSession", "GenerationRequest"],
         *["IdempotencyError", "InputError"],
@@ -158,7 +158,7 @@ def test_the_public_attributes_are_these() -> None:
         ),
         SESSION.assets: "complete create list retrieve retry upload",
         SESSION.techniques: "list retrieve runs",
-        SESSION.batch("x", []): "records stop summary",
+        SESSION.batch("x", []): "plan records stop summary",
         RUNS: "create list retrieve",
         RUNS.list(): "pages",
     }
