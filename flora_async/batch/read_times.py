@@ -22,8 +22,8 @@ _MIN_PAUSE: Final = 0.5
 # The most between readings once the first run can have ended: intervals, or else a share of the age of the oldest run.
 _MAX_PAUSE: Final = 1.25
 _MAX_SHARE: Final = 0.02
-# Runs end within this quantile of the known run times so rarely that nothing is read before.
-_FIRST_ENDS: Final = 0.01
+# Runs end before this quantile so rarely that nothing is read until then: a lower one lies in the heavy tail.
+_FIRST_ENDS: Final = 0.03
 # What is known may be wrong: until a run of the batch was seen to get that old, a page is read at these ages, in
 # intervals, each twice the one before, as long as they are well below the first expected end.
 _FIRST_DOUBT: Final = 10.0
