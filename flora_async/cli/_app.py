@@ -256,6 +256,9 @@ def batch(
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write an HTML file that shows the results to people."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be started, what is wrong in which row, and the cost.")
+    ] = False,
     output: FormatOption = "table",
     fake: FakeOption = False,
 ) -> None:
@@ -273,6 +276,7 @@ def batch(
         journal_file,
         save,
         report,
+        dry_run,
         output,
         fake,
     )

@@ -4,13 +4,14 @@ import asyncio
 import shlex
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import define, frozen
+from attrs import asdict, define, frozen
 
 from flora_async._text import printable
-from flora_async.batch import Batch, BatchResult, BatchSummary, GenerationRequest, RunRequest, write_report
+from flora_async.batch import Batch, BatchPlan, BatchResult, BatchSummary, GenerationRequest, RunRequest, write_report
 from flora_async.cli._connection import FAKE_PROJECT, connect
 from flora_async.cli._exit import ExitCode, execute
 from flora_async.cli._interrupts import interrupts
@@ -24,6 +25,7 @@ from flora_async.resources.models import Medium
 from flora_async.session import FloraSession
 
 _COLUMNS: Final = ("key", "status", "run_id", "cost", "seconds", "error")
+_PLANNED: Final = ("index", "key", "kind", "target", "price", "error")
 _REFRESH: Final = 0.5
 _TECHNIQUE_AND_ROWS: Final = 2
 _IN_DOUBT: Final = frozenset({"in_doubt", "pending", "running", "submitted"})
@@ -46,6 +48,7 @@ class BatchArguments:
         journal: The file that records each step; None = none.
         save_to: Where outputs are saved; None = nowhere.
         report: The HTML file for people; None = none.
+        dry_run: Print what would be started, and start nothing.
         output: The format of the results.
         fake: Use a local FLORA.
     """
@@ -62,6 +65,7 @@ class BatchArguments:
     journal: Path | None
     save_to: Path | None
     report: Path | None
+    dry_run: bool
     output: Format
     fake: bool
 
@@ -166,6 +170,8 @@ def batch(arguments: BatchArguments, command_line: Sequence[str]) -> ExitCode:
         async with connect(fake=arguments.fake) as flora:
             shown = progress()
             made = _make(flora, arguments, params, rows, lambda summary: shown.show_batch(summary, len(rows)))
+            if arguments.dry_run:
+                return _show_plan(await made.plan(), arguments.output)
             return await _run(made, len(rows), shown, stake)
 
     return execute(command, stake)
@@ -219,6 +225,22 @@ async def _run(made: Batch, total: int, shown: LineProgress, stake: BatchStake) 
     if stopped_by is not None:
         raise stopped_by
     return _status(results, made.summary, stake)
+
+
+def _show_plan(plan: BatchPlan, output: Format) -> ExitCode:
+    if output == "table":
+        for problem in plan.problems:
+            say(f"row {problem.index} ({printable(problem.key, 60)}): {problem.error}")
+        say(str(plan).partition("\n")[0])
+    else:
+        starts = [{**asdict(row), "error": None} for row in plan.rows]
+        refused = [
+            {**dict.fromkeys(_PLANNED), "index": problem.index, "key": problem.key, "error": str(problem.error)}
+            for problem in plan.problems
+        ]
+        show(sorted(starts + refused, key=itemgetter("index")), output, _PLANNED)
+        note(str(plan).partition("\n")[0])
+    return ExitCode.OK if plan.fits and not plan.problems else ExitCode.FAILED
 
 
 def _check_report(report: Path | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
-from flora_async.cli._output import say
+from flora_async.cli._output import say, unwritten
 from flora_async.errors import (
     AuthenticationError,
     DownloadError,
@@ -85,7 +85,7 @@ def execute(command: Callable[[], Coroutine[Any, Any, ExitCode] | ExitCode], sta
     logging.getLogger("flora_async").addHandler(logging.NullHandler())
     try:
         result = command()
-        return result if isinstance(result, ExitCode) else asyncio.run(result)
+        status = result if isinstance(result, ExitCode) else asyncio.run(result)
     except (KeyboardInterrupt, asyncio.CancelledError):
         complain(f"interrupted: {at_stake.advice()}".removesuffix(": "))
         return ExitCode.INTERRUPTED
@@ -95,6 +95,10 @@ def execute(command: Callable[[], Coroutine[Any, Any, ExitCode] | ExitCode], sta
         cause = f"Cause: {error.__cause__}" if isinstance(error, SubmissionUnknownError) and error.__cause__ else ""
         complain(_message_of(error), cause, *notes, at_stake.advice())
         return status_of(error, at_stake)
+    if unwritten:
+        complain(f"the results could not be printed: {unwritten.pop()}")
+        return status or ExitCode.FAILED
+    return status
 
 
 def status_of(error: BaseException, stake: Stake) -> ExitCode:

@@ -15,7 +15,7 @@ from flora_async.cli._interrupts import interrupts
 from flora_async.cli._output import note, print_json, say
 from flora_async.cli._picture import show_picture
 from flora_async.cli._progress import LineProgress, progress
-from flora_async.errors import DownloadError, UntrustedURLError
+from flora_async.errors import DownloadError, SubmissionUnknownError, UntrustedURLError
 from flora_async.media.disk import check_writable
 from flora_async.models import Run, RunTicket
 from flora_async.models._codec import to_dict
@@ -56,10 +56,12 @@ class Job:
         self.progress.show_run(run)
 
     def learn(self, error: BaseException) -> None:
-        """Remember the run that an error carries."""
+        """Remember the run that an error carries, or that it means that there is none."""
         run = getattr(error, "run", None)
         if isinstance(run, Run):
             self.run, self.run_id = run, run.run_id
+        elif not isinstance(error, SubmissionUnknownError):
+            self.key = None  # nothing was started
 
     @property
     def is_in_doubt(self) -> bool:

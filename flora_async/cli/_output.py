@@ -15,6 +15,9 @@ _MAX_LINE: Final = 2000
 _MAX_CELL: Final = 60
 _EMPTY: Final[tuple[object, ...]] = (None, "", [], {}, ())
 
+unwritten: Final[list[OSError]] = []
+"""Why results could not be printed, other than because their reader has gone."""
+
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print any text as one line, and flush it at once."""
@@ -124,8 +127,11 @@ def _write(text: str, stream: TextIO) -> bool:
     shown = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         print(shown, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         # What is paid for goes on without its reader; and Python must not fail to flush the stream at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - not a path, but a device
+            os.dup2(nowhere.fileno(), stream.fileno())
+        if stream is not sys.stderr and not isinstance(error, BrokenPipeError):
+            unwritten.append(error)
         return False
     return True

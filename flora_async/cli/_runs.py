@@ -118,6 +118,7 @@ def generate(  # noqa: PLR0913 - FLORA's own fields
                     params=values or None,
                     idempotency_key=key,
                     check=True,
+                    adopt=idempotency_key is not None,
                 )
 
             return await start_and_follow(

@@ -59,6 +59,7 @@ class Generations(Operations):
         callback_url: str | None = None,
         idempotency_key: str | None = None,
         check: bool = False,
+        adopt: bool = False,
         wake: Wake | None = None,
     ) -> "models.RunTicket":
         """Start a generation (FLORA's `POST /generate`). This spends the workspace's credits, exactly once.
@@ -79,6 +80,8 @@ class Generations(Operations):
             idempotency_key: Your own key for this one start; None = a new one.
             check: Read the catalog of models first (once in five minutes), and refuse a model, a parameter or a
                 value that it does not know. Default False.
+            adopt: Where an earlier call has used your key, look for its run in the history of the last two hours rather
+                than raise `IdempotencyError`. Default False.
             wake: A `WebhookReceiver` that gets the deliveries to `callback_url`, to which a token of this start is
                 added: a delivery then shows which run this start made, even if every answer to the start was lost.
 
@@ -118,7 +121,7 @@ class Generations(Operations):
         workspace = body["workspace_id"] = await self._workspace.choose(workspace_id)
         body = await upload_files(body, self._preparer, workspace)
         try:
-            return await self._starter.start(generation_start(body, key, "generations.create"), wake=wake)
+            return await self._starter.start(generation_start(body, key, "generations.create"), adopt=adopt, wake=wake)
         except (BadRequestError, NotFoundError) as error:
             if model is not None and "model" in f"{error.message} {error.fields}".lower():
                 await explain_model(self._client, error, type, model)

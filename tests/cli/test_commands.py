@@ -97,6 +97,22 @@ def test_a_generation_takes_parameters_and_prints_where_its_output_is(local: Fak
     assert len(local.runs) == 1
 
 
+def test_a_generation_is_started_once_for_each_key(local: FakeFlora, capsys: Capture) -> None:
+    arguments = (
+        "generate",
+        "a red bicycle",
+        "--project",
+        "prj_local",
+        "--idempotency-key",
+        "k1",
+        "--no-save",
+        "--json",
+    )
+    first, second = (json.loads(printed(capsys, *arguments))["run_id"] for _ in range(2))
+    assert first == second
+    assert len(local.runs) == 1
+
+
 def test_files_are_inputs_and_are_uploaded_and_downloaded(local: FakeFlora, capsys: Capture) -> None:
     Path("photo.png").write_bytes(PHOTO)
     out = printed(capsys, "run", "cctv-cam", "-i", "input_image=@photo.png")
@@ -131,7 +147,7 @@ def test_what_flora_refuses_exits_3_and_a_wrong_key_or_input_exits_2(
     assert "caption" in complaint(capsys, "run", "captoin", "-i", "prompt=x", status=3)
     assert "did you mean 'prompt'" in complaint(capsys, "run", "caption", "-i", "promt=x", status=2)
     local.inject(Status(402), on="start")
-    complaint(capsys, "run", "caption", "-i", "prompt=x", status=3)
+    assert "may have been started" not in complaint(capsys, "run", "caption", "-i", "prompt=x", status=3)
     assert "404" in complaint(capsys, "runs", "show", "run_none", status=3)
     assert not local.runs
     monkeypatch.setenv("FLORA_API_KEY", "sk_wrong")
@@ -202,6 +218,29 @@ def test_the_rows_of_a_file_are_prompts_and_parameters_of_a_model(local: FakeFlo
         capsys, "batch", "rows.csv", "--type", "image", "--project", "prj_local", "--map", "shot=seed", status=2
     )
     assert len(local.runs) == 2
+
+
+def test_a_dry_run_says_what_would_be_started_and_what_is_wrong_and_starts_nothing(
+    local: FakeFlora, capsys: Capture
+) -> None:
+    Path("rows.csv").write_text("id,prompt\ngood,a red bicycle\nempty,\nalso,a blue boat\n")
+    command = ("batch", "caption", "rows.csv", "--key", "id", "--dry-run")
+    problem, summary = printed(capsys, *command, status=1).splitlines()
+    assert "(empty)" in problem
+    assert "'prompt'" in problem
+    assert "2 rows would be started" in summary
+    assert "0.02 USD" in summary
+    rows = json.loads(printed(capsys, *command, "--format", "json", status=1))
+    assert [(row["key"], row["price"], row["error"] is None) for row in rows] == [
+        ("good", 0.01, True),
+        ("empty", None, False),
+        ("also", 0.01, True),
+    ]
+    Path("rows.csv").write_text("id,prompt\ngood,a red bicycle\n")
+    assert "1 row would be started" in printed(capsys, *command)
+    printed(capsys, *command, "--max-cost", "0.001", status=1)
+    assert not local.runs
+    assert not Path("report.html").exists()
 
 
 def test_a_row_that_fails_makes_the_batch_exit_1_and_does_not_affect_the_others(
@@ -373,6 +412,18 @@ def in_terminal(*arguments: str, **variables: str) -> bytes:
     os.close(ours)
     assert process.returncode == 0, shown
     return shown
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_a_full_disk_behind_stdout_does_not_end_a_batch_and_is_an_error(local: FakeFlora, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("prompt\na red bicycle\na blue boat\n")
+    command = [sys.executable, "-m", "flora_async", "batch", "caption", "rows.csv", "--save", "out"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - not a path, but a device
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)  # noqa: S603 - our own
+    assert done.returncode == 1
+    assert "could not be printed" in done.stderr
+    assert "2 completed" in done.stderr
+    assert len(local.runs) == 2
 
 
 def test_completion_scripts_can_be_shown(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
