@@ -4,15 +4,19 @@ Each is frozen, and checked when it is built, so that a mistake fails where it i
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from inspect import iscoroutinefunction
+from typing import Any, Final, Literal
 
 from attrs import Attribute, field, frozen
-from attrs.validators import instance_of
+from attrs.validators import in_, instance_of
 
 from flora_async._checks import check_number
 from flora_async._repr import ShortRepr
 
 __all__ = ["PollPolicy", "ResponseLimits", "RetryPolicy"]
+
+Schedule = Literal["learned", "backoff"] | Callable[[float, int], float]
+"""When a run is polled; a function takes the age of the run in seconds and the number of polls so far."""
 
 MAX_FILE_SIZE: Final = 2 * 1024**3
 """The most bytes that a download fetches, unless a call says otherwise: 2 GiB."""
@@ -76,6 +80,14 @@ class ResponseLimits(ShortRepr):
     page: int = field(default=8 * 1024**2, validator=_size)
 
 
+def _schedule(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    name = f"{type(instance).__name__}.{attribute.name}"
+    if isinstance(value, str) and value not in {"learned", "backoff"}:
+        raise ValueError(f"{name} must be 'learned', 'backoff' or a function, not {value!r:.60}")
+    if not isinstance(value, str) and (not callable(value) or iscoroutinefunction(value)):
+        raise TypeError(f"{name} must be 'learned', 'backoff' or a plain function of two numbers, not {value!r:.60}")
+
+
 @frozen(kw_only=True)
 class RetryPolicy(ShortRepr):
     """How a request is retried after a failure that may be temporary.
@@ -122,26 +134,40 @@ class RetryPolicy(ShortRepr):
 class PollPolicy(ShortRepr):
     """How often a run is polled, and how long a wait lasts.
 
-    The first poll comes after `initial` seconds; each later pause is `multiplier` times the one before, at most
-    `maximum`, and varies at random by `jitter`. FLORA advises polling every 2 to 5 seconds. A session that has more
-    polls to make than its connections can carry polls each run less often.
+    A session learns how long the runs of each technique, model and action take. Once it knows five of them, it polls
+    where runs are likely to end, at pauses of 0.25 to 30 s: a run that usually takes 25 s is polled about three times
+    rather than ten, and its end is heard of sooner. Until then it backs off: the first poll comes after `initial`
+    seconds, and each later pause is `multiplier` times the one before, at most `maximum`. FLORA advises polling every 2
+    to 5 seconds. A session that has more polls to make than its connections can carry polls each run less often.
 
     Args:
         initial: Seconds until the first poll. Default 0.5.
         multiplier: Factor from one pause to the next, at least 1. Default 1.5.
-        maximum: The longest pause, in seconds; None = no limit. Default 5.
-        jitter: Fraction by which a pause varies, 0 to 1. Default 0.1, so ±10 %.
+        maximum: The longest pause, in seconds; None = no limit. Default 5. Learned pauses can be longer, but are placed
+            so that the end of a run is heard of no later, on average, than with these three.
+        jitter: Fraction by which a pause varies, 0 to 1; of a learned pause, it is the fraction of the distance between
+            polls at that time. Default 0.1, so ±10 %.
         timeout: Seconds until a wait ends with `WaitTimeoutError`; None = no limit. Default 1800.
         outage: Seconds during which every poll fails before a wait gives up; None = no limit. Default 120. Time that
             FLORA asks for with `Retry-After`, or that is spent waiting for a connection of the session, does not count.
+        schedule: `learned`; `backoff`, which never uses what was learned; or a function of the age of the run in
+            seconds and the number of polls so far, which returns the seconds until the next poll. Of these, at least
+            0.1 s are waited; anything but a finite number of at least 0, and whatever the function raises, ends the
+            wait with an error. Default `learned`.
+        learn: When to read the latest 100 runs from the history, once for each technique or model, to learn from:
+            `history` at the first wait, `auto` at the third, `off` never. Default `auto`. Only `learned` schedules read
+            it; every history that is read for another reason is learned from as well.
 
     Raises:
-        ValueError: A value is negative, NaN or infinite, `multiplier` is less than 1 or `jitter` more than 1.
-        TypeError: A value is not a number (a bool is not one).
+        ValueError: A value is negative, NaN or infinite, `multiplier` is less than 1 or `jitter` more than 1, or
+            `schedule` or `learn` is an unknown word.
+        TypeError: A value is not a number (a bool is not one), or `schedule` is not a function.
 
     Example:
         >>> PollPolicy(outage=3600).outage  # wait through an hour without FLORA
         3600
+        >>> PollPolicy(schedule=lambda age, polls: 1.0 if age < 60 else 10.0).schedule(90, 60)
+        10.0
     """
 
     initial: float = field(default=0.5, validator=_number())
@@ -150,3 +176,5 @@ class PollPolicy(ShortRepr):
     jitter: float = field(default=0.1, validator=_number(maximum=1.0))
     timeout: float | None = field(default=1800.0, validator=_number(unlimited=True))
     outage: float | None = field(default=120.0, validator=_number(unlimited=True))
+    schedule: Schedule = field(default="learned", validator=_schedule)
+    learn: Literal["auto", "history", "off"] = field(default="auto", validator=in_(("auto", "history", "off")))

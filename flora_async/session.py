@@ -22,6 +22,7 @@ from flora_async.polling import (
     OnUpdate,
     Poller,
     RunReference,
+    RunTimes,
     Wake,
     start_and_wait,
     wait,
@@ -112,12 +113,14 @@ class FloraSession:
         workspace = os.environ.get("FLORA_WORKSPACE_ID") or None if workspace_id is None else workspace_id
         self._workspace_id = None if workspace is None else check_workspace_id(workspace)
         self._poll = poll
-        self._poller = Poller(self._client, poll, self._clock)
+        run_times = RunTimes()
         techniques = resources.TechniqueCache(self._client, self._clock)
+        history = resources.HistoryReader(self._client, techniques, run_times)
+        self._poller = Poller(self._client, poll, self._clock, run_times, history.read)
         self._preparer = resources.InputPreparer(techniques.find, lambda: self._uploads, self._clock.monotonic)
         open_starts = resources.OpenStarts(self._clock)
-        finder = resources.RunFinder(self._client, open_starts, techniques.find_id)
-        self._starter = resources.Starter(self._client, finder, open_starts)
+        finder = resources.RunFinder(self._client, open_starts, techniques.find_id, run_times)
+        self._starter = resources.Starter(self._client, finder, open_starts, run_times)
         runs = resources.TechniqueRuns(self._client, self._preparer, self._starter)
         self.techniques = resources.Techniques(self._client, runs)
         self._entered = False

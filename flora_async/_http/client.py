@@ -127,6 +127,12 @@ class Client:
         return None if moment is None else (moment - now, 1.0 + seconds)
 
     @property
+    def flora_time(self) -> float:
+        """FLORA's Unix time, in seconds, as far as its answers have told."""
+        offset = self.clock_offset
+        return self.clock.time() + (offset[0] if offset else 0.0)
+
+    @property
     def queue_time(self) -> float:
         """How long the last request waited for a connection, in seconds."""
         return self._transport.queue_time

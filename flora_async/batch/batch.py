@@ -69,7 +69,10 @@ class Batch:
         self._tally = Tally(total=length_of(source))
         self._limiter = Limiter(options.concurrency, clock)
         self._client = lent.poller.client.observed_by(TrafficCounter(self._tally, self._limiter))
-        self._poller = evolve(lent.poller, client=self._client, policy=options.poll or lent.poller.policy)
+        # A batch learns from its own runs, and reads the history itself where it has many.
+        self._poller = evolve(
+            lent.poller, client=self._client, policy=options.poll or lent.poller.policy, read_history=None
+        )
         self._techniques = TechniqueLookup(TechniqueCache(self._client, clock))
         self._works = works_of(defaults, evolve(lent, poller=self._poller), self._techniques, options)
         self._starter = lent.starter.using(self._client)

@@ -183,7 +183,8 @@ class LateCosts:
                 if technique is None:
                     return found
                 filters["technique_id"] = technique.technique_id
-            pages = _pages(list_runs(self._client, operation, filters), [late.created_at for late in group])
+            runs = list_runs(self._client, operation, filters, run_times=self._poller.run_times)
+            pages = _pages(runs, [late.created_at for late in group])
             async with aclosing(pages):
                 async for page in pages:
                     for run in page.items:

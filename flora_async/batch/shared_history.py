@@ -314,7 +314,9 @@ class SharedHistory:
     async def _fetch(self, key: _PageKey) -> Page[Any]:
         deadline = max((waiter.deadline for waiter in self._waiting()), default=math.inf)
         with until(deadline):
-            page: Page[Any] = await list_runs(self._client, self._operation, dict(key.filters), key.cursor)
+            page: Page[Any] = await list_runs(
+                self._client, self._operation, dict(key.filters), key.cursor, run_times=self._poller.run_times
+            )
         for problem in page.problems:
             if problem.index is None:
                 raise DecodeError(problem.path, problem.reason)
@@ -363,10 +365,7 @@ class SharedHistory:
 
 def observe(poller: Poller, subject: str, run: Run) -> None:
     """Learn how long a run took that has ended."""
-    if run.created_at is not None and run.completed_at is not None:
-        offset, _ = poller.client.clock_offset or (0.0, 0.0)
-        created, ended = run.created_at.timestamp(), run.completed_at.timestamp()
-        poller.run_times.observe_span(subject, created, ended, now=poller.clock.time() + offset)
+    poller.run_times.observe_run(subject, run, now=poller.client.flora_time)
 
 
 def _end(ended: tuple[_Waiter, Run]) -> float:

@@ -1,12 +1,12 @@
 """Wait for runs: poll them until they end, through outages, rate limits and restarts."""
 
 from flora_async.polling._poller import Poller, RunReference, decode_run, plain_run
+from flora_async.polling._progress import log_end
 from flora_async.polling._run_times import Distribution, RunTimes
 from flora_async.polling._schedule import PollSchedule
 from flora_async.polling._waiting import (
     OnUpdate,
     RunSource,
-    log_end,
     start_and_wait,
     wait,
     wait_for_run,

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from attrs import define, evolve, field, fields, frozen
@@ -53,12 +54,14 @@ class Poller:
         policy: When runs are polled, unless a call says otherwise.
         clock: Time, sleep and randomness.
         run_times: How long runs took, as far as this session knows.
+        read_history: Reads the latest runs of a subject and learns from them; None = there is no history to read.
     """
 
     client: Client
     policy: PollPolicy
     clock: Clock
     run_times: RunTimes = field(factory=RunTimes)
+    read_history: Callable[[str], Awaitable[None]] | None = None
 
     def poll_of(self, run: RunReference) -> "RunPoll":
         """Prepare polling a run at its poll URL, or else by its id; nothing is sent yet.

@@ -14,12 +14,11 @@ from attrs import define, evolve, field
 from flora_async._checks import check_number
 from flora_async._http.deadline import until
 from flora_async._http.responses import may_pass
-from flora_async._text import printable
 from flora_async.config import PollPolicy
 from flora_async.errors import APIStatusError, DecodeError, FloraError, NotFoundError, WaitTimeoutError
 from flora_async.models import Run
 from flora_async.polling._poller import Poller, RunReference
-from flora_async.polling._schedule import PollSchedule
+from flora_async.polling._progress import RunProgress, name_of
 from flora_async.polling._wake import Wake, WakeableSleep, check_wake
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ logger = logging.getLogger("flora_async")
 # FLORA may answer 404 for a new run for this many seconds.
 _UNKNOWN_FOR: Final = 60.0
 _MAX_NAME: Final = 120
-# FLORA's estimate can be any number, but its longest runs take about 15 minutes.
-_MAX_ESTIMATE: Final = 900.0
 
 
 class RunSource(Protocol):
@@ -59,18 +56,19 @@ async def watch(
     if seen is not None and seen.is_terminal:
         yield seen
         return
-    clock, client, schedule = poller.clock, poller.client, PollSchedule(policy, poller.clock)
-    began = now = clock.monotonic()
+    clock, client = poller.clock, poller.client
+    began = clock.monotonic()
     outage = _Outage(policy.outage, run, -math.inf if isinstance(run, str) else began + _UNKNOWN_FOR)
     deadline = math.inf if limit is None else began + limit
     wakeable = WakeableSleep(wake, clock)
     sleep = clock.sleep if wake is None else wakeable.sleep  # one frame less for each of ten thousand waits
-    pause = wakeable.stretch(_first_pause(run, schedule))
+    progress = RunProgress(poller, run, policy, began)
     try:
         poll_once = poller.poll_of(run)
+        pause = wakeable.stretch(await progress.first_pause(deadline))
         wakeable.expect(run if isinstance(run, str) else run.run_id)
         while True:
-            await sleep(min(pause, deadline - now))
+            await sleep(min(pause, deadline - clock.monotonic()))
             now = clock.monotonic()
             failure: FloraError | None = None
             try:
@@ -83,23 +81,22 @@ async def watch(
             else:
                 outage.end()
                 wakeable.expect(snapshot.run_id)
+                progress.polled(snapshot, now)
                 if snapshot != seen:
                     seen = snapshot
                     yield snapshot
                 if snapshot.is_terminal:
-                    log_end(snapshot, clock.monotonic() - began)
                     return
             # A failed poll that began before the deadline is followed by one more at the deadline.
             if (now if failure else clock.monotonic()) >= deadline:
                 raise _timeout_error(seen, clock.monotonic() - began, failure)
-            now = clock.monotonic()
-            pause = schedule.next(client.queue_time)
+            pause = progress.next_pause(clock.monotonic(), client.queue_time, failed=failure is not None)
             pause = max(pause if failure else wakeable.stretch(pause), asked or 0.0)
     except FloraError as error:
         error.run = seen
         raise
     except asyncio.CancelledError:
-        logger.info("The wait for run %s was cancelled; FLORA continues the run", _name(run))
+        logger.info("The wait for run %s was cancelled; FLORA continues the run", name_of(run))
         raise
     finally:
         wakeable.close()
@@ -152,14 +149,6 @@ def watch_run(
     return watch(session._poller, run, poll=poll, timeout=timeout, wake=wake)  # noqa: SLF001 - for this package alone
 
 
-def _first_pause(run: RunReference, schedule: PollSchedule) -> float:
-    """Seconds until the first poll: 0 for a run of unknown age; for a new one at least FLORA's own estimate."""
-    if isinstance(run, str) or not (isinstance(run, Run) or hasattr(run, "estimated_seconds")):
-        return 0.0
-    estimate: float | None = getattr(run, "estimated_seconds", None)
-    return max(schedule.next(), min(estimate or 0.0, _MAX_ESTIMATE))
-
-
 def time_limit(policy: PollPolicy, timeout: float | EllipsisType | None) -> float | None:
     """The seconds that a wait may take: those given, or else the policy's; None = no limit.
 
@@ -182,24 +171,6 @@ def _timeout_error(seen: Run | None, elapsed: float, failure: FloraError | None)
     error = WaitTimeoutError(seen, elapsed)
     error.__cause__ = failure
     return error
-
-
-def log_end(run: Run, waited: float) -> None:
-    """Log the end of a run that was waited for, for `waited` seconds."""
-    if not logger.isEnabledFor(logging.INFO):
-        return
-    logger.info(
-        "Run %s ended: %s after %.1f s, %s",
-        printable(run.run_id, _MAX_NAME),
-        printable(run.status, _MAX_NAME),
-        waited if run.duration is None else run.duration,
-        "cost not known yet" if run.charged_cost is None else f"{run.charged_cost:.6g} USD",
-    )
-
-
-def _name(run: RunReference) -> str:
-    """What logs call a run."""
-    return printable(run.partition("?")[0] if isinstance(run, str) else str(getattr(run, "run_id", "")), _MAX_NAME)
 
 
 @define
@@ -233,7 +204,7 @@ class _Outage:
             raise error
         if self._since is None:
             self._since = since
-            logger.info("A poll of run %s failed; polling continues: %s", _name(self._run), error)
+            logger.info("A poll of run %s failed; polling continues: %s", name_of(self._run), error)
         if self._limit is not None and now - self._since >= self._limit:
             raise error
         self._since += asked

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from flora_async._lazy import lazy_names
 from flora_async.resources._catalog import Catalog, TechniqueCache
 from flora_async.resources._history import History, RunFinder, list_runs
+from flora_async.resources._learning import HistoryReader
 from flora_async.resources._open_starts import OpenStarts
 from flora_async.resources._operations import request_json
 from flora_async.resources._pager import Pager
@@ -48,6 +49,7 @@ __all__ = [
     "Feedback",
     "Generations",
     "History",
+    "HistoryReader",
     "InputPreparer",
     "InputValue",
     "Inputs",

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from flora_async._http.routes import ROUTES
 from flora_async._http.submission import Submission
 from flora_async.errors import SubmissionUnknownError
 from flora_async.models import Run, TechniqueRun
-from flora_async.polling import decode_run
+from flora_async.polling import RunTimes, decode_run
 from flora_async.resources._open_starts import SLACK, OpenStart, OpenStarts
 from flora_async.resources._operations import paginate
 from flora_async.resources._pager import Pager
@@ -63,8 +63,20 @@ class History:
         return not (self.model and model and model.model_id and model.model_id != self.model)
 
 
+def learning(client: Client, run_times: RunTimes, status: str | None = None) -> Callable[[Sequence[Run]], None] | None:
+    """What learns from each page of a history; None for one that is filtered by status, which is not representative."""
+    if status is not None:
+        return None
+    return lambda runs: run_times.observe_page(runs, now=client.flora_time)
+
+
 def list_runs(
-    client: Client, operation: str, filters: Mapping[str, str | None], cursor: str | None = None
+    client: Client,
+    operation: str,
+    filters: Mapping[str, str | None],
+    cursor: str | None = None,
+    *,
+    run_times: RunTimes,
 ) -> Pager[Any]:
     """The runs of a history (`TechniqueRun` or `Generation`), newest first, on pages of the largest size.
 
@@ -73,6 +85,7 @@ def list_runs(
         operation: `techniques.runs.list` or `generations.list`.
         filters: FLORA's own filters.
         cursor: The page to begin at; None = the first.
+        run_times: Learns from the runs.
     """
     of_techniques = operation == "techniques.runs.list"
     return paginate(
@@ -83,6 +96,7 @@ def list_runs(
         filters=filters,
         limit=_PAGE_SIZE,
         cursor=cursor,
+        on_page=learning(client, run_times, filters.get("status")),
     )
 
 
@@ -93,16 +107,20 @@ class RunFinder:
         client: Sends the requests.
         open_starts: The session's starts under way and the runs it knows.
         technique_id_of: Finds the id of a technique.
+        run_times: Learns from the histories.
     """
 
-    def __init__(self, client: Client, open_starts: OpenStarts, technique_id_of: FindTechniqueId) -> None:
+    def __init__(
+        self, client: Client, open_starts: OpenStarts, technique_id_of: FindTechniqueId, run_times: RunTimes
+    ) -> None:
         self._client = client
         self._open_starts = open_starts
         self._technique_id_of = technique_id_of
+        self._run_times = run_times
 
     def using(self, client: Client) -> "RunFinder":
         """The same finder with another client of the same session."""
-        return RunFinder(client, self._open_starts, self._technique_id_of)
+        return RunFinder(client, self._open_starts, self._technique_id_of, self._run_times)
 
     async def find(
         self,
@@ -231,7 +249,7 @@ class RunFinder:
         filters = {**history.filters}
         if technique_id is not None:
             filters["technique_id"] = technique_id
-        pager = list_runs(self._client, history.operation, filters)
+        pager = list_runs(self._client, history.operation, filters, run_times=self._run_times)
         found: dict[str, Run] = {}  # pages overlap where runs are started while they are read
         pages = unreadable = 0
         async for page in pager.pages():

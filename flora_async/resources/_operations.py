@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -56,6 +56,7 @@ def paginate(  # noqa: PLR0913 - the parts of a list
     limit: int | None = None,
     cursor: str | None = None,
     complete: Callable[[ModelT], ModelT] | None = None,
+    on_page: Callable[[Sequence[ModelT]], None] | None = None,
 ) -> Pager[ModelT]:
     """A list; nothing is requested yet.
 
@@ -69,6 +70,7 @@ def paginate(  # noqa: PLR0913 - the parts of a list
         limit: Items on one page; None = FLORA's default.
         cursor: The page to begin at; None = the first.
         complete: Adds to an item what FLORA may leave out.
+        on_page: Called with the items of each page.
 
     Raises:
         ValueError: `limit` is out of range, or a filter is blank.
@@ -82,6 +84,8 @@ def paginate(  # noqa: PLR0913 - the parts of a list
     async def fetch_page(at: str | None) -> Page[ModelT]:
         request = client.request(route, ids, params={**query, "limit": size, "cursor": at})
         page = await client.fetch(request, partial(read_page, model, items_key))
+        if on_page is not None:
+            on_page(page.items)
         return page if complete is None else evolve(page, items=tuple(map(complete, page.items)))
 
     return Pager(fetch_page, cursor, operation)

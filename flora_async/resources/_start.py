@@ -24,7 +24,7 @@ from flora_async._text import printable
 from flora_async.errors import FloraError, IdempotencyError, SubmissionUnknownError
 from flora_async.models import Run, RunInput
 from flora_async.models._codec import to_dict
-from flora_async.polling import decode_run, plain_run
+from flora_async.polling import RunTimes, decode_run, plain_run
 from flora_async.resources._history import History, Knows, RunFinder
 from flora_async.resources._open_starts import OpenStart, OpenStarts
 from flora_async.resources._operations import new_key, read_model, to_content
@@ -33,6 +33,14 @@ Mode = Literal["async", "stream"]
 RunT = TypeVar("RunT", bound=Run)
 
 _MAX_STARTS: Final = 1000
+# What the target of a start is.
+_KINDS: Final[Mapping[str, str]] = {
+    "techniques.runs.create": "technique",
+    "runs.start_technique": "technique",
+    "generations.create": "model",
+    "runs.start_generation": "model",
+    "actions.run": "action",
+}
 
 
 @runtime_checkable
@@ -138,17 +146,22 @@ class Starter:
         client: Sends the requests.
         finder: Finds runs in the histories.
         open_starts: The session's starts under way.
+        run_times: Learns what each run is a run of.
+
+    Attributes:
+        run_times: As passed.
     """
 
-    def __init__(self, client: Client, finder: RunFinder, open_starts: OpenStarts) -> None:
+    def __init__(self, client: Client, finder: RunFinder, open_starts: OpenStarts, run_times: RunTimes) -> None:
         self._client = client
         self._finder = finder
         self._open_starts = open_starts
+        self.run_times = run_times
         self._sent: RecentItems[str, SentInputs] = RecentItems(_MAX_STARTS)
 
     def using(self, client: Client) -> "Starter":
         """The same starter, its memory included, with another client of the same session."""
-        starter = Starter(client, self._finder.using(client), self._open_starts)
+        starter = Starter(client, self._finder.using(client), self._open_starts, self.run_times)
         starter._sent = self._sent
         return starter
 
@@ -201,9 +214,13 @@ class Starter:
                 with _logging_cancellation(start):
                     started = await self._recover(start, opened, error, adopt=adopt, news=news, knows=knows)
             others: Sequence[Started] = getattr(started, "runs", ())
-            self._open_starts.account_for(opened, started.run_id, *(run.run_id for run in others))
+            run_ids = (started.run_id, *(run.run_id for run in others))
+            self._open_starts.account_for(opened, *run_ids)
         if start.sent is not None:
             self._sent[started.run_id] = start.sent
+        if kind := _KINDS.get(start.operation):
+            for run_id in run_ids:
+                self.run_times.started(run_id, f"{kind}:{start.target}")
         logger.info("Run %s of %.80s started", printable(started.run_id), printable(start.target))
         return started
 

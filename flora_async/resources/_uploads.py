@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from attrs import evolve
+
 from flora_async._cache import KeyedLocks, RecentItems
 from flora_async._checks import check_number, check_progress
 from flora_async._clock import Clock
@@ -178,7 +180,7 @@ class Uploads:
 
     async def _ready(self, asset: Asset, timeout: float | None) -> Asset:  # noqa: ASYNC109 - on the session's clock
         """Wait until the asset can be used."""
-        clock, schedule = self._clock, PollSchedule(self._poll, self._clock)
+        clock, schedule = self._clock, PollSchedule(evolve(self._poll, schedule="backoff"), self._clock)
         began = now = clock.monotonic()
         while not (asset.is_failed or (asset.is_ready and asset.url)):
             if timeout is not None and now - began >= timeout:

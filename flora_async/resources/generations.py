@@ -21,7 +21,7 @@ from flora_async.resources._arguments import check_generation, generation_body, 
 from flora_async.resources._catalog import Catalog
 from flora_async.resources._default_workspace import DefaultWorkspace
 from flora_async.resources._hints import explain_model, explain_technique
-from flora_async.resources._history import History
+from flora_async.resources._history import History, learning
 from flora_async.resources._operations import Operations, new_key, paginate, to_content
 from flora_async.resources._pager import Pager
 from flora_async.resources._parameters import read_files, upload_files
@@ -191,6 +191,7 @@ class Generations(Operations):
             limit=limit,
             cursor=cursor,
             complete=partial(with_poll_url, self._client, technique_id=None),
+            on_page=learning(self._client, self._starter.run_times, status),
         )
 
 

@@ -6,8 +6,9 @@ from flora_async._http.client import Client
 from flora_async._http.routes import ROUTES
 from flora_async.errors import NotFoundError
 from flora_async.models import Run, RunStatus, TechniqueRun
-from flora_async.polling import Wake, check_wake, decode_run
+from flora_async.polling import RunTimes, Wake, check_wake, decode_run
 from flora_async.resources._hints import explain_technique
+from flora_async.resources._history import learning
 from flora_async.resources._operations import Operations, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import InputPreparer, Inputs, read_inputs
@@ -17,8 +18,9 @@ from flora_async.resources._start import Mode, Starter, StartOptions, technique_
 class RunHistory(Operations):
     """The history of runs of techniques."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, run_times: RunTimes) -> None:
         self._client = client
+        self._run_times = run_times
 
     def list(  # noqa: PLR0913 - FLORA's own filters
         self,
@@ -66,6 +68,7 @@ class RunHistory(Operations):
             limit=limit,
             cursor=cursor,
             complete=self._with_poll_url,
+            on_page=learning(self._client, self._run_times, status),
         )
 
     def _with_poll_url(self, run: TechniqueRun) -> TechniqueRun:
@@ -76,7 +79,7 @@ class TechniqueRuns(RunHistory):
     """Runs of techniques: start one, read one, list them."""
 
     def __init__(self, client: Client, preparer: InputPreparer, starter: Starter) -> None:
-        super().__init__(client)
+        super().__init__(client, starter.run_times)
         self._preparer = preparer
         self._starter = starter
 

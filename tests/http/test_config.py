@@ -47,6 +47,8 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "jitter": 0.1,
         "timeout": 1800.0,
         "outage": 120.0,
+        "schedule": "learned",
+        "learn": "auto",
     }
 
 

@@ -2,15 +2,20 @@
 
 import math
 import random
+from datetime import UTC, datetime
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from sweep import Sweep
 
+from flora_async import RunStatus
+from flora_async.models import TechniqueReference, TechniqueRun
 from flora_async.polling import RunTimes
 
 SUBJECT = "technique:cctv-cam"
+TECHNIQUE = TechniqueReference(technique_id="tech_1", name="CCTV cam")
 NOW = 1_800_000_000.0
 
 
@@ -19,6 +24,15 @@ def times_of(*seconds: float) -> RunTimes:
     for each in seconds:
         run_times.observe(SUBJECT, each)
     return run_times
+
+
+def ended_run(created: float, ended: float | None, run_id: str = "run_1") -> TechniqueRun:
+    return TechniqueRun(
+        run_id=run_id,
+        status=RunStatus.COMPLETED,
+        created_at=datetime.fromtimestamp(created, UTC),
+        completed_at=None if ended is None else datetime.fromtimestamp(ended, UTC),
+    )
 
 
 def median_of(run_times: RunTimes) -> float:
@@ -58,29 +72,48 @@ def test_times_that_cannot_be_true_are_not_learned_from() -> None:
         "takes two days": (NOW - 172_800, NOW),
         "ends in the future": (NOW, NOW + 600),
         "began in 1970": (0.0, NOW),
-        "is not a number": (math.nan, NOW),
-        "is unlimited": (NOW, math.inf),
+        "has no end": (NOW - 10, None),
     }
     with Sweep() as sweep:
         for name, (created, ended) in spans.items():
             with sweep.row(name):
                 run_times = times_of(20, 22, 25, 28, 30)
-                expected = run_times.known(SUBJECT)
-                assert not run_times.observe_span(SUBJECT, created, ended, now=NOW)
-                assert run_times.known(SUBJECT) == expected
+                expected = median_of(run_times)
+                assert not run_times.observe_run(SUBJECT, ended_run(created, ended), now=NOW)
+                assert median_of(run_times) == expected
                 # Nor do they keep later runs from being learned.
-                assert run_times.observe_span(SUBJECT, NOW - 600, NOW, now=NOW)
-                assert run_times.known(SUBJECT) != expected
+                assert run_times.observe_run(SUBJECT, ended_run(NOW - 600, NOW), now=NOW)
+                assert median_of(run_times) > expected
 
 
 def test_a_run_that_is_listed_again_counts_once() -> None:
     run_times = RunTimes()
-    for _ in range(40):
-        for number in range(6):
-            run_times.observe_span(SUBJECT, NOW, NOW + 10.0 * (number + 1), now=NOW + 100)
-    known = run_times.known(SUBJECT)
+    # Newest first, and more of them than are remembered.
+    page = [ended_run(NOW - 10 * n, NOW - 10 * n + 25 + n % 2) for n in range(100)]
+    for _ in range(5):
+        run_times.observe_page([evolve(run, technique=TECHNIQUE) for run in page], now=NOW + 100)
+    known = run_times.known(f"technique:{TECHNIQUE.technique_id}")
     assert known is not None
-    assert len(known.centers) == 6
+    assert len(known.centers) == 32
+    assert {round(math.exp(log)) for log in known.centers} == {25, 26}
+
+
+def test_runs_that_are_listed_after_newer_ones_ended_are_learned_from() -> None:
+    run_times = RunTimes()
+    for n in (1, 2):
+        run_times.observe_run(SUBJECT, ended_run(NOW + 50 * n, NOW + 50 * n + 25), now=NOW + 200)
+    for n in range(3, 6):
+        run_times.observe_run(SUBJECT, ended_run(NOW - 100 * n, NOW - 100 * n + 25), now=NOW + 200)
+    assert median_of(run_times) == pytest.approx(25, rel=0.01)
+
+
+def test_a_slug_and_an_id_are_of_one_technique_once_a_run_that_was_started_is_listed() -> None:
+    run_times = times_of(25, 25, 25)
+    run_times.started("run_1", SUBJECT)
+    listed = [evolve(ended_run(NOW - 60 - n, NOW - 35 - n), technique=TECHNIQUE) for n in range(3)]
+    run_times.observe_page(listed, now=NOW)
+    assert run_times.known(SUBJECT) is not None
+    assert run_times.known(f"technique:{TECHNIQUE.technique_id}") is run_times.known(SUBJECT)
 
 
 @pytest.mark.parametrize("factor", [0.25, 4.0])
@@ -99,5 +132,5 @@ def test_what_is_remembered_is_bounded() -> None:
             run_times.observe(f"technique:{number}", 25.0)
     known = run_times.known("technique:1999")
     assert known is not None
-    assert len(known.centers) <= 64
+    assert len(known.centers) == 32
     assert run_times.known("technique:0") is None
