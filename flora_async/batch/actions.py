@@ -65,7 +65,7 @@ class ActionWork:
     workspace_id: str | None
 
     kind: ClassVar[Kind] = "action"
-    request_type: ClassVar[type[ActionRequest]] = ActionRequest
+    request_type: ClassVar[type[Any]] = ActionRequest
 
     @property
     def target(self) -> str:

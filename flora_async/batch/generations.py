@@ -70,7 +70,7 @@ class GenerationWork:
     workspace_id: str | None
 
     kind: ClassVar[Kind] = "generation"
-    request_type: ClassVar[type[GenerationRequest]] = GenerationRequest
+    request_type: ClassVar[type[Any]] = GenerationRequest
 
     @property
     def target(self) -> str:

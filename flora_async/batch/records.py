@@ -148,7 +148,10 @@ def recorded_subject(details: Mapping[str, Any]) -> str:
 
 def target_of(details: Mapping[str, Any]) -> tuple[Kind, str | None]:
     """The kind of a recorded row, and what it runs; None = not recorded."""
-    return next(((kind, details[kind]) for kind in KINDS if kind in details), ("technique", None))
+    for kind in KINDS:
+        if kind in details:
+            return kind, details[kind]
+    return "technique", None
 
 
 def decode_details(record: Record) -> dict[str, Any]:

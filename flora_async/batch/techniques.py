@@ -58,7 +58,7 @@ class TechniqueWork:
     workspace_id: str | None
 
     kind: ClassVar[Kind] = "technique"
-    request_type: ClassVar[type[RunRequest]] = RunRequest
+    request_type: ClassVar[type[Any]] = RunRequest
 
     @property
     def target(self) -> str:

@@ -1,7 +1,7 @@
 """What a batch knows of the runs that it starts: how to plan a row, check it, price it and start it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from flora_async.batch.rows import Kind, Planned, Request
 from flora_async.models import Run, RunStatus, RunTicket
@@ -14,15 +14,11 @@ class Work(Protocol):
     All that it learns about a row is in `Planned`, so that a batch treats rows of every kind in the same way.
     """
 
-    @property
-    def kind(self) -> Kind:
-        """The kind, as journals record it."""
-        ...
+    kind: ClassVar[Kind]
+    """The kind, as journals record it."""
 
-    @property
-    def request_type(self) -> type[Request]:
-        """The type of its requests."""
-        ...
+    request_type: ClassVar[type[Any]]
+    """The type of its requests."""
 
     @property
     def defaults(self) -> object:
