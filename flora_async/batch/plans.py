@@ -195,7 +195,7 @@ async def _start_of(row: Planned, works: Works, known: "_Recorded") -> PlannedRo
     await work.check(row)
     try:
         price = believable(await work.estimate(row))
-    except NotFoundError:
+    except (NotFoundError, *_OF_THE_SESSION):
         raise
     except FloraError:
         price = None

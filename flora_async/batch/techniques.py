@@ -87,7 +87,10 @@ class TechniqueWork:
 
     async def estimate(self, row: Planned) -> float | None:
         """The price of the technique."""
-        return await self.price(row)
+        price = await self.price(row)
+        if (failure := self.techniques.failure_of(row.target)) is not None:
+            raise failure.with_traceback(None)
+        return price
 
     async def check(self, row: Planned) -> Sequence[RawInput]:
         """The inputs to send."""

@@ -50,6 +50,10 @@ class TechniqueLookup:
             # Runs can be started and followed without it; a real problem appears with the first start.
             return None
 
+    def failure_of(self, technique_id: str) -> FloraError | None:
+        """Why `find` could not read a technique; None where it could."""
+        return self._failures.get(technique_id)
+
 
 class Watcher(Protocol):
     """Follows runs to their end."""

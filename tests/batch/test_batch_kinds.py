@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from flora_async import (
     NotFoundError,
     RunInput,
     RunRequest,
+    SessionClosedError,
     SubmissionUnknownError,
 )
 from flora_async.batch import Batch
@@ -37,17 +39,19 @@ STARTS = {"technique": "start", "generation": "generations.create", "action": "a
 KINDS = tuple(STARTS)
 
 
-def batch_of(flora: FloraSession, kind: str, count: int, *, first: int = 0, **options: Any) -> Batch:
+def batch_of(
+    flora: FloraSession, kind: str, count: int, *, source: Callable[[list[Any]], Iterable[Any]] = iter, **options: Any
+) -> Batch:
     """A batch of rows with the keys `row-0`, `row-1` …, whose runs cost 0.1 USD each."""
-    numbers = range(first, first + count)
+    numbers = range(count)
     if kind == "technique":
         rows = [RunRequest({"prompt": f"row {n}"}, key=f"row-{n}") for n in numbers]
-        return flora.batch("priced", rows, **options)
+        return flora.batch("priced", source(rows), **options)
     if kind == "generation":
         prompts = [GenerationRequest(f"row {n}", key=f"row-{n}") for n in numbers]
-        return flora.generations.batch(prompts, model="priced", project_id=PROJECT, **options)
+        return flora.generations.batch(source(prompts), model="priced", project_id=PROJECT, **options)
     actions = [ActionRequest([{"type": "text", "text": f"row {n}"}], key=f"row-{n}") for n in numbers]
-    return flora.actions.batch("priced", actions, project_id=PROJECT, **options)
+    return flora.actions.batch("priced", source(actions), project_id=PROJECT, **options)
 
 
 def starts(fake: FakeFlora) -> list[RecordedRequest]:
@@ -60,10 +64,11 @@ def priced(fake: FakeFlora) -> FakeFlora:
     return fake
 
 
-def add_priced(fake: FakeFlora) -> None:
-    fake.add_technique(FakeTechnique("priced", run_cost=0.1))
-    fake.add_model(FakeModel("priced", "text", run_cost=0.1))
-    fake.add_action(FakeAction("priced", inputs={"text": "text"}, outputs={"text": "text"}, run_cost=0.1))
+def add_priced(fake: FakeFlora, running: float = 0.02) -> None:
+    times: dict[str, Any] = {"run_cost": 0.1, "running": running}
+    fake.add_technique(FakeTechnique("priced", **times))
+    fake.add_model(FakeModel("priced", "text", **times))
+    fake.add_action(FakeAction("priced", inputs={"text": "text"}, outputs={"text": "text"}, **times))
 
 
 async def results_of(batch: Batch) -> dict[str, Any]:
@@ -339,6 +344,74 @@ async def test_the_type_of_a_generation_is_what_its_model_makes(fake: FakeFlora,
     assert [request.json["type"] for request in starts(fake)] == ["video"]
     (result,) = await flora.generations.run_all(["x"], project_id=PROJECT)
     assert str(result.error) == "type is needed where no model is named: 'image', 'video', 'audio' or 'text'"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_source_that_raises_ends_a_batch_of_any_kind_after_its_last_result(
+    priced: FakeFlora, flora: FloraSession, kind: str
+) -> None:
+    closed = []
+
+    def broken(rows: list[Any]) -> Iterator[Any]:
+        try:
+            yield from rows
+            raise LookupError("line 4 is missing")
+        finally:
+            closed.append(True)
+
+    results = []
+    with pytest.raises(LookupError, match="line 4"):
+        async with batch_of(flora, kind, 3, source=broken) as batch:
+            async for result in batch:
+                results.append(result)  # noqa: PERF401 - what comes before the error counts
+    assert [result.ok for result in results] == [True] * 3
+    assert (len(priced.runs), closed) == (3, [True])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_consumer_that_leaves_finds_its_runs_again_in_the_next_call(
+    fake: FakeFlora, flora: FloraSession, tmp_path: Path, kind: str
+) -> None:
+    add_priced(fake, running=float("inf"))
+    journal = tmp_path / "batch.sqlite"
+    async with batch_of(flora, kind, 6, journal=journal, concurrency=6) as batch:
+        reading = asyncio.ensure_future(anext(batch))
+        while len(batch.summary.in_flight) < 6:
+            await asyncio.sleep(0.001)
+        reading.cancel()
+        await asyncio.wait([reading])
+    assert sorted(batch.summary.in_flight) == sorted(run.run_id for run in fake.runs)
+    assert not [task for task in asyncio.all_tasks() if "flora_async/batch" in repr(task)]
+    for run in fake.runs:
+        fake.finish(run.run_id)
+    results = await results_of(batch_of(flora, kind, 6, journal=journal))
+    assert all(result.ok and result.resumed for result in results.values())
+    assert len(fake.runs) == 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_session_that_closes_stops_a_batch_of_any_kind_and_loses_no_run(
+    fake: FakeFlora, session_on: OpenSession, tmp_path: Path, kind: str
+) -> None:
+    add_priced(fake, running=float("inf"))
+    journal, flora = tmp_path / "batch.sqlite", session_on(fake)
+    batch = batch_of(flora, kind, 6, journal=journal, concurrency=3)
+    with pytest.raises(SessionClosedError):
+        async with batch:
+            reading = asyncio.ensure_future(anext(batch))
+            while len(batch.summary.in_flight) < 3:
+                await asyncio.sleep(0.001)
+            await flora.close()
+            results = [await reading] + [result async for result in batch]
+    started = [result for result in results if not result.skipped]
+    assert sorted(result.run.run_id for result in started if result.run) == sorted(run.run_id for run in fake.runs)
+    assert len(results) == 6
+    for run in fake.runs:
+        fake.finish(run.run_id)
+    add_priced(fake)
+    again = await results_of(batch_of(session_on(fake), kind, 6, journal=journal))
+    assert all(result.ok for result in again.values())
+    assert len(fake.runs) == 6
 
 
 # A journal that was written before there were batches of other kinds, and the rows that it is about.

@@ -146,7 +146,10 @@ async def test_a_plan_takes_the_place_of_the_run_and_closes_the_source(flora: Fl
 async def test_a_refused_key_ends_a_plan_and_is_not_the_fault_of_a_row(
     fake: FakeFlora, flora: FloraSession, tmp_path: Path
 ) -> None:
+    fake.inject(Status(401, code="invalid_api_key"), on="technique", times=None)
     fake.inject(Status(401, code="invalid_api_key"), on="models.list", times=None)
+    with pytest.raises(AuthenticationError):
+        await flora.batch("caption", [{"prompt": "x"}]).plan()
     with pytest.raises(AuthenticationError):
         await flora.generations.batch(["x", "y"], model="flux-pro", project_id=PROJECT).plan()
     (tmp_path / "batch.sqlite").write_bytes(b"something else")
