@@ -208,6 +208,7 @@ async def test_generations_are_learned_from_by_model(session_on: OpenSession, cl
     async with FakeFlora(clock=clock) as fake:
         fake.add_model(model)
         flora = session_on(fake, clock=clock, poll=PollPolicy(learn="off"))
+        polls = 0
         for _ in range(6):
             polls = len(clock.sleeps)
             await flora.generate("a cat", type="image", model="flux", project_id="prj_local", workspace_id="ws_local")
