@@ -7,7 +7,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. With the extra `cli` there are all of them; without, `demo`, `run` and `journal`.
+    """Run one command. With the extra `cli` there are all of them; without, `demo`, `run`, `wait` and `journal`.
 
     Args:
         arguments: The command line without the program's name; None = `sys.argv`.

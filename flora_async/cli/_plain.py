@@ -1,4 +1,4 @@
-"""The commands that work without the extra: `demo`, `run` and `journal`, on the standard library."""
+"""The commands that work without the extra: `demo`, `run`, `wait` and `journal`, on the standard library."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from typing import get_args
 from flora_async._version import __version__
 from flora_async.cli._exit import EXIT_CODES, ExitCode, complain
 from flora_async.cli._output import Format
-from flora_async.cli._runs import FollowOptions, demo, run
+from flora_async.cli._runs import FollowOptions, demo, run, wait
 
 _OTHERS = frozenset(
-    {"api", "batch", "download", "generate", "models", "runs", "techniques", "upload", "wait", "webhook", "workspaces"}
+    {"api", "batch", "download", "generate", "models", "runs", "techniques", "upload", "webhook", "workspaces"}
 )
 
 
@@ -30,10 +30,11 @@ def main(arguments: Sequence[str]) -> int:
         return journal(options.file, options.action, options.format)
     if options.command == "demo":
         return demo(options.save)
-    followed = FollowOptions(
-        None if options.no_save else options.save, options.json, not options.no_wait, options.timeout
-    )
-    return run(options.technique, options.input, followed, idempotency_key=options.idempotency_key)
+    save_to = None if options.no_save else options.save
+    if options.command == "wait":
+        return wait(options.reference, FollowOptions(save_to, options.json, timeout=options.timeout))
+    following = FollowOptions(save_to, options.json, not options.no_wait, options.timeout)
+    return run(options.technique, options.input, following, idempotency_key=options.idempotency_key)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_save(command, None, "where the picture is saved (default: a new temporary directory)")
     text = "start a run of a technique, follow it and save its outputs; needs FLORA_API_KEY and costs money"
     command = commands.add_parser("run", help=text, description=text, epilog=EXIT_CODES)
-    _add_save(command, Path(), "where outputs are saved (default: the current directory)")
     command.add_argument("technique", metavar="TECHNIQUE", help="the technique's slug or id")
     command.add_argument(
         *("-i", "--input"),
@@ -59,17 +59,26 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ID=VALUE",
         help="a value for one input: text, the https URL of an image or video, or @FILE; repeat it for more",
     )
-    command.add_argument("--no-save", action="store_true", help="save no outputs, and print their URLs")
     command.add_argument("--no-wait", action="store_true", help="print the run's id once it is started")
-    command.add_argument("--json", action="store_true", help="print the run as JSON")
     command.add_argument(
         "--idempotency-key", metavar="KEY", help="start at most one run under this key, over several calls too"
     )
+    _add_following(command)
+    text = "wait for a run that was started before, and save its outputs"
+    command = commands.add_parser("wait", help=text, description=text, epilog=EXIT_CODES)
+    command.add_argument("reference", metavar="RUN_ID|POLL_URL", help="the run")
+    _add_following(command)
+    _add_journal(commands)
+    return parser
+
+
+def _add_following(command: argparse.ArgumentParser) -> None:
+    _add_save(command, Path(), "where outputs are saved (default: the current directory)")
+    command.add_argument("--no-save", action="store_true", help="save no outputs, and print their URLs")
+    command.add_argument("--json", action="store_true", help="print the run as JSON")
     command.add_argument(
         "--timeout", type=float, default=1800.0, metavar="SECONDS", help="stop waiting after this (default: 1800)"
     )
-    _add_journal(commands)
-    return parser
 
 
 def _add_save(command: argparse.ArgumentParser, default: Path | None, text: str) -> None:

@@ -330,7 +330,9 @@ def test_received_webhooks_are_printed() -> None:
     assert (event["id"], process.returncode) == ("whd_1", 0)
 
 
-def test_without_the_extra_demo_run_and_journal_work_and_the_rest_names_it(local: FakeFlora, tmp_path: Path) -> None:
+def test_without_the_extra_demo_run_wait_and_journal_work_and_the_rest_names_it(
+    local: FakeFlora, tmp_path: Path
+) -> None:
     def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
         code = (
             "import sys; sys.modules['typer'] = sys.modules['rich'] = None\n"
@@ -342,6 +344,8 @@ def test_without_the_extra_demo_run_and_journal_work_and_the_rest_names_it(local
     done = call("run", "caption", "--input", "prompt=x", "--output-dir", "out")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Saved out/run_")
+    done = call("wait", "--no-save", "--", local.runs[0].run_id)
+    assert (done.returncode, done.stdout) == (0, "output_1: Caption: x\n"), done.stderr
     assert len(local.runs) == 1
     done = call("batch", "caption", "rows.csv")
     assert (done.returncode, done.stdout) == (2, "")
