@@ -229,7 +229,8 @@ class Transport:
         response: Any = None
         headers: Any = None
         sent_id: str | None = None
-        for _ in range(_MAX_STALE):
+        stale = 0
+        while True:
             pool = _usable(self._transfers if request.is_transfer else self._pool)
             pool = pool or await self._open(for_transfers=request.is_transfer)
             limit = Limit(pool, timeout, within, has_body=request.body is not None)
@@ -257,7 +258,9 @@ class Transport:
                             headers = CIMultiDict(self._redactor.headers(headers))
                         return Response(response.status, headers, answer)
             except StaleConnectionError as error:
-                cause = error
+                cause, stale = error, stale + 1
+                if stale == _MAX_STALE:
+                    break
             except _FAULTS as error:
                 cause = error
                 break
@@ -292,7 +295,8 @@ class Transport:
             RuntimeError: It belongs to another event loop.
         """
         cause: BaseException
-        for _ in range(_MAX_STALE):
+        stale = 0
+        while True:
             pool = _usable(self._transfers) or await self._open(for_transfers=True)
             limit = Limit(pool, idle, None, has_body=False)
             try:
@@ -307,7 +311,9 @@ class Transport:
                         proxy=pool.proxy(request.url),
                     )
             except StaleConnectionError as error:
-                cause = error
+                cause, stale = error, stale + 1
+                if stale == _MAX_STALE:
+                    break
                 continue
             except _FAULTS as error:
                 cause = error

@@ -396,6 +396,7 @@ async def test_a_session_that_closes_stops_a_batch_of_any_kind_and_loses_no_run(
     add_priced(fake, running=float("inf"))
     journal, flora = tmp_path / "batch.sqlite", session_on(fake)
     batch = batch_of(flora, kind, 6, journal=journal, concurrency=3)
+    results: list[BatchResult] = []
     with pytest.raises(SessionClosedError):
         async with batch:
             reading = asyncio.ensure_future(anext(batch))
