@@ -27,7 +27,7 @@ from flora_async import (
     SessionClosedError,
     SubmissionUnknownError,
 )
-from flora_async.batch import Batch
+from flora_async.batch import Batch, BatchResult
 from flora_async.batch.records import encode_entry
 from flora_async.batch.sqlite import SqliteJournal
 from flora_async.batch.techniques import plan_technique
