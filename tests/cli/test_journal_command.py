@@ -83,7 +83,8 @@ async def test_the_journal_of_a_batch_that_runs_is_listed_by_another_process(
     fake.add_technique(FakeTechnique("endless", running=float("inf")))
     async with flora.batch("endless", [{"prompt": "x"}], journal=path) as batch:
         reading = asyncio.ensure_future(anext(batch))
-        while not fake.runs or not batch.summary.in_flight:
+        # A run is followed once it is recorded; from then on, the batch has nothing to write.
+        while not any(request.operation == "poll" for request in fake.requests):
             await asyncio.sleep(0.001)
         before = contents(tmp_path)
         process = await asyncio.create_subprocess_exec(
