@@ -1,12 +1,14 @@
 """Decide which addresses may be connected to, for hosts that a server has named; pure functions."""
 
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 MayConnect = Callable[[str, int, str], bool]
 """Whether a connection to a host and port may go to an address."""
 
+# Not public according to IANA's registries, which versions of Python know in part.
+_SPECIAL: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20"))
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
@@ -35,11 +37,13 @@ def is_public(address: str) -> bool:
         ValueError: It is not an IP address.
     """
     parsed = ip_address(address.partition("%")[0])
+    if any(parsed in network for network in _SPECIAL):
+        return False
     if isinstance(parsed, IPv6Address):
         embedded = _embedded(parsed)
         if embedded is None:
             return parsed in _GLOBAL_UNICAST and parsed.is_global and not parsed.is_multicast
-        parsed = embedded
+        return is_public(str(embedded))
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
 

@@ -1,6 +1,7 @@
 """Keep the API key out of everything that is shown: reprs, errors and log records."""
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Final, SupportsIndex
 
@@ -26,22 +27,28 @@ class Secret(str):
 
 
 class Redactor:
-    """Masks a secret in what a server sends, whether spelled plainly, percent-encoded or as JSON escapes.
+    """Masks a secret in what a server sends: plain, escaped as in URLs, JSON or HTML, in Base64, or in UTF-16.
 
     Args:
         secret: What to mask; text that is shorter than 8 characters is not looked for.
     """
 
-    __slots__ = ("_escaped", "_longest", "_pattern", "_secret")
+    __slots__ = ("_escaped", "_literals", "_longest", "_pattern", "_secret", "_wide")
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode() if len(secret) >= _MIN_LENGTH else None
         # A run of backslashes without a limit would take time that grows with the square of its length.
-        escape = rb"(?:\\{1,%d}(?:u00|x)|%%)" % _MAX_BACKSLASHES
-        spellings = [rb"(?:%b|%b%02x)" % (re.escape(bytes((code,))), escape, code) for code in secret.encode()]
-        self._pattern = re.compile(b"".join(spellings), re.IGNORECASE)
+        escape = rb"(?:\\{1,%d}(?:u00|x)|%%(?:25){0,3})" % _MAX_BACKSLASHES
+        spelling = rb"(?:%b|%b%02x|&#x0{0,4}%02x;|&#0{0,4}%d;)"
+        spellings = [spelling % (re.escape(bytes((code,))), escape, code, code, code) for code in secret.encode()]
+        self._wide = _in_utf_16_and_32(secret)
+        self._literals = [secret.encode(), *_in_base64(secret)]
+        literals = [re.escape(literal) for literal in (*self._literals, *self._wide)]
+        self._pattern = re.compile(b"|".join([b"".join(spellings), *literals]), re.IGNORECASE)
         codes = b"|".join({b"%02x" % code for code in secret.encode()})
-        self._escaped = re.compile(rb"(?:\\u00|\\x|%%)(?:%b)" % codes, re.IGNORECASE)
+        numbers = b"|".join({b"%d" % code for code in secret.encode()})
+        escaped = rb"(?:\\u00|\\x|%%(?:25){0,3}|&#x0{0,4})(?:%b)|&#0{0,4}(?:%b);" % (codes, numbers)
+        self._escaped = re.compile(escaped, re.IGNORECASE)
         self._longest = len(spellings) * (_MAX_BACKSLASHES + len("u00ff"))
 
     def text(self, text: str) -> str:
@@ -51,7 +58,7 @@ class Redactor:
 
     def is_clean(self, body: bytes) -> bool:
         """Whether a quick look shows that a body does not hold the secret."""
-        if self._secret is None or not (b"\\" in body or b"%" in body or self._secret in body):
+        if self._secret is None or not (b"\\" in body or b"%" in body or b"&#" in body or self._names(body)):
             return True
         return len(body) <= _STEP and not self._may_hold(body)
 
@@ -64,7 +71,15 @@ class Redactor:
         return [(self.text(name), self.text(value)) for name, value in headers.items()]
 
     def _may_hold(self, content: bytes) -> bool:
-        return self._secret is not None and (self._secret in content or self._escaped.search(content) is not None)
+        return self._secret is not None and (self._names(content) or self._escaped.search(content) is not None)
+
+    def _names(self, content: bytes) -> bool:
+        if b"\0" in content and any(literal in content for literal in self._wide):
+            return True
+        for literal in self._literals:  # noqa: SIM110 - faster, and done for every answer
+            if literal in content:
+                return True
+        return False
 
     def _masked(self, content: bytes) -> bytes:
         pieces: list[bytes] = []
@@ -81,3 +96,16 @@ class Redactor:
             pieces.append(content[done:rest])
             done = rest
         return b"".join(pieces)
+
+
+def _in_utf_16_and_32(secret: str) -> list[bytes]:
+    """What is always a part of the secret there, whichever byte of a character comes first."""
+    return [secret.encode("utf-16-le")[:-1], secret.encode("utf-32-le")[:-3]]
+
+
+def _in_base64(secret: str) -> list[bytes]:
+    """What is always a part of the secret there, whatever is beside it."""
+    plain = secret.encode()
+    # Three bytes make four characters, so those at the edges depend on the neighbors.
+    packed = [b64encode(bytes(before) + plain)[(0, 2, 3)[before] :].rstrip(b"=")[:-1] for before in range(3)]
+    return list(dict.fromkeys([*packed, *(part.translate(bytes.maketrans(b"+/", b"-_")) for part in packed)]))

@@ -56,6 +56,8 @@ def origin_of(url: str) -> Origin:
     host = parts.hostname.rstrip(".")
     if not host or not host.isascii():
         raise ValueError("its host is not ASCII (an international name begins with xn--)")
+    if "%" in host and ":" not in host:
+        raise ValueError("its host is percent-encoded")
     return Origin(parts.scheme, host, _PORTS[parts.scheme] if parts.port is None else parts.port)
 
 

@@ -1,6 +1,8 @@
 """The key: in no repr, frame, error, attribute or log, however the server spells it or breaks the connection."""
 
 import asyncio
+import base64
+import json
 import logging
 import traceback
 from typing import Any
@@ -15,6 +17,9 @@ KEY = "sk_live_S3cretKey0123456789"
 ESCAPED = "".join(f"\\u{ord(char):04x}" for char in KEY)
 MIXED = KEY[:5] + "".join(f"\\u{ord(char):04X}" for char in KEY[5:])
 PERCENT = "".join(f"%{ord(char):02x}" for char in KEY)
+TWICE = PERCENT.replace("%", "%2525")
+ENTITIES = "".join(f"&#{ord(char)};" if ord(char) % 2 else f"&#x{ord(char):04X};" for char in KEY)
+SPELLINGS = [KEY, ESCAPED, MIXED, ESCAPED.replace("\\", "\\" * 16), PERCENT, TWICE, ENTITIES]
 ONCE = RetryPolicy(attempts=1, settle=None)
 ENVELOPE = {"error": {"code": f"bad_{KEY}", "message": f"no {KEY}", "fields": [{"field": KEY, "message": KEY}]}}
 
@@ -43,6 +48,12 @@ def everything(error: BaseException | None) -> str:
         answer(f'{{"run_id": 5, "status": "{ESCAPED}", "outputs": "{MIXED}"}}'.encode()),
         answer(f"<html>{KEY}</html>".encode()),
         answer({"error": {"code": "x", "message": f"no {PERCENT}"}}, status=403),
+        answer({"error": {"code": "x", "message": f"no {TWICE}"}}, status=403),
+        answer(f"<p>{ENTITIES}</p>".encode(), status=502),
+        answer({"error": {"code": "x", "message": base64.b64encode(f"x{KEY}".encode()).decode()}}, status=403),
+        answer(json.dumps(ENVELOPE).encode("utf-16"), status=403),
+        answer(b"", status=302, Location=f"https://{KEY}.evil.example/"),
+        answer(ENVELOPE, status=403, Set_Cookie=f"session={PERCENT}; Path=/"),
         answer({"run_id": "run_1", "status": "failed", "error_code": KEY, "error_message": f"no {KEY}"}),
         f"HTTP/1.1 {KEY}\r\n\r\n".encode(),
         f"HTTP/1.1 200 OK\r\n{KEY}\r\n\r\n".encode(),
@@ -74,6 +85,10 @@ async def test_a_server_that_sends_the_key_back_gets_it_into_no_error_and_no_log
                 assert KEY not in everything(outcome)
                 assert ESCAPED not in everything(outcome)
                 assert PERCENT not in everything(outcome)
+                assert KEY not in everything(outcome).replace("\\x00", "")
+                assert TWICE not in everything(outcome)
+                assert ENTITIES not in everything(outcome)
+                assert base64.b64encode(KEY[2:-2].encode())[2:-2].decode() not in everything(outcome)
     assert KEY not in caplog.text
 
 
@@ -132,7 +147,19 @@ def test_other_text_is_left_as_it_is() -> None:
     assert Redactor("short").body(b"short") == b"short"
 
 
-@pytest.mark.parametrize("spelled", [KEY, ESCAPED, MIXED, ESCAPED.replace("\\", "\\" * 16), PERCENT], ids=range(5))
+@pytest.mark.parametrize("before", [b"", b"a", b"ab", b"abc", b'{"Authorization": "Bearer '])
+def test_a_key_in_base64_or_in_a_wide_encoding_is_masked(before: bytes) -> None:
+    redactor = Redactor(KEY)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        shown = redactor.body(b"<" + encode(before + KEY.encode() + b"z") + b">")
+        assert b"***" in shown
+        assert len(shown) <= len(encode(before)) + 14  # a few characters at each edge are left
+    for encoding in ("utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32-be"):
+        shown = redactor.body(f"{before.decode()}{KEY}!".encode(encoding))
+        assert KEY[:4].encode() not in shown.replace(b"\0", b"")
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS, ids=range(len(SPELLINGS)))
 def test_a_key_is_found_wherever_it_lies_in_a_large_body(spelled: str) -> None:
     redactor = Redactor(KEY)
     for before in range(64 * 1024 - len(spelled) - 8, 64 * 1024 + 1, 7):
