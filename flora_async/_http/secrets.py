@@ -58,7 +58,7 @@ class Redactor:
 
     def is_clean(self, body: bytes) -> bool:
         """Whether a quick look shows that a body does not hold the secret."""
-        if self._secret is None or not (b"\\" in body or b"%" in body or b"&#" in body or self._names(body)):
+        if self._secret is None or not (b"\\" in body or b"%" in body or b"&" in body or self._names(body)):
             return True
         return len(body) <= _STEP and not self._may_hold(body)
 
