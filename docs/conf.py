@@ -9,11 +9,15 @@ project = "flora_async"
 project_copyright = "The flora_async developers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"flora_async {release}"
 html_copy_source = False
+
+# A console block is copied without its prompts and its output.
+copybutton_prompt_text = "$ "
+copybutton_exclude = ".linenos, .gp, .go"
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
@@ -27,6 +31,16 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
+# For `-n`: what has no entry of its own in the reference.
+nitpick_ignore_regex = [
+    # The pages are built without a network, so other projects' inventories are not read.
+    ("py:.*", r"(_?asyncio|collections|contextlib|datetime|os|pathlib|types|typing|aiohttp|attr|multidict)\..*"),
+    # Types of arguments that users pass but do not import; their docstrings say what fits.
+    ("py:class", r"flora_async\.([a-z]+\.)?_\w+\..*|flora_async\.(models|batch|webhooks|testing)\.\w+\..*"),
+    ("py:class", r"Application|Exists|Medium|OnProgress|Progress|Rows|Watch"),
+    # The first words of a description, which napoleon takes for a type where a colon or a semicolon follows.
+    ("py:class", r".* .*|ready|The asset"),
+]
 # The docstrings set names in single backticks.
 default_role = "code"
 

@@ -14,7 +14,12 @@ _MAX_CODE = 60
 
 
 class FieldError(NamedTuple):
-    """One entry of FLORA's `fields` list: which request field is wrong and why."""
+    """One entry of FLORA's `fields` list: which request field is wrong and why.
+
+    Attributes:
+        field: The name of the field, or its path in the body.
+        message: What is wrong with it.
+    """
 
     field: str
     message: str

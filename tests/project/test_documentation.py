@@ -11,9 +11,12 @@ import pkgutil
 import re
 import sys
 import traceback
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from types import FunctionType
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +37,9 @@ DEFINES_TESTS: Final = re.compile(r"^ *(async )?def test_", re.MULTILINE)
 NAMES_ITS_FILE: Final = re.compile(r"# (\w+\.py)\n")
 TARGET: Final = re.compile(r"""\]\(<?([^)>\s]+)|^\[[^\]]+\]:\s+(\S+)|\b(?:src|href)="([^"]+)""", re.MULTILINE)
 AUTODOC: Final = re.compile(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)", re.MULTILINE)
+BUILT_BY_USERS: Final = re.compile(r"^\.\. auto(?:class|function):: ([\w.]+)(\(\))?$", re.MULTILINE)
+# What a fake has seen: its methods serve the server, and nothing is passed to them in a test.
+FOR_READERS: Final = {"flora_async.testing.FakeRun", "flora_async.testing.FakeAsset"}
 OPTIONS: Final = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -173,6 +179,47 @@ def test_everything_public_is_in_the_reference() -> None:
         names = set(module.__all__) - set(flora_async.__all__ if module is not flora_async else ())
         names -= set(webhooks.__all__ if module is models else ())
         assert {f"{module.__name__}.{name}" for name in names} <= described
+
+
+def documented_calls() -> Iterator[tuple[str, Callable[..., Any], str]]:
+    """Each function, constructor and method of the reference with the text that describes its parameters."""
+    for path, made_here in BUILT_BY_USERS.findall((DOCS / "reference.md").read_text(encoding="utf-8")):
+        described = resolve_name(path)
+        if inspect.isfunction(described):
+            yield path, described, described.__doc__ or ""
+            continue
+        if issubclass(described, Enum) or path in FOR_READERS or hasattr(described, "serve"):
+            continue
+        bases = "\n".join(base.__doc__ or "" for base in described.__mro__[:-1])
+        if not made_here:
+            yield path, described, bases
+        for name, member in inspect.getmembers(described, inspect.isroutine):
+            if name[0] != "_" and str(getattr(member, "__module__", "")).startswith("flora_async"):
+                # A method of a session that is also a function of the package leaves the details to it.
+                twin = getattr(getattr(flora_async, name, None), "__doc__", None) or ""
+                yield f"{path}.{name}", member, f"{inspect.getdoc(member) or ''}\n{twin}"
+
+
+def test_every_parameter_and_method_of_the_reference_is_described() -> None:
+    seen = 0
+    with Sweep() as sweep:
+        for path, call, text in documented_calls():
+            with sweep.row(path):
+                seen += 1
+                assert text.strip(), "it has no docstring, so Sphinx leaves it out"
+                names = [name for name in inspect.signature(call).parameters if name != "self" and name[0] != "_"]
+                line = r"^ *\*{{0,2}}{0}(?: \(.*?\))?:|`{0}`"
+                missing = [name for name in names if not re.search(line.format(name), text, re.MULTILINE)]
+                # Where there is only one, the sentence about the call is about it.
+                assert missing == [] or len(names) == 1
+    assert seen > 150
+
+
+def test_every_option_of_a_batch_is_in_its_table() -> None:
+    table = re.split("^## Options$", (DOCS / "batches.md").read_text("utf-8"), flags=re.MULTILINE)[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    taken = inspect.signature(FloraSession.batch).parameters.values()
+    assert sorted(listed) == sorted(option.name for option in taken if option.kind is option.KEYWORD_ONLY)
 
 
 def test_every_operation_is_listed_with_its_request() -> None:

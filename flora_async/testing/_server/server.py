@@ -328,6 +328,11 @@ class FakeFlora:
     def finish(self, run_id: str, *, error_code: str | None = None, error_message: str | None = None) -> None:
         """End a run now: as failed if there is a code or a message, otherwise as completed.
 
+        Args:
+            run_id: FLORA's id of the run (`run_…`).
+            error_code: FLORA's code for the failure.
+            error_message: Its message.
+
         Raises:
             LookupError: There is no such run.
             ValueError: The run has already ended.
@@ -405,7 +410,12 @@ class FakeFlora:
         self._api.assets.expire_uploads()
 
     def fail_assets(self, times: int = 1, *, message: str = "The file could not be read.") -> None:
-        """Make the next assets that are completed, or created from a URL, fail with a message."""
+        """Make the next assets that are completed, or created from a URL, fail with a message.
+
+        Args:
+            times: How many assets.
+            message: The message of their failure.
+        """
         self._api.assets.failures_left, self._api.assets.failure_message = times, message
 
     def resolve(self, public_prefix: str, local_url: str) -> None:
