@@ -16,6 +16,7 @@ from attrs import evolve
 from flora_async._clock import Clock, steady_time
 from flora_async._http.availability import Availability, is_overload
 from flora_async._http.bodies import Form
+from flora_async._http.connections import RecalledError
 from flora_async._http.deadline import current_deadline
 from flora_async._http.rate_limit import RateLimitGate
 from flora_async._http.responses import Response, is_transient, raise_for_status, unix_time
@@ -62,8 +63,12 @@ class RequestObserver(Protocol):
         """Called when a request is sent."""
         ...
 
-    def on_rate_limit(self, pause: float) -> None:
-        """Called when FLORA answered 429, so that every request pauses for `pause` seconds."""
+    def on_recall(self, label: Label) -> None:
+        """Called when a request was not sent after all, and waits for its turn."""
+        ...
+
+    def on_rate_limit(self) -> None:
+        """Called when FLORA answered 429."""
         ...
 
     def on_overload(self) -> None:
@@ -134,8 +139,8 @@ class Client:
 
     @property
     def queue_time(self) -> float:
-        """How long the last request waited for a connection, in seconds."""
-        return self._transport.queue_time
+        """How long the last poll waited for its turn, after a 429, and for a connection, in seconds."""
+        return self._transport.queue_time + self._gate.queue_time("poll")
 
     async def available(self, deadline: float = math.inf) -> None:
         """Return once a start may be sent: at once, unless FLORA is known to be out of reach.
@@ -234,6 +239,7 @@ class Client:
         time = steady_time(clock)  # a clock that is set back must not make a key look younger than it is
 
         def may_pause(seconds: float) -> bool:
+            seconds = max(seconds, self._gate.delay(request.label))
             return clock.monotonic() + seconds < deadline and time() + seconds < submission.expires_at
 
         async def attempt() -> ResultT:
@@ -274,7 +280,7 @@ class Client:
         on_sent: Callable[[], None] | None = None,
         min_time: float = 0.0,
     ) -> Response:
-        """Send a request once, held back while a rate limit lasts. A 429 holds back every request of the session.
+        """Send a request once, in its turn after a 429, which slows down every request of the session.
 
         Args:
             request: The request.
@@ -285,8 +291,8 @@ class Client:
         Raises:
             FloraError: The attempt's error.
         """
-        if self._gate.opens_at is not None and not await self._gate.wait(deadline):
-            raise cast("RateLimitError", copy(self._gate.reason))  # not sent: the pause outlasts the deadline
+        if self._gate.is_active or (self._gate.is_opening and request.label == "start"):
+            await self._take_turn(request.label, deadline)
         within: float | None = None
         if deadline < math.inf:
             within = max(deadline - self.clock.monotonic(), min_time)
@@ -294,32 +300,64 @@ class Client:
         if self._observer is not None:
             self._observer.on_request(request.label)
         began = self.clock.monotonic()
+        response: Response | None = None
         try:
             response = await self._transport.send(request, timeout=self._timeout, within=within, on_sent=on_sent)
-            now = self.clock.time()
-            raise_for_status(response, now)
+            raise_for_status(response, self.clock.time())
+        except RecalledError:
+            pass
         except FloraError as error:
-            self._note(error, deadline)
+            self._note(error, deadline, began)
             logger.debug("%s -> %s (request id %s)", request, outcome(error), error.request_id)
             raise
+        if response is None:  # a 429 to another request came while this one waited for a connection
+            if self._observer is not None:
+                self._observer.on_recall(request.label)
+            return await self.attempt(request, deadline, on_sent, min_time)
+        self._learn(request, response, began)
+        return response
+
+    def _learn(self, request: Request, response: Response, sent_at: float) -> None:
+        """Apply what a success means for all requests of the session."""
+        now = self.clock.monotonic()
+        self._gate.accepted.append(now)
+        if self._gate.is_active or (self._gate.is_opening and request.label == "start"):
+            self._gate.learn(sent_at)
         date = response.headers.get("Date")
         if date is not None:
-            self._availability.dated(date, now, self.clock.monotonic() - began)
+            self._availability.dated(date, self.clock.time(), now - sent_at)
         if self._availability.failures:
             self._availability.answered()
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s -> %d (request id %s)", request, response.status, response.request_id)
-        return response
 
-    def _note(self, error: FloraError, deadline: float) -> None:
+    async def _take_turn(self, label: Label, deadline: float) -> None:
+        """Wait until a request may be sent.
+
+        Raises:
+            RateLimitError: The deadline comes first; nothing was sent.
+        """
+        grace = self.clock.monotonic() + _GRACE
+        if deadline < grace and self._gate.delay(label) < _GRACE:
+            deadline = grace  # as for an attempt that begins at the deadline
+        if not await self._gate.wait(label, deadline):
+            raise cast("RateLimitError", copy(self._gate.reason))
+
+    def _note(self, error: FloraError, deadline: float, sent_at: float) -> None:
         """Apply what a failed attempt means for all requests of the session."""
         if isinstance(error, RateLimitError):
             pause = self.policy.rate_limit_pause if error.retry_after is None else error.retry_after
-            if pause > 0:
-                logger.info("FLORA answered 429: session pauses for %.1f s (request id %s)", pause, error.request_id)
-            self._gate.close(pause, error)
+            if self._gate.close(pause, error, sent_at):
+                self._transport.recall()
+                logger.info(
+                    "FLORA answered 429: the session pauses for %.1f s and slows down to %.3g requests a second"
+                    " (request id %s)",
+                    pause,
+                    self._gate.rate,
+                    error.request_id,
+                )
             if self._observer is not None:
-                self._observer.on_rate_limit(pause)
+                self._observer.on_rate_limit()
         elif is_overload(error) and self._observer is not None:
             self._observer.on_overload()
         if self.clock.monotonic() < deadline:  # one that the caller's deadline cut off says nothing about FLORA

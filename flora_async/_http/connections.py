@@ -32,6 +32,10 @@ class StaleConnectionError(aiohttp.ClientConnectionError):
     """A pooled connection was closed, or already held an answer, before a request was written to it."""
 
 
+class RecalledError(Exception):
+    """A request got its connection only after all that wait for one were called back."""
+
+
 class Pool:
     """An aiohttp session of ours and what is known of its connections.
 
@@ -42,6 +46,7 @@ class Pool:
         next_sweep: When it is next seen which limits have ended, in seconds of the loop's clock.
         connected_at: When a request last got a connection, in seconds of the loop's clock.
         queue_time: How long that request had waited for it, in seconds.
+        recalls: How often all requests that wait for a connection were called back.
 
     Args:
         session: The session.
@@ -68,6 +73,7 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self.connected_at = self.loop.time()
         self.queue_time = 0.0
+        self.recalls = 0
         self._has_warned = proxies is not None  # transfers may queue: no poll waits for them
 
     def proxy(self, url: URL) -> URL | None:
@@ -139,6 +145,7 @@ class Limit:
         "_expired",
         "_has_body",
         "_pool",
+        "_recalls",
         "_seconds",
         "_task",
         "_token",
@@ -148,6 +155,7 @@ class Limit:
 
     def __init__(self, pool: Pool, seconds: float | None, within: float | None, *, has_body: bool) -> None:
         self._pool = pool
+        self._recalls = pool.recalls
         self._seconds = math.inf if seconds is None else seconds
         self._has_body = has_body
         self._began = now = pool.loop.time()
@@ -187,8 +195,12 @@ class Limit:
 
         Raises:
             StaleConnectionError: Data has arrived on it before the request was sent, or it has ended.
+            RecalledError: The request was called back while it waited; the connection is free for another one.
         """
         pool = self._pool
+        if pool.recalls != self._recalls:
+            connection.release()
+            raise RecalledError
         protocol: Any = connection.protocol
         if protocol is None or protocol.should_close:
             raise StaleConnectionError("the connection held data before the request was sent")

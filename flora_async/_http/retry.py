@@ -10,7 +10,6 @@ from typing import Final, TypeVar, cast
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_never
 
 from flora_async._clock import Clock
-from flora_async._http.rate_limit import SPREAD
 from flora_async.config import RetryPolicy
 from flora_async.errors import APIStatusError, FloraError, RateLimitError
 
@@ -20,6 +19,8 @@ ResultT = TypeVar("ResultT")
 
 # Limits the doubling of a pause only because floats are limited: 0.5 s doubled 60 times is 18 billion years.
 _MAX_DOUBLINGS: Final = 60
+# Requests that were asked to wait for the same moment are spread over a quarter of the pause after it.
+_SPREAD: Final = 0.25
 
 
 class Retrier:
@@ -92,7 +93,7 @@ class Retrier:
         error = _failure(state)
         # The pause that a 429 asks for holds for every request of the session: the rate limit gate keeps it.
         if isinstance(error, APIStatusError) and not isinstance(error, RateLimitError) and error.retry_after:
-            return error.retry_after + min(pause, error.retry_after * SPREAD)
+            return error.retry_after + min(pause, error.retry_after * _SPREAD)
         return pause
 
 

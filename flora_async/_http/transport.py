@@ -175,6 +175,11 @@ class Transport:
         """How long the last request to FLORA waited for a connection, in seconds."""
         return 0.0 if self._pool is None else self._pool.queue_time
 
+    def recall(self) -> None:
+        """Let each request to FLORA that still waits for a connection end with a `RecalledError`."""
+        if self._pool is not None:
+            self._pool.recalls += 1
+
     def request(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
@@ -222,6 +227,7 @@ class Transport:
             APIConnectionError: No whole answer came back.
             DecodeError: The answer is larger than the limits allow.
             UploadError: A file could not be read to its end.
+            RecalledError: It was called back before it was sent.
             SessionClosedError: The session is closed.
             RuntimeError: It belongs to another event loop.
         """

@@ -66,7 +66,7 @@ class Limiter:
 
 
 class TrafficCounter:
-    """Counts the requests of a batch, and slows the batch down after a 429.
+    """Counts the requests of a batch, and starts fewer at once when FLORA is overloaded.
 
     Args:
         tally: Counts the requests.
@@ -81,10 +81,13 @@ class TrafficCounter:
         """Count a request."""
         self._tally.requests[label] += 1
 
-    def on_rate_limit(self, pause: float) -> None:
-        """Count a 429, and slow down."""
+    def on_recall(self, label: str) -> None:
+        """Take back the count of a request that was not sent after all."""
+        self._tally.requests[label] -= 1
+
+    def on_rate_limit(self) -> None:
+        """Count a 429; the session paces its requests itself."""
         self._tally.rate_limited += 1
-        self._limiter.cut(pause)
 
     def on_overload(self) -> None:
         """Slow down, as a request timed out or was answered 502, 503 or 504."""

@@ -12,6 +12,7 @@ import pytest
 from conftest import IMAGE, UNRESOLVED, OpenSession
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual_loop import LoopClock, run_virtually
 
 from flora_async import (
     APIConnectionError,
@@ -418,7 +419,7 @@ def test_reserved_and_spent_stay_within_the_limit_at_the_price_that_is_known(lim
     assert budget.spent <= limit
 
 
-async def test_a_429_halves_the_pace_and_quiet_time_raises_it_again() -> None:
+async def test_an_overload_halves_the_runs_at_once_and_quiet_time_raises_them_again() -> None:
     clock = VirtualClock()
     limiter = Limiter(16, clock)
     limiter.cut(5)
@@ -440,15 +441,21 @@ async def test_a_429_halves_the_pace_and_quiet_time_raises_it_again() -> None:
     assert limiter.grows_in() is None
 
 
-async def test_a_storm_of_429_costs_only_time(fake: FakeFlora, session_on: OpenSession) -> None:
-    flora = session_on(fake, retry=RetryPolicy(attempts=50, initial=0.001, maximum=0.01, rate_limit_pause=0.01))
-    for _ in range(10):
-        fake.inject(Status(429), on="start", times=3, after=5)
-    async with flora.batch("caption", prompts(60), concurrency=16) as batch:
-        results = [result async for result in batch]
-    assert all(result.ok for result in results)
-    assert len(fake.runs) == 60
-    assert batch.summary.rate_limited == 30
+def test_a_storm_of_429_costs_only_time() -> None:
+    async def main() -> None:
+        clock = LoopClock()
+        retry = RetryPolicy(attempts=50)
+        async with FakeFlora(clock=clock) as fake:
+            for _ in range(10):
+                fake.inject(Status(429), on="start", times=3, after=5)
+            session = FloraSession(fake.api_key, base_url=fake.base_url, clock=clock, retry=retry)
+            async with session as flora, flora.batch("caption", prompts(60), concurrency=16) as batch:
+                results = [result async for result in batch]
+            assert all(result.ok for result in results)
+            assert len(fake.runs) == 60
+            assert batch.summary.rate_limited == 30
+
+    run_virtually(main())
 
 
 async def test_the_summary_adds_up_and_one_line_is_logged_at_the_end(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import OpenSession
 from scaled_clock import ScaledClock
+from virtual_loop import LoopClock, run_virtually
 
 from flora_async import FloraSession, PollPolicy, RateLimitError, RetryPolicy, RunRequest, SubmissionUnknownError
 from flora_async.batch import Row
@@ -113,23 +114,28 @@ async def test_one_list_serves_rows_of_several_techniques(fake: FakeFlora, flora
 
 
 @pytest.mark.parametrize("idempotency", ["replay", "conflict"])
-async def test_a_thousand_rows_in_chaos_are_each_charged_once_or_in_doubt(
-    session_on: OpenSession, idempotency: Any
-) -> None:
+def test_a_thousand_rows_in_chaos_are_each_charged_once_or_in_doubt(idempotency: Any) -> None:
+    run_virtually(chaos(idempotency))
+
+
+async def chaos(idempotency: Any) -> None:
+    clock = LoopClock()
     dice = random.Random(f"chaos {idempotency}")
-    async with FakeFlora(idempotency=idempotency, run_seconds=0.2) as fake:
+    async with FakeFlora(idempotency=idempotency, run_seconds=0.2, clock=clock) as fake:
         for _ in range(240):  # 10 % of the starts are dropped, 5 % are answered with 5xx, and 429 comes in bursts
             fake.inject(Drop(acts=dice.random() < 0.5), on="any", after=dice.randrange(12))
             if dice.random() < 0.5:
                 fake.inject(Status(dice.choice([500, 502, 503])), on="any", after=dice.randrange(12))
             if dice.random() < 0.03:
                 fake.inject(Status(429, retry_after=0.01), on="any", times=5)
-        flora = session_on(
-            fake,
+        flora = FloraSession(
+            fake.api_key,
+            base_url=fake.base_url,
+            clock=clock,
             retry=RetryPolicy(attempts=8, initial=0.001, maximum=0.01, settle=0.005, rate_limit_pause=0.01),
             poll=PollPolicy(initial=0.02, maximum=0.1, outage=30),
         )
-        async with flora.batch("caption", prompts(1000), concurrency=64) as batch:
+        async with flora, flora.batch("caption", prompts(1000), concurrency=64) as batch:
             results = {result.key: result async for result in batch}
         assert len(results) == 1000
         by_prompt: dict[str, list[str]] = {}

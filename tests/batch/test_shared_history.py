@@ -36,7 +36,10 @@ class Watching:
     def on_request(self, label: str) -> None:
         self.sent.append((label, self.clock.time()))
 
-    def on_rate_limit(self, pause: float) -> None:
+    def on_recall(self, label: str) -> None:
+        pass
+
+    def on_rate_limit(self) -> None:
         pass
 
     def on_overload(self) -> None:

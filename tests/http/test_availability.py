@@ -120,7 +120,10 @@ class Watched:
     def on_request(self, label: str) -> None:
         pass
 
-    def on_rate_limit(self, pause: float) -> None:
+    def on_recall(self, label: str) -> None:
+        pass
+
+    def on_rate_limit(self) -> None:
         pass
 
     def on_overload(self) -> None:

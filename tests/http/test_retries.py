@@ -1,4 +1,4 @@
-"""Retries: when, how often, how long between, and the gate that a 429 closes for a whole session."""
+"""Retries: when, how often, how long between, and the pause after a 429."""
 
 import asyncio
 import logging
@@ -20,7 +20,6 @@ from flora_async import (
     RateLimitError,
     RetryPolicy,
 )
-from flora_async._http.rate_limit import RateLimitGate
 from flora_async._http.retry import Retrier
 from flora_async.polling import PollSchedule
 from flora_async.testing import Drop, FakeFlora, Garbage, Slow, Status, Truncate, VirtualClock
@@ -95,52 +94,6 @@ async def test_one_429_pauses_every_request_of_the_session(
     await flora.techniques.runs.create("cctv-cam", inputs=IMAGE)
     assert clock.monotonic() - began == pytest.approx(pause)
     assert sum(clock.sleeps) == pytest.approx(pause)
-
-
-LIMITED = RateLimitError("Rate limit exceeded.", status=429)
-
-
-async def test_those_who_waited_at_the_gate_leave_it_apart() -> None:
-    clock = VirtualClock(seed=1)
-    gate = RateLimitGate(clock)
-    gate.close(8, LIMITED)
-    await asyncio.gather(*(gate.wait() for _ in range(50)))
-    assert min(clock.sleeps) >= 8
-    assert max(clock.sleeps) <= 10
-    assert len(set(clock.sleeps)) == 50
-
-
-async def test_a_shorter_pause_does_not_open_a_gate_that_is_closed_for_longer() -> None:
-    clock = VirtualClock(constant=0.0)
-    gate = RateLimitGate(clock)
-    gate.close(60, LIMITED)
-    gate.close(1, LIMITED)
-    await gate.wait()
-    assert clock.sleeps == [60]
-    await gate.wait()
-    assert clock.sleeps == [60]
-
-
-async def test_a_gate_that_closes_again_holds_those_who_were_about_to_leave() -> None:
-    clock = VirtualClock(constant=0.0)
-    gate = RateLimitGate(clock)
-    gate.close(10, LIMITED)
-    waiting = asyncio.create_task(gate.wait())
-    while not clock.sleeps:
-        await asyncio.sleep(0)
-    gate.close(25, LIMITED)
-    assert await waiting
-    assert clock.monotonic() == pytest.approx(VirtualClock().monotonic() + 25)
-
-
-async def test_a_storm_of_429_leaves_no_request_unserved(fake: FakeFlora, session_on: OpenSession) -> None:
-    flora = session_on(fake, retry=RetryPolicy(attempts=None, initial=0.001, maximum=0.01, rate_limit_pause=0.01))
-    for _ in range(20):
-        fake.inject(Status(429), on="start", times=5, after=3)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(100):
-            group.create_task(flora.techniques.runs.create("cctv-cam", inputs=IMAGE))
-    assert len(fake.runs) == 100
 
 
 async def test_a_retry_is_logged_with_all_that_support_asks_for(

@@ -20,7 +20,6 @@ from flora_async import (
     InternalServerError,
     NotFoundError,
     PollPolicy,
-    RateLimitError,
     Run,
     RunFailedError,
     RunStatus,
@@ -310,7 +309,6 @@ async def test_one_good_answer_starts_the_outage_time_anew(
     ("fault", "kind"),
     [
         (Drop(acts=False), APIConnectionError),
-        (Status(429, retry_after=0), RateLimitError),
         (Status(408), FloraError),
         (Garbage(), DecodeError),
         (Replace({"status": "running"}), DecodeError),

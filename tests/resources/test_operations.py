@@ -87,8 +87,11 @@ class Counts:
     def on_request(self, label: str) -> None:
         self.kinds.append(label)
 
-    def on_rate_limit(self, pause: float) -> None:
-        raise AssertionError(pause)
+    def on_recall(self, label: str) -> None:
+        raise AssertionError(label)
+
+    def on_rate_limit(self) -> None:
+        raise AssertionError
 
     def on_overload(self) -> None:
         raise AssertionError
