@@ -23,7 +23,10 @@ _MIN_SLOTS: Final = 5
 _MAX_CUT: Final = 0.5
 # Where less than this was accepted in the last second, that was what was asked for and not the limit.
 _MIN_MEASURED: Final = 5
-_MIN_RATE: Final = 0.2  # FLORA's own sample waits 5 s after a 429
+# The rate falls no lower than to one request for each pause that FLORA asks for: within these bounds, as FLORA's own
+# sample waits 5 s after a 429. 429s that come whatever the rate would otherwise bring it down to nothing.
+_MIN_RATE: Final = 0.2
+_MAX_MIN_RATE: Final = 5.0
 # The rate is back at the ceiling after so many pauses, and so many requests, so that probes cost little of either.
 _PAUSES: Final = 8.0
 _REQUESTS: Final = 100.0
@@ -186,8 +189,9 @@ class RateLimitGate:
         """Set the ceiling, and how soon the rate returns to it, by what is known of the last 429."""
         measured, before = self._measured, self._rate_before
         if before < math.inf:
-            lowest = max(min(before, self._ceiling_before) * _MAX_CUT, _MIN_RATE)
-            self._ceiling = min(max(measured, lowest), before)
+            lowest = min(before, self._ceiling_before) * _MAX_CUT
+            slowest = min(max(1.0 / max(self._pause, _MIN_RETURN), _MIN_RATE), _MAX_MIN_RATE) / _CUT
+            self._ceiling = max(min(max(measured, lowest), before), slowest)
         else:
             self._ceiling = max(measured / (1.0 + self._burst_seconds()), _MIN_MEASURED)
             if measured < _MIN_MEASURED:

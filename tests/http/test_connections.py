@@ -54,8 +54,8 @@ async def test_pauses_grow_with_the_queue_and_shrink_without_it() -> None:
     from flora_async.testing import VirtualClock  # noqa: PLC0415 - likewise
 
     schedule = PollSchedule(PollPolicy(initial=1, multiplier=1, jitter=0), VirtualClock())
-    assert schedule.next(19) == pytest.approx(18)
-    assert schedule.next(2) == pytest.approx(18)
+    assert schedule.next(queue_time=19) == pytest.approx(18)
+    assert schedule.next(queue_time=2) == pytest.approx(18)
     easing = [schedule.next() for _ in range(40)]
     assert easing == sorted(easing, reverse=True)
     assert easing[-1] == 1
