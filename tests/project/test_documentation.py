@@ -85,6 +85,7 @@ async def execute_apart(*arguments: str, cwd: Path) -> None:
         *arguments,
         cwd=cwd,
         env={**os.environ, "PYTHONWARNINGS": "error"},
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -121,7 +122,7 @@ async def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, flora: F
         if DEFINES_TESTS.search(block.body):
             settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider")
             await execute_apart("-m", "pytest", "-q", *settings, str(file), cwd=tmp_path)
-        elif "asyncio.run(" in block.body:
+        elif "asyncio.run(" in block.body or "sys.stdin" in block.body:
             await execute_apart(str(file), cwd=tmp_path)
         else:
             # A page may take an open session for granted; one that it opened itself ended with its block.
