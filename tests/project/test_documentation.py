@@ -34,6 +34,7 @@ PAGES: Final = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 FENCE: Final = re.compile(r"^(?P<mark>`{3,}|:{3,}|~{3,})(?P<info>.*)\n(?P<body>(?s:.*?))^(?P=mark)$", re.MULTILINE)
 DEFINES_TESTS: Final = re.compile(r"^ *(async )?def test_", re.MULTILINE)
+RUNS_APART: Final = re.compile(r"asyncio\.run\(|sys\.stdin|threading\.")
 NAMES_ITS_FILE: Final = re.compile(r"# (\w+\.py)\n")
 TARGET: Final = re.compile(r"""\]\(<?([^)>\s]+)|^\[[^\]]+\]:\s+(\S+)|\b(?:src|href)="([^"]+)""", re.MULTILINE)
 AUTODOC: Final = re.compile(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)", re.MULTILINE)
@@ -122,7 +123,7 @@ async def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, flora: F
         if DEFINES_TESTS.search(block.body):
             settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider")
             await execute_apart("-m", "pytest", "-q", *settings, str(file), cwd=tmp_path)
-        elif "asyncio.run(" in block.body or "sys.stdin" in block.body:
+        elif RUNS_APART.search(block.body):
             await execute_apart(str(file), cwd=tmp_path)
         else:
             # A page may take an open session for granted; one that it opened itself ended with its block.

@@ -4,9 +4,12 @@ import asyncio
 import csv
 import os
 import runpy
+import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,6 +73,53 @@ async def test_files_of_markets_are_fetched_without_the_key(fake: FakeFlora, tmp
     fetched = [request for request in fake.requests if request.operation == "media"]
     assert len(fetched) == 12
     assert not any("Authorization" in request.headers for request in fetched)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="event loops have no signal handlers there")
+@pytest.mark.parametrize("stopped", [False, True], ids=["killed", "stopped"])
+async def test_a_worker_that_ends_early_is_continued_and_no_job_is_paid_for_twice(
+    fake: FakeFlora, tmp_path: Path, *, stopped: bool
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as database:
+        database.execute(str(runpy.run_path(str(EXAMPLES / "worker.py"))["TABLE"]))
+        database.executemany("INSERT INTO jobs (prompt) VALUES (?)", [(f"bicycle {number}",) for number in range(12)])
+        database.commit()
+        fake.add_technique(FakeTechnique("caption", outputs={"output_1": "text"}, running=inf))
+        first = await start_worker(fake, tmp_path)
+        while len({request.path for request in fake.requests if request.operation == "poll"}) < 4:
+            assert first.returncode is None
+            await asyncio.sleep(0.001)
+
+        first.send_signal(signal.SIGTERM if stopped else signal.SIGKILL)
+        if not stopped:
+            await first.communicate()
+        begun = list(fake.runs)
+        assert len(begun) == 4
+        fake.add_technique(FakeTechnique("caption", outputs={"output_1": "text"}, running=0.01))
+        for run in begun:
+            fake.finish(run.run_id)
+        if stopped:
+            output, _ = await first.communicate()
+            assert first.returncode == 0, output.decode()
+            assert fake.runs == tuple(begun)
+
+        second = await start_worker(fake, tmp_path)
+        output, _ = await second.communicate()
+        assert second.returncode == 0, output.decode()
+        captions = {caption for (caption,) in database.execute("SELECT caption FROM jobs")}
+    assert captions == {f"Caption: bicycle {number}" for number in range(12)}
+    assert len(fake.runs) == 12
+
+
+async def start_worker(fake: FakeFlora, cwd: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(EXAMPLES / "worker.py"),
+        cwd=cwd,
+        env={**os.environ, "FLORA_API_KEY": fake.api_key, "FLORA_BASE_URL": fake.base_url, "PYTHONWARNINGS": "error"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
 
 
 @asynccontextmanager
