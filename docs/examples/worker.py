@@ -23,7 +23,7 @@ TABLE = "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, prompt TEXT, c
 async def open_jobs(database: sqlite3.Connection) -> AsyncIterator[RunRequest]:
     """Iterate over what is to be done; a service would wait here for more, and never end."""
     for job, prompt in database.execute("SELECT id, prompt FROM jobs WHERE caption IS NULL ORDER BY id"):
-        yield RunRequest({"prompt": prompt}, key=f"job-{job}", metadata={"job": job})
+        yield RunRequest({"prompt": prompt}, key=str(job))
 
 
 async def main(path: str) -> None:
@@ -41,7 +41,7 @@ async def main(path: str) -> None:
                 with database:
                     database.execute(
                         "UPDATE jobs SET caption = ?, error = ? WHERE id = ?",
-                        (caption, result.error and str(result.error), result.request.metadata["job"]),
+                        (caption, result.error and str(result.error), int(result.key)),
                     )
                 print(result.key, caption or result.error)
         print(batch.summary)
