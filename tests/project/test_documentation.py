@@ -131,6 +131,39 @@ async def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, flora: F
             await execute("\n" * block.line + block.body, namespace, name=str(page))
 
 
+def needed_names(body: str) -> set[str]:
+    """The names that a block takes from those before it."""
+    nodes = list(ast.walk(ast.parse(body)))
+    stored = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    stored |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    stored |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    stored |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    stored |= {alias.asname or alias.name.partition(".")[0] for node in imports for alias in node.names}
+    loaded = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return loaded - stored - set(dir(builtins)) - {"flora"}
+
+
+@every_page
+async def test_a_block_that_takes_no_name_from_those_before_it_runs_alone(
+    page: Path, flora: FloraSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, block in enumerate(block for block in blocks(page) if block.info == "python"):
+        apart = DEFINES_TESTS.search(block.body) or RUNS_APART.search(block.body)
+        if apart or needed_names(block.body):
+            continue
+        directory = tmp_path / f"block-{number}"
+        directory.mkdir()
+        (directory / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")  # a picture is all that a reader has
+        monkeypatch.chdir(directory)
+        namespace: dict[str, Any] = {"__name__": page.stem, "flora": flora}
+        await execute("\n" * block.line + block.body, namespace, name=str(page))
+        for session in (
+            value for value in namespace.values() if isinstance(value, FloraSession) and value is not flora
+        ):
+            await session.close()  # a notebook does so in its last cell
+
+
 @every_page
 def test_no_python_of_a_page_is_left_out(page: Path) -> None:
     infos = {block.info for block in blocks(page)}
