@@ -3,16 +3,20 @@
 import math
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+
+from attrs import evolve
 
 from flora_async import batch, media, resources
 from flora_async._checks import check_number, check_workspace_id
 from flora_async._clock import Clock
 from flora_async._http.deadline import until
-from flora_async._http.setup import conceal, set_up
+from flora_async._http.defaults import conceal_values
+from flora_async._http.setup import check_options, conceal, set_up
 from flora_async._http.transport import ClientSession, TraceConfig
 from flora_async._http.urls import ParameterValue
 from flora_async.config import MAX_FILE_SIZE, PollPolicy, ResponseLimits, RetryPolicy
@@ -60,6 +64,9 @@ class FloraSession:
         allow_http: Allow an unencrypted `base_url` that is not on this machine. Default False.
         workspace_id: The workspace of uploads, generations and actions (`ws_…`), unless a call names another; None =
             the environment variable `FLORA_WORKSPACE_ID`, or else the only workspace that the key reaches.
+        headers: Headers to add to each request to FLORA, and to no other; None = none. They appear in no repr, log or
+            error. `Authorization`, `Idempotency-Key`, `Content-Type` and the like are refused.
+        query: Query parameters to add to each request to FLORA that does not have them; None = none.
         clock: Time, sleep and randomness, for tests; None = the real ones. `flora_async.testing` has a virtual one.
 
     Attributes:
@@ -92,10 +99,13 @@ class FloraSession:
         trusted_origins: Sequence[str] = (),
         allow_http: bool = False,
         workspace_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, ParameterValue] | None = None,
         clock: Clock | None = None,
     ) -> None:
         # Before anything can fail: no frame of ours may hold the key in a form that a traceback would show.
         key, api_key = conceal(api_key), None
+        concealed, headers = conceal_values(headers), None
         self._endpoints, self._transport, self._client, self._storage, self._clock = set_up(
             key,
             base_url=base_url,
@@ -108,36 +118,45 @@ class FloraSession:
             trace_configs=trace_configs,
             trusted_origins=trusted_origins,
             allow_http=allow_http,
+            headers=concealed,
+            query=query,
             clock=clock,
         )
         workspace = os.environ.get("FLORA_WORKSPACE_ID") or None if workspace_id is None else workspace_id
         self._workspace_id = None if workspace is None else check_workspace_id(workspace)
         self._poll = poll
         run_times = RunTimes()
-        techniques = resources.TechniqueCache(self._client, self._clock)
-        history = resources.HistoryReader(self._client, techniques, run_times)
+        self._technique_cache = resources.TechniqueCache(self._client, self._clock)
+        history = resources.HistoryReader(self._client, self._technique_cache, run_times)
         self._poller = Poller(self._client, poll, self._clock, run_times, history.read)
-        self._preparer = resources.InputPreparer(techniques.find, lambda: self._uploads, self._clock.monotonic)
         open_starts = resources.OpenStarts(self._clock)
-        finder = resources.RunFinder(self._client, open_starts, techniques.find_id, run_times)
+        finder = resources.RunFinder(self._client, open_starts, self._technique_cache.find_id, run_times)
         self._starter = resources.Starter(self._client, finder, open_starts, run_times)
+        self._original: FloraSession | None = None
+        self._entered = False
+        self._set_up_techniques()
+
+    def _set_up_techniques(self) -> None:
+        find = self._technique_cache.find
+        self._preparer = resources.InputPreparer(find, lambda: self._uploads, self._clock.monotonic)
         runs = resources.TechniqueRuns(self._client, self._preparer, self._starter)
         self.techniques = resources.Techniques(self._client, runs)
-        self._entered = False
 
     def __repr__(self) -> str:
         transport = getattr(self, "_transport", None)
         if transport is None:  # a crash reporter may ask while the constructor refuses its arguments
             return "<FloraSession not built>"
         state = "closed" if transport.closed else "open"
-        return f"<FloraSession {state} base_url={self._endpoints.base_url!r}>"
+        kind = "FloraSession" if self._original is None else "view of a FloraSession"
+        return f"<{kind} {state} base_url={self._endpoints.base_url!r}>"
 
     async def __aenter__(self) -> Self:
         """Open the session, or reopen it after it was closed.
 
         Raises:
-            RuntimeError: It is already entered.
+            RuntimeError: It is already entered, or a view.
         """
+        self._check_original()
         if self._entered:
             raise RuntimeError("This FloraSession is entered already: pass it on, or make another one")
         self._entered = True
@@ -161,16 +180,88 @@ class FloraSession:
     __exit__ = None
 
     async def close(self) -> None:
-        """Close the session's own connections. Runs continue on FLORA. Closing twice does nothing."""
+        """Close the session's own connections. Runs continue on FLORA. Closing twice does nothing.
+
+        Raises:
+            RuntimeError: It is a view, which has no connections of its own.
+        """
+        self._check_original()
         self._entered = False
         await self._transport.close()
 
+    def _check_original(self) -> None:
+        if self._original is not None:
+            raise RuntimeError(
+                "This is a view that with_options() made: enter and close the session itself, "
+                "or give the options to FloraSession(…)"
+            )
+
+    def with_options(
+        self,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        retry: RetryPolicy | None = None,
+        poll: PollPolicy | None = None,
+        headers: Mapping[str, str | None] | None = None,
+        query: Mapping[str, ParameterValue] | None = None,
+    ) -> Self:
+        """A view of this session with other options, for a few calls or for a part of a program.
+
+        Everything else is shared: the connections, the pause after a 429, what is known of an outage, and what the
+        session remembers (techniques, uploads, run times, starts under way, the default workspace). Nothing is sent.
+        The session is entered and closed, not its views; a view of a view has the options of both.
+
+        Args:
+            timeout: Seconds for one attempt of one request; None = no limit; left out = the session's.
+            retry: How requests are tried again; None = the session's policy.
+            poll: When runs are polled, unless a call says otherwise; None = the session's policy.
+            headers: Further headers of each request to FLORA. One with the value None is not sent. They appear in no
+                repr, log or error, and `Authorization`, `Idempotency-Key`, `Content-Type` and the like are refused.
+            query: Further query parameters of each request to FLORA; one with the value None is not sent. A request's
+                own parameters take precedence.
+
+        Returns:
+            The view, with all methods and attributes of a session.
+
+        Raises:
+            ValueError: A value is out of range or malformed, or the header is not yours to set.
+            TypeError: A value has the wrong type.
+
+        Example:
+            >>> patient = flora.with_options(timeout=300, poll=PollPolicy(timeout=None))
+            >>> run = await patient.run("caption", {"prompt": "a red bicycle"})
+            >>> run.is_completed
+            True
+        """
+        concealed, headers = conceal_values(headers), None
+        retry = self._client.policy if retry is None else retry
+        poll = self._poll if poll is None else poll
+        check_options(timeout=timeout, retry=retry, poll=poll)
+        client = self._client.with_options(policy=retry, timeout=timeout, headers=concealed, query=query)
+        view = copy(self)
+        for name in _LAZY:
+            vars(view).pop(name, None)
+        view._original = self if self._original is None else self._original  # noqa: SLF001 - of this class
+        view._client, view._poll = client, poll  # noqa: SLF001 - of this class
+        view._storage = self._storage.with_options(policy=retry, idle=timeout)  # noqa: SLF001 - of this class
+        view._technique_cache = self._technique_cache.using(client)  # noqa: SLF001 - of this class
+        techniques = view._technique_cache  # noqa: SLF001 - of this class
+        read = resources.HistoryReader(client, techniques, self._poller.run_times).read
+        view._poller = evolve(self._poller, client=client, policy=poll, read_history=read)  # noqa: SLF001 - of this class
+        view._starter = self._starter.using(client, techniques.find_id)  # noqa: SLF001 - of this class
+        view._set_up_techniques()  # noqa: SLF001 - of this class
+        return view
+
     @cached_property
     def _workspace(self) -> "resources.DefaultWorkspace":
+        if self._original is not None:
+            return self._original._workspace.using(self._client)  # noqa: SLF001 - of this class
         return resources.DefaultWorkspace(self._client, self._workspace_id)
 
     @cached_property
     def _catalog(self) -> resources.Catalog:
+        if self._original is not None:
+            return self._original._catalog.using(self._client)  # noqa: SLF001 - of this class
         return resources.Catalog(self._client, self._clock)
 
     @cached_property
@@ -185,6 +276,8 @@ class FloraSession:
 
     @cached_property
     def _uploads(self) -> "resources.Uploads":
+        if self._original is not None:
+            return self._original._uploads.using(self._client, self._storage, self._workspace, self._poll)  # noqa: SLF001 - of this class
         return resources.Uploads(self._client, self._storage, self._workspace, poll=self._poll, clock=self._clock)
 
     @cached_property
@@ -760,3 +853,6 @@ class FloraSession:
             technique_id=start.technique_id if start and technique_id is None else technique_id,
             inputs=start.inputs if start else None,
         )
+
+
+_LAZY: Final = [name for name, value in vars(FloraSession).items() if isinstance(value, cached_property)]

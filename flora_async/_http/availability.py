@@ -92,18 +92,19 @@ class Availability:
         elif isinstance(error, APIStatusError | DecodeError):
             self.answered()
 
-    async def wait(self, deadline: float) -> None:
+    async def wait(self, deadline: float, limit: float | None) -> None:
         """Return when FLORA can be reached, the outage has lasted for the limit, or `deadline` has come.
 
         Args:
             deadline: In seconds of the monotonic clock.
+            limit: In seconds; None = there is none.
 
         Raises:
             SessionClosedError: The session was closed meanwhile.
         """
         pause = _FIRST_PAUSE
         while self.down_since is not None:
-            left = min(self.down_since + self._limit, deadline) - self._clock.monotonic()
+            left = min(self.down_since + (math.inf if limit is None else limit), deadline) - self._clock.monotonic()
             if left <= 0:
                 return
             await self._clock.sleep(min(pause * (0.5 + self._clock.random() / 2), left))

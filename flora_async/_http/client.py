@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from copy import copy
+from types import EllipsisType
 from typing import Final, Protocol, TypeVar, cast
 
 from attrs import evolve
@@ -18,6 +19,7 @@ from flora_async._http.availability import Availability, is_overload
 from flora_async._http.bodies import Form
 from flora_async._http.connections import RecalledError
 from flora_async._http.deadline import current_deadline
+from flora_async._http.defaults import RequestDefaults
 from flora_async._http.rate_limit import RateLimitGate
 from flora_async._http.responses import Response, is_transient, raise_for_status, unix_time
 from flora_async._http.retry import Retrier, logger, outcome
@@ -85,9 +87,10 @@ class Client:
         policy: How they are tried again.
         timeout: Seconds for one attempt, its body included; None = no limit.
         clock: Time, sleep and randomness.
+        defaults: What is added to each request.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session says about its requests
         self,
         transport: Transport,
         endpoints: Endpoints,
@@ -95,6 +98,7 @@ class Client:
         policy: RetryPolicy,
         timeout: float | None,
         clock: Clock,
+        defaults: RequestDefaults,
     ) -> None:
         self._transport = transport
         self._endpoints = endpoints
@@ -102,6 +106,8 @@ class Client:
         self.policy = policy
         self.clock = clock
         self._timeout = timeout
+        self._defaults = defaults
+        self._adds = bool(defaults)
         self._gate = RateLimitGate(clock)
         self._availability = Availability(clock, policy.outage, self._probe)
         self._retrier = Retrier(policy, clock)
@@ -111,6 +117,34 @@ class Client:
         """The same client, rate limit included, that also reports its requests to `observer`."""
         client = copy(self)
         client._observer = observer  # noqa: SLF001 - of this class
+        return client
+
+    def with_options(
+        self,
+        *,
+        policy: RetryPolicy,
+        timeout: float | EllipsisType | None,
+        headers: object,
+        query: object,
+    ) -> "Client":
+        """The same client, rate limit and knowledge of outages included, with other options.
+
+        Args:
+            policy: How requests are tried again.
+            timeout: Seconds for one attempt; None = no limit; left out = as before.
+            headers: Further headers, concealed.
+            query: Further query parameters.
+
+        Raises:
+            TypeError: A header or a parameter has the wrong type.
+            ValueError: A header or a parameter is malformed.
+        """
+        client = copy(self)
+        client.policy, client._retrier = policy, Retrier(policy, self.clock)  # noqa: SLF001 - of this class
+        client._defaults = self._defaults.updated(headers, query)  # noqa: SLF001 - of this class
+        client._adds = bool(client._defaults)  # noqa: SLF001 - of this class
+        if not isinstance(timeout, EllipsisType):
+            client._timeout = timeout  # noqa: SLF001 - of this class
         return client
 
     def without_retries(self) -> "Client":
@@ -152,7 +186,7 @@ class Client:
             APIConnectionError: FLORA was still out of reach at the deadline; nothing was sent.
         """
         if self._availability.down_since is not None and self.policy.attempts != 1:
-            await self._availability.wait(deadline)
+            await self._availability.wait(deadline, self.policy.outage)
             if self._availability.down_since is not None and self.clock.monotonic() >= deadline:
                 raise APIConnectionError("A start was held back because FLORA could not be reached", sent=False)
 
@@ -293,6 +327,8 @@ class Client:
         """
         if self._gate.is_active or (self._gate.is_opening and request.label == "start"):
             await self._take_turn(request.label, deadline)
+        if self._adds:
+            request = self._defaults.added_to(request)
         within: float | None = None
         if deadline < math.inf:
             within = max(deadline - self.clock.monotonic(), min_time)

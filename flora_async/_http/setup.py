@@ -3,11 +3,13 @@
 import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from types import EllipsisType
 from typing import Final, NamedTuple
 
 from flora_async._checks import check_api_key, check_count, check_number
 from flora_async._clock import SYSTEM_CLOCK, Clock
 from flora_async._http.client import Client
+from flora_async._http.defaults import RequestDefaults
 from flora_async._http.secrets import Secret
 from flora_async._http.storage import StorageClient
 from flora_async._http.transport import ClientSession, TraceConfig, Transport
@@ -50,6 +52,8 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
     trace_configs: Sequence[TraceConfig],
     trusted_origins: Sequence[str],
     allow_http: bool,
+    headers: object,
+    query: object,
     clock: Clock | None,
 ) -> Setup:
     """Check the arguments of a `FloraSession` and build what it needs.
@@ -61,10 +65,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
     if isinstance(api_key, type):
         raise TypeError(f"api_key must be text, not {api_key.__name__}")
     check_api_key(api_key)
-    if timeout is not None:
-        check_number("timeout", timeout, exclusive=True)
-    _check_type("retry", retry, RetryPolicy)
-    _check_type("poll", poll, PollPolicy)
+    check_options(timeout=timeout, retry=retry, poll=poll)
     _check_type("limits", limits, ResponseLimits)
     check_count("max_connections", max_connections)
     if http_session is not None:
@@ -89,7 +90,14 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         limits=limits,
     )
     clock = SYSTEM_CLOCK if clock is None else clock
-    client = Client(transport, endpoints, policy=retry, timeout=timeout, clock=clock)
+    client = Client(
+        transport,
+        endpoints,
+        policy=retry,
+        timeout=timeout,
+        clock=clock,
+        defaults=RequestDefaults().updated(headers, query),
+    )
     storage = StorageClient(transport, endpoints, policy=retry, idle=timeout, clock=clock)
     return Setup(endpoints, transport, client, storage, clock)
 
@@ -113,6 +121,19 @@ async def standalone_storage(*, allow_local: bool) -> AsyncGenerator[StorageClie
         yield StorageClient(transport, endpoints, policy=RetryPolicy(), idle=60.0, clock=SYSTEM_CLOCK)
     finally:
         await transport.close()
+
+
+def check_options(*, timeout: float | EllipsisType | None, retry: RetryPolicy, poll: PollPolicy) -> None:
+    """Check the options that a session and its views have.
+
+    Raises:
+        TypeError: One has the wrong type.
+        ValueError: The timeout is out of range.
+    """
+    if timeout is not None and not isinstance(timeout, EllipsisType):
+        check_number("timeout", timeout, exclusive=True)
+    _check_type("retry", retry, RetryPolicy)
+    _check_type("poll", poll, PollPolicy)
 
 
 def _check_type(name: str, value: object, expected: type) -> None:

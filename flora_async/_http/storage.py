@@ -6,7 +6,9 @@ Each URL is checked before a request, and each address before a connection. The 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from copy import copy
 from http import HTTPStatus
+from types import EllipsisType
 from typing import Final, TypeVar
 from urllib.parse import urljoin
 
@@ -46,6 +48,14 @@ class StorageClient:
         self._idle = idle
         self._clock = clock
         self._retrier = Retrier(policy, clock)
+
+    def with_options(self, *, policy: RetryPolicy, idle: float | EllipsisType | None) -> "StorageClient":
+        """The same client with another policy, and another limit unless it is left out."""
+        client = copy(self)
+        client._retrier = Retrier(policy, self._clock)  # noqa: SLF001 - of this class
+        if not isinstance(idle, EllipsisType):
+            client._idle = idle  # noqa: SLF001 - of this class
+        return client
 
     async def retry(self, attempt: Callable[[], Awaitable[ResultT]], name: object) -> ResultT:
         """Call `attempt` until it succeeds or fails for a reason that will not pass.

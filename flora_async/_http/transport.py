@@ -165,9 +165,7 @@ class Transport:
         self._may_connect = may_connect
         self._resend = resend
         self._limits = limits
-        self._timeouts = aiohttp.ClientTimeout(
-            total=None, sock_connect=_CONNECT_TIMEOUT if timeout is None else min(_CONNECT_TIMEOUT, timeout)
-        )
+        self._timeout, self._timeouts = timeout, _timeouts(timeout)
         self.closed = False
 
     @property
@@ -250,7 +248,7 @@ class Transport:
                         headers=request.headers,
                         data=body,
                         allow_redirects=False,
-                        timeout=self._timeouts,
+                        timeout=self._timeouts if timeout == self._timeout else _timeouts(timeout),
                         proxy=pool.proxy(request.url),
                     ) as response:
                         headers = response.headers
@@ -398,6 +396,12 @@ class Transport:
         if gone is not None:
             await gone.close()
         return pool
+
+
+def _timeouts(timeout: float | None) -> aiohttp.ClientTimeout:
+    """Return aiohttp's limits on an attempt that may take `timeout` seconds once it has a connection."""
+    connect = _CONNECT_TIMEOUT if timeout is None else min(_CONNECT_TIMEOUT, timeout)
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect)
 
 
 def _usable(pool: Pool | None) -> Pool | None:

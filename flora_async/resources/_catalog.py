@@ -1,8 +1,9 @@
 """Caches of what FLORA can run: techniques, models and actions, each read at most once in five minutes."""
 
 from collections.abc import Awaitable, Callable
+from copy import copy
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 from flora_async import models
 from flora_async._cache import KeyedLocks, RecentItems
@@ -55,6 +56,12 @@ class ReadCache(Generic[ValueT]):
                 self._known[key] = known
             return known[1]
 
+    def reading(self, read: Callable[[str], Awaitable[ValueT]]) -> Self:
+        """The same cache with another way to read."""
+        cache = copy(self)
+        cache._read = read  # noqa: SLF001 - of this class
+        return cache
+
 
 class TechniqueCache(ReadCache[Technique]):
     """Techniques by slug or id.
@@ -66,6 +73,10 @@ class TechniqueCache(ReadCache[Technique]):
 
     def __init__(self, client: Client, clock: Clock) -> None:
         super().__init__(partial(read_technique, client), clock)
+
+    def using(self, client: Client) -> "TechniqueCache":
+        """The same cache with another client of the same session."""
+        return self.reading(partial(read_technique, client))
 
     async def find_id(self, technique_id: str) -> str | None:
         """The id of a technique that is named by slug or id; None where FLORA does not say."""
@@ -87,6 +98,13 @@ class Catalog:
         self._models: ReadCache[dict[str, models.GenerationModel]] = ReadCache(partial(_read_models, client), clock)
         self._actions: ReadCache[models.Action] = ReadCache(partial(read_action, client), clock)
         self.now = clock.monotonic
+
+    def using(self, client: Client) -> "Catalog":
+        """The same catalog with another client of the same session."""
+        catalog = copy(self)
+        catalog._models = self._models.reading(partial(_read_models, client))  # noqa: SLF001 - of this class
+        catalog._actions = self._actions.reading(partial(read_action, client))  # noqa: SLF001 - of this class
+        return catalog
 
     async def find_models(self, *, since: float | None = None) -> "dict[str, models.GenerationModel]":
         """Every model by its id, read at most five minutes ago, or not before `since` (monotonic seconds)."""

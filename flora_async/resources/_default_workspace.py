@@ -1,6 +1,7 @@
 """Choose the workspace of a call that does not name one."""
 
 from contextlib import aclosing
+from copy import copy
 from typing import Final
 
 from flora_async._cache import KeyedLocks
@@ -22,8 +23,14 @@ class DefaultWorkspace:
 
     def __init__(self, client: Client, workspace_id: str | None) -> None:
         self._client = client
-        self._workspace_id = workspace_id
+        self._chosen = [] if workspace_id is None else [workspace_id]  # shared with the views of the session
         self._lock = KeyedLocks()
+
+    def using(self, client: Client) -> "DefaultWorkspace":
+        """The same workspace, found with another client of the same session."""
+        workspace = copy(self)
+        workspace._client = client  # noqa: SLF001 - of this class
+        return workspace
 
     async def choose(self, workspace_id: str | None) -> str:
         """The workspace of one call.
@@ -37,11 +44,11 @@ class DefaultWorkspace:
         """
         if workspace_id is not None:
             return check_workspace_id(workspace_id)
-        if self._workspace_id is None:
+        if not self._chosen:
             async with self._lock.hold("workspace"):
-                if self._workspace_id is None:
-                    self._workspace_id = await self._only_one()
-        return self._workspace_id
+                if not self._chosen:
+                    self._chosen.append(await self._only_one())
+        return self._chosen[0]
 
     async def _only_one(self) -> str:
         found: list[str] = []

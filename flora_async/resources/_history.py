@@ -118,9 +118,9 @@ class RunFinder:
         self._technique_id_of = technique_id_of
         self._run_times = run_times
 
-    def using(self, client: Client) -> "RunFinder":
-        """The same finder with another client of the same session."""
-        return RunFinder(client, self._open_starts, self._technique_id_of, self._run_times)
+    def using(self, client: Client, technique_id_of: FindTechniqueId | None = None) -> "RunFinder":
+        """The same finder with another client of the session, and another way to find techniques if it is given."""
+        return RunFinder(client, self._open_starts, technique_id_of or self._technique_id_of, self._run_times)
 
     async def find(
         self,

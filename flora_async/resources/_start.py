@@ -25,7 +25,7 @@ from flora_async.errors import FloraError, IdempotencyError, SubmissionUnknownEr
 from flora_async.models import Run, RunInput
 from flora_async.models._codec import to_dict
 from flora_async.polling import RunTimes, decode_run, plain_run
-from flora_async.resources._history import History, Knows, RunFinder
+from flora_async.resources._history import FindTechniqueId, History, Knows, RunFinder
 from flora_async.resources._open_starts import OpenStart, OpenStarts
 from flora_async.resources._operations import new_key, read_model, to_content
 
@@ -159,9 +159,14 @@ class Starter:
         self.run_times = run_times
         self._sent: RecentItems[str, SentInputs] = RecentItems(_MAX_STARTS)
 
-    def using(self, client: Client) -> "Starter":
-        """The same starter, its memory included, with another client of the same session."""
-        starter = Starter(client, self._finder.using(client), self._open_starts, self.run_times)
+    def using(self, client: Client, technique_id_of: FindTechniqueId | None = None) -> "Starter":
+        """The same starter, its memory included, with another client of the same session.
+
+        Args:
+            client: The client.
+            technique_id_of: Finds the id of a technique; None = as before.
+        """
+        starter = Starter(client, self._finder.using(client, technique_id_of), self._open_starts, self.run_times)
         starter._sent = self._sent
         return starter
 

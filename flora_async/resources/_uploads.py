@@ -4,6 +4,7 @@ The three ways are those of FLORA's page "Create an asset upload". An upload cos
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +65,12 @@ class Uploads:
         self._clock = clock
         self._urls: RecentItems[tuple[str, str, str], str] = RecentItems(_MAX_REMEMBERED)
         self._locks = KeyedLocks()
+
+    def using(self, client: Client, storage: StorageClient, workspace: DefaultWorkspace, poll: PollPolicy) -> "Uploads":
+        """The same uploads, the files that FLORA has included, with other clients of the same session."""
+        uploads = copy(self)
+        uploads._client, uploads._storage, uploads._workspace, uploads._poll = client, storage, workspace, poll  # noqa: SLF001 - of this class
+        return uploads
 
     async def upload(  # noqa: PLR0913 - as FLORA's operation
         self,
