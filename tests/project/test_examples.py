@@ -2,13 +2,14 @@
 
 import asyncio
 import csv
+import io
 import os
 import runpy
 import signal
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, redirect_stdout
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -120,6 +121,12 @@ async def start_worker(fake: FakeFlora, cwd: Path) -> asyncio.subprocess.Process
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+
+
+def test_the_diagram_of_a_start_is_what_its_script_draws() -> None:
+    with redirect_stdout(io.StringIO()) as drawn:
+        runpy.run_path(str(EXAMPLES.parent / "images" / "start_states.py"))
+    assert (EXAMPLES.parent / "images" / "start_states.svg").read_text(encoding="utf-8") == drawn.getvalue()
 
 
 @asynccontextmanager
