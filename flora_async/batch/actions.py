@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 
 from flora_async._checks import free_form, non_blank, optional
+from flora_async._repr import ShortRepr
 from flora_async.batch.rows import (
     ActionRequest,
     Kind,
@@ -26,7 +27,7 @@ from flora_async.resources._start import action_start
 
 
 @frozen(kw_only=True)
-class ActionDefaults:
+class ActionDefaults(ShortRepr):
     """What a batch says for its rows that run actions; each argument as in `ActionRequest`.
 
     Raises:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 from attrs import field, frozen
 
 from flora_async._checks import free_form, non_blank, optional
+from flora_async._repr import ShortRepr
 from flora_async.batch.rows import (
     GenerationRequest,
     Kind,
@@ -28,7 +29,7 @@ _USD_OF_A_CREDIT: Final = 0.001
 
 
 @frozen(kw_only=True)
-class GenerationDefaults:
+class GenerationDefaults(ShortRepr):
     """What a batch says for its rows that are generations; each argument as in `GenerationRequest`.
 
     Raises:

@@ -279,12 +279,13 @@ def _hint(run: Run | None) -> FailureHint | None:
 
 
 def _result(row: Planned, entry: Entry, *, resumed: bool, run: Run | None, error: Exception | None) -> BatchResult:
+    was_started = run is not None or entry.state != "planned" or isinstance(error, SubmissionUnknownError)
     return BatchResult(
         index=row.index,
         key=row.key,
         request=row.request,
         run=run,
         error=error,
-        attempts=entry.attempt,
+        attempts=entry.attempt if was_started else entry.attempt - 1,
         resumed=resumed,
     )

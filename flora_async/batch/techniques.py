@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 from attrs import frozen
 
 from flora_async._http.urls import check_https, segment
+from flora_async._repr import ShortRepr
 from flora_async.batch.rows import Kind, Planned, RunRequest, digest_of, fingerprint, history_of
 from flora_async.batch.watchers import TechniqueLookup
 from flora_async.models import Run, RunInput
@@ -21,7 +22,7 @@ from flora_async.resources import (
 
 
 @frozen
-class TechniqueDefaults:
+class TechniqueDefaults(ShortRepr):
     """What a batch says for its rows that run techniques.
 
     Attributes:

@@ -20,6 +20,7 @@ from flora_async._http.retry import logger
 from flora_async._http.routes import ROUTES
 from flora_async._http.submission import KEY_LIFETIME, Submission
 from flora_async._http.urls import START_PARAMETER, check_https, segment
+from flora_async._repr import ShortRepr
 from flora_async._text import printable
 from flora_async.errors import FloraError, IdempotencyError, SubmissionUnknownError
 from flora_async.models import Run, RunInput
@@ -53,7 +54,7 @@ class StartNews(Protocol):
 
 
 @frozen
-class StartOptions:
+class StartOptions(ShortRepr):
     """The options of a start, checked when they are given.
 
     Attributes:

@@ -5,11 +5,13 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from flora_async._repr import ShortRepr
+
 T = TypeVar("T")
 
 
 @attrs.define(on_setattr=attrs.setters.NO_OP)  # the counters go below the minimum that is accepted for them
-class _Queued(Generic[T]):
+class _Queued(ShortRepr, Generic[T]):
     item: T
     applies: Callable[..., bool]
     times: int | None = attrs.field(validator=attrs.validators.optional(attrs.validators.ge(1)))

@@ -365,3 +365,9 @@ async def test_a_start_in_doubt_does_not_adopt_the_run_of_another_row_of_an_earl
         texts = [result.outputs[0].text for result in second]
         assert texts == [f"Caption: row {number}" for number in range(3)]
         assert len(fake.runs) == 3
+
+
+async def test_a_row_that_was_never_started_counts_no_attempt(fake: FakeFlora, flora: FloraSession) -> None:
+    refused, malformed = await flora.run_all("caption", [{"promt": "x"}, {"prompt": 1}])  # type: ignore[dict-item]  # wrong on purpose
+    assert (refused.status, refused.attempts, malformed.attempts) == ("not_started", 0, 0)
+    assert fake.runs == ()

@@ -1,9 +1,11 @@
 """What objects show of themselves: less than 200 characters on one line, without an address in memory or a key."""
 
 import inspect
+import pkgutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import Enum
+from importlib import import_module
 from typing import Any, Final
 
 import attrs
@@ -165,3 +167,19 @@ def test_every_model_becomes_plain_data_by_its_method(case: Any) -> None:
     assert run.to_dict(case) == flora_async.to_dict(run, case)
     with pytest.raises(ValueError, match="case must be one of"):
         run.to_dict("kebab")  # type: ignore[arg-type]  # the mistake
+
+
+def test_what_checks_its_values_can_be_shown_while_it_refuses_them() -> None:
+    checking = [
+        kind
+        for info in pkgutil.walk_packages(flora_async.__path__, "flora_async.")
+        if not info.name.endswith("__main__")
+        for kind in vars(import_module(info.name)).values()
+        if inspect.isclass(kind) and attrs.has(kind) and kind.__module__ == info.name and kind not in FAULTS
+        if hasattr(kind, "__attrs_post_init__") or any(a.validator or a.converter for a in attrs.fields(kind))
+    ]
+    with Sweep() as sweep:
+        for kind in checking:
+            with sweep.row(kind.__qualname__):
+                if not inspect.isabstract(kind):
+                    assert kind.__name__.lstrip("_") in repr(kind.__new__(kind))

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from flora_async._repr import ShortRepr
 from flora_async.testing._queue import CountingQueue
 from flora_async.testing._state.work import Work, frozen_mapping
 
 
 @attrs.frozen(kw_only=True)
-class Outcome:
+class Outcome(ShortRepr):
     """How a run ends, in place of what its technique, model or action says.
 
     Attributes:
