@@ -289,7 +289,7 @@ async def test_a_process_killed_at_any_instant_and_started_again_does_every_row_
             )
 
         killed = 0
-        while killed < 20 and sum(run.status == "completed" for run in fake.runs) < count:
+        while killed < 10 and sum(run.status == "completed" for run in fake.runs) < count:
             child = await start()
             # An instant at random: so many more requests than FLORA has seen now, or so long after they began.
             goal = len(fake.requests) + dice.randrange(12)
@@ -303,7 +303,7 @@ async def test_a_process_killed_at_any_instant_and_started_again_does_every_row_
         child = await start()
         out, _ = await child.communicate()
         assert child.returncode == 0
-        assert killed >= 10
+        assert killed >= 5
         assert len(fake.runs) == count
         assert dict(line.split() for line in out.decode().splitlines()) == {
             run.inputs["prompt"].replace("row ", "key-"): run.run_id for run in fake.runs
