@@ -64,8 +64,15 @@ class Arm(NamedTuple):
         return fmean(self.followed.delays)
 
     @property
+    def p50(self) -> float:
+        return self._quantile(0.5)
+
+    @property
     def p95(self) -> float:
-        return sorted(self.followed.delays)[int(0.95 * len(self.followed.delays))]
+        return self._quantile(0.95)
+
+    def _quantile(self, share: float) -> float:
+        return sorted(self.followed.delays)[int(share * len(self.followed.delays))]
 
 
 Note = Callable[[float], None]
@@ -190,7 +197,7 @@ def report_arms(load: Load) -> dict[str, Arm]:
     )
     say(
         f"  {'':<20}{'starts':>7}{'polls':>8}{'total':>8}{'CPU s':>8}{'peak MiB':>10}"
-        f"{'delay s':>9}{'p95 s':>7}{'wall s':>8}{'server CPU':>12}"
+        f"{'delay s':>9}{'p50 s':>7}{'p95 s':>7}{'wall s':>8}{'server CPU':>12}"
     )
     arms: dict[str, Arm] = {}
     for name in ARMS:
@@ -199,14 +206,16 @@ def report_arms(load: Load) -> dict[str, Arm]:
         busy = served.cpu * load.speed / mine.wall
         say(
             f"  {name:<20}{arm.starts:>7,}{arm.looks:>8,}{arm.total:>8,}{mine.cpu:>8.1f}{mine.peak / MIB:>10.1f}"
-            f"{arm.delay:>9.2f}{arm.p95:>7.2f}{mine.wall:>8.0f}{busy:>12.0%}"
+            f"{arm.delay:>9.2f}{arm.p50:>7.2f}{arm.p95:>7.2f}{mine.wall:>8.0f}{busy:>12.0%}"
         )
     bare, listed = arms[GATHER], arms[LIST]
-    looks, total, later = bare.looks / listed.looks, bare.total / listed.total, listed.delay - bare.delay
+    looks, total = bare.looks / listed.looks, bare.total / listed.total
     say(f"  A run took {bare.served.mean:.0f} s on average, {bare.served.longest:.0f} s at most. Last against first:")
-    say(f"  {'fewer polls':<20}{looks:>7.1f} times  goal {GOAL}: {verdict(met=looks >= GOAL)}")
-    say(f"  {'fewer requests':<20}{total:>7.1f} times  goal {GOAL}: {verdict(met=total >= GOAL)}")
-    say(f"  {'later news':<20}{later:>+7.2f} s      goal 0: {verdict(met=later <= 0)}")
+    say(f"  {'fewer requests':<20}{looks:>7.1f} times  goal {GOAL}, all but the starts: {verdict(met=looks >= GOAL)}")
+    say(f"  {'':<20}{total:>7.1f} times  with the starts, which are the same in all")
+    news = {"mean": (listed.delay, bare.delay), "median": (listed.p50, bare.p50), "95 %": (listed.p95, bare.p95)}
+    for name, (mine, theirs) in news.items():
+        say(f"  {f'later news, {name}':<20}{mine - theirs:>+7.2f} s      goal 0: {verdict(met=mine <= theirs)}")
     return arms
 
 
