@@ -11,7 +11,7 @@ from flora_async._clock import Clock, sleep_or
 from flora_async.batch.results import Tally
 from flora_async.errors import FloraError, SkippedError
 
-# The limit grows by a sixteenth of the ceiling after each second without a 429, so it recovers in 16 s at any ceiling.
+# The limit grows by a sixteenth of the ceiling after each second without an overload, so it recovers in 16 s at any ceiling.
 _QUIET: Final = 1.0
 _STEPS: Final = 16
 # How many starts of a model tell how fast it was started when it first failed under load.
@@ -26,7 +26,7 @@ _RECOVERED: Final = 0.5
 
 
 class Limiter:
-    """A limit that is halved by a 429 and grows by a sixteenth of its ceiling with each quiet second.
+    """A limit that an overload halves, and that grows by a sixteenth of its ceiling with each quiet second.
 
     Args:
         ceiling: The most runs at once.
@@ -52,7 +52,7 @@ class Limiter:
         return self._limit
 
     def cut(self, pause: float) -> None:
-        """Halve the limit after a 429; further ones within its `pause` (seconds) change nothing."""
+        """Halve the limit after an overload; further ones within `pause` seconds change nothing."""
         now = self._clock.monotonic()
         if now >= self._grown_at:
             self._limit = max(self.limit // 2, 1)

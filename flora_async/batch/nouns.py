@@ -58,11 +58,11 @@ class Generations(resources.Generations):
             params: Parameters of the batch's model for every row, as in `create`; a row's own are added to them and
                 take precedence. A row that names a model of its own does not get them.
             project_id: The project of rows that do not name their own (`prj_…`). Each row needs one.
-            concurrency: The most runs under way at once. A 429 halves it for a while. Default 16.
+            concurrency: The most runs under way at once. Default 16.
             start_interval: Seconds between starts, for a provider that wants them apart. Default 0.
             max_cost: The most that the batch may spend, in USD, including earlier processes with the same journal;
-                None = no limit. FLORA names no reliable price of a
-                generation, so the first run of each model goes alone, and its cost counts as the price.
+                None = no limit. FLORA names no reliable price of a generation, so the first run of each model goes alone,
+                and its cost counts as the price.
             journal: A file that records each step, so that the batch can be restarted after a crash and every row is
                 still done once; None = no journal. Needs `flora-async[batch]`.
             name: The name from which idempotency keys are derived. None = the name in the journal, or a unique one.
@@ -236,7 +236,7 @@ class Actions(resources.Actions):
             params: Settings of the action for every row; a row's own are added to them and take precedence. A row that
                 names an action of its own does not get them.
             project_id: The project of rows that do not name their own (`prj_…`). Each row needs one.
-            concurrency: The most runs under way at once. A 429 halves it for a while. Default 16.
+            concurrency: The most runs under way at once. Default 16.
             start_interval: Seconds between starts, for a provider that wants them apart. Default 0.
             max_cost: The most that the batch may spend, in USD, including earlier processes with the same journal;
                 None = no limit. No run is started that could exceed it, going by FLORA's own prices.
