@@ -11,7 +11,7 @@ from flora_async._clock import Clock, sleep_or
 from flora_async.batch.results import Tally
 from flora_async.errors import FloraError, SkippedError
 
-# The limit grows by a sixteenth of the ceiling after each second without an overload, so it recovers in 16 s at any ceiling.
+# The limit grows by a sixteenth of the ceiling after each quiet second, so it recovers in 16 s at any ceiling.
 _QUIET: Final = 1.0
 _STEPS: Final = 16
 # How many starts of a model tell how fast it was started when it first failed under load.

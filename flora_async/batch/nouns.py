@@ -61,8 +61,8 @@ class Generations(resources.Generations):
             concurrency: The most runs under way at once. Default 16.
             start_interval: Seconds between starts, for a provider that wants them apart. Default 0.
             max_cost: The most that the batch may spend, in USD, including earlier processes with the same journal;
-                None = no limit. FLORA names no reliable price of a generation, so the first run of each model goes alone,
-                and its cost counts as the price.
+                None = no limit. FLORA names no reliable price of a generation, so the first run of each model goes
+                alone, and its cost counts as the price.
             journal: A file that records each step, so that the batch can be restarted after a crash and every row is
                 still done once; None = no journal. Needs `flora-async[batch]`.
             name: The name from which idempotency keys are derived. None = the name in the journal, or a unique one.
