@@ -43,5 +43,9 @@ def test_an_outcome_that_can_never_happen_is_refused() -> None:
         fake.produce("caption", outputs={"text": "x"})
     with pytest.raises(ValueError, match="'output_1' is text: give it str"):
         fake.produce("caption", outputs={"output_1": b"x"})
+    with pytest.raises(ValueError, match=r"no inputs \['promt'\]: it has \['prompt'\]"):
+        fake.fail("caption", code="model_timeout", inputs={"promt": "x"})
+    with pytest.raises(ValueError, match="code must not be blank"):
+        fake.fail("caption", code=" ")
     with pytest.raises(ValueError, match="times"):
         fake.fail("caption", code="model_timeout", times=0)

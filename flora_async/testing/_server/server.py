@@ -369,11 +369,13 @@ class FakeFlora:
 
         Raises:
             LookupError: There is no such technique, model or action.
-            ValueError: `times` is less than 1, or `after` is negative.
+            ValueError: It has no such input; `code` is blank; `times` is less than 1; `after` is negative.
 
         Example:
             >>> fake.fail("caption", code="model_timeout", inputs={"prompt": "a red bicycle"})
         """
+        if not code.strip():
+            raise ValueError("code must not be blank: give one of FLORA's, such as 'model_timeout'")
         outcome = Outcome(error_code=code, error_message=message)
         self._api.outcomes.plan(outcome, work, inputs, times=times, after=after)
 
@@ -398,7 +400,7 @@ class FakeFlora:
 
         Raises:
             LookupError: There is no such technique, model or action.
-            ValueError: It has no such output, or another type of output; `times` is less than 1; `after` is negative.
+            ValueError: It has no such input or output, or another type of output; `times` is less than 1; `after` is negative.
 
         Example:
             >>> fake.produce("caption", outputs={"output_1": "A bicycle, painted red."})

@@ -62,6 +62,11 @@ class FakeModel(Work):
         return frozenset({self.model_id})
 
     @property
+    def input_types(self) -> Mapping[str, str]:
+        """The prompt."""
+        return {"prompt": "text"}
+
+    @property
     def output_types(self) -> Mapping[str, str]:
         """The single output of a generation."""
         return {"output_1": OUTPUT_TYPES[self.type]}
@@ -128,6 +133,11 @@ class FakeAction(Work):
     def ids(self) -> frozenset[str]:
         """Its id."""
         return frozenset({self.action_id})
+
+    @property
+    def input_types(self) -> Mapping[str, str]:
+        """The inputs, id → type."""
+        return self.inputs
 
     @property
     def output_types(self) -> Mapping[str, str]:

@@ -49,12 +49,14 @@ class Outcomes:
             LookupError: There is no such technique, model or action.
             ValueError: It has no such input or output, `times` is less than 1, or `after` is negative.
         """
+        wanted = dict(inputs or {})
         if work_id is not None:
             work = self._find(work_id)
             if work is None:
                 raise LookupError(f"there is no technique, model or action {work_id!r:.80}: add it first")
             _check_outputs(outcome, work)
-        wanted = dict(inputs or {})
+            if unknown := wanted.keys() - work.input_types.keys():
+                raise ValueError(f"{work.name} has no inputs {sorted(unknown)}: it has {sorted(work.input_types)}")
 
         def applies(work: Work, values: Mapping[str, str]) -> bool:
             return (work_id is None or work_id in work.ids) and wanted.items() <= values.items()

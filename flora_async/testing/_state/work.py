@@ -69,6 +69,11 @@ class Work(ShortRepr, ABC):
 
     @property
     @abstractmethod
+    def input_types(self) -> Mapping[str, str]:
+        """The inputs of a run, input id → type."""
+
+    @property
+    @abstractmethod
     def output_types(self) -> Mapping[str, str]:
         """The outputs of a run, output id → type."""
 
