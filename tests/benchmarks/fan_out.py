@@ -214,8 +214,8 @@ def report_arms(load: Load) -> dict[str, Arm]:
     say(f"  {'fewer requests':<20}{looks:>7.1f} times  goal {GOAL}, all but the starts: {verdict(met=looks >= GOAL)}")
     say(f"  {'':<20}{total:>7.1f} times  with the starts, which are the same in all")
     news = {"mean": (listed.delay, bare.delay), "median": (listed.p50, bare.p50), "95 %": (listed.p95, bare.p95)}
-    for name, (mine, theirs) in news.items():
-        say(f"  {f'later news, {name}':<20}{mine - theirs:>+7.2f} s      goal 0: {verdict(met=mine <= theirs)}")
+    for name, (ours, theirs) in news.items():
+        say(f"  {f'later news, {name}':<20}{ours - theirs:>+7.2f} s      goal 0: {verdict(met=ours <= theirs)}")
     return arms
 
 

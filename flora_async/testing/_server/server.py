@@ -400,7 +400,8 @@ class FakeFlora:
 
         Raises:
             LookupError: There is no such technique, model or action.
-            ValueError: It has no such input or output, or another type of output; `times` is less than 1; `after` is negative.
+            ValueError: It has no such input or output, or another type of output; `times` is less than 1; `after` is
+                negative.
 
         Example:
             >>> fake.produce("caption", outputs={"output_1": "A bicycle, painted red."})
