@@ -14,7 +14,7 @@ MIN_KNOWN_RUNS: Final = 5
 """With fewer known runs than this, nothing is said about the next one."""
 
 _MAX_SUBJECTS: Final = 256
-_MAX_STARTED: Final = 4096  # runs of which the subject is remembered
+_MAX_STARTED: Final = 1024  # runs of which the subject is remembered
 _MAX_RUNS: Final = 32  # of one subject
 _HALF_LIFE: Final = 16  # runs after which an observation counts half
 # The pace has changed when this many runs in a row all took longer, or all less time, than those before: either than
