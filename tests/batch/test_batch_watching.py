@@ -109,7 +109,8 @@ async def test_one_list_serves_rows_of_several_techniques(fake: FakeFlora, flora
     rows: list[Row] = [RunRequest({"prompt": str(n)}, technique_id=["caption", "other"][n % 2]) for n in range(20)]
     results = await flora.run_all("caption", rows, watch="list", concurrency=20, check=False)
     assert all(result.ok for result in results)
-    assert "technique_id" not in next(request for request in fake.requests if request.operation == "history").query
+    # The first one may come while runs of one technique alone are under way.
+    assert any("technique_id" not in request.query for request in fake.requests if request.operation == "history")
     assert count(fake, "poll") == 0
 
 

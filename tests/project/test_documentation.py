@@ -228,7 +228,9 @@ def documented_calls() -> Iterator[tuple[str, Callable[..., Any], str]]:
         bases = "\n".join(base.__doc__ or "" for base in described.__mro__[:-1])
         if not made_here:
             yield path, described, bases
-        for name, member in inspect.getmembers(described, inspect.isroutine):
+        for name, member in inspect.getmembers(
+            described, lambda member: inspect.isfunction(member) or inspect.ismethod(member)
+        ):
             if name[0] != "_" and str(getattr(member, "__module__", "")).startswith("flora_async"):
                 # A method of a session that is also a function of the package leaves the details to it.
                 twin = getattr(getattr(flora_async, name, None), "__doc__", None) or ""

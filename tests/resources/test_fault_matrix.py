@@ -232,8 +232,7 @@ async def test_what_is_no_failure_is_no_error(
     assert [item.run_id async for item in flora.techniques.runs.list()] == [run.run_id]
 
 
-@pytest.mark.parametrize("case", ["camel", "snake", "both"])
-@pytest.mark.parametrize("idempotency", ["replay", "conflict"])
+@pytest.mark.parametrize(("case", "idempotency"), [("camel", "replay"), ("snake", "conflict"), ("both", "conflict")])
 def test_five_hundred_starts_in_a_storm_of_faults_are_charged_once_or_in_doubt(case: Any, idempotency: Any) -> None:
     run_virtually(storm(case, idempotency))
 
