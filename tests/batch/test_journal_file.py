@@ -233,7 +233,8 @@ async def test_opening_cancelled_at_any_turn_leaves_no_thread_and_no_lock(path: 
             await asyncio.sleep(0)
         opening.cancel()
         await asyncio.wait([opening])
-        assert opening.cancelled()
+        if not opening.cancelled():  # its thread was quicker
+            await opening.result().close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("flora-journal")]
     await write(path, {})
 
