@@ -3,26 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from attrs import field, frozen
+from attrs import frozen
 
 from flora_async._checks import free_form, non_blank, optional
 from flora_async._repr import ShortRepr
-from flora_async.batch.rows import (
-    ActionRequest,
-    Kind,
-    Planned,
-    canonical,
-    digest_of,
-    fingerprints,
-    given,
-    named,
-    read_fields,
-)
+from flora_async.batch.arguments import ArgumentsWork, params_of, planned, project_of
+from flora_async.batch.rows import ActionRequest, Kind, Planned, read_fields
 from flora_async.errors import FloraError, NotFoundError
 from flora_async.models import RunTicket
-from flora_async.resources import Catalog, DefaultWorkspace, InputPreparer, PendingStart
-from flora_async.resources._arguments import action_body, check_action, read_body
-from flora_async.resources._parameters import upload_files
+from flora_async.resources import PendingStart
+from flora_async.resources._arguments import action_body, check_action
 from flora_async.resources._start import action_start
 
 
@@ -46,24 +36,14 @@ class ActionDefaults(ShortRepr):
 
 
 @frozen(kw_only=True)
-class ActionWork:
+class ActionWork(ArgumentsWork):
     """Runs rows through actions.
 
     Attributes:
         defaults: What the batch says for its rows.
-        catalog: The actions that FLORA has.
-        workspace: Chooses the workspace of a row that does not name one.
-        preparer: Uploads files.
-        checks: Whether inputs and settings are checked against the action.
-        workspace_id: The workspace of rows that do not name one; None = the session's.
     """
 
     defaults: ActionDefaults
-    catalog: Catalog
-    workspace: DefaultWorkspace = field(repr=False)
-    preparer: InputPreparer
-    checks: bool
-    workspace_id: str | None
 
     kind: ClassVar[Kind] = "action"
     request_type: ClassVar[type[Any]] = ActionRequest
@@ -84,34 +64,19 @@ class ActionWork:
     async def plan(self, request: ActionRequest, key: str, index: int) -> Planned:
         """Read the arguments of a row, and the files among them."""
         defaults = self.defaults
-        params = optional(free_form, "params", request.params)
-        if request.action_id is None and defaults.params is not None:
-            params = {**defaults.params, **(params or {})}
+        params = params_of(request, defaults.params, is_by_default=request.action_id is None)
         action_id = request.action_id if request.action_id is not None else defaults.action_id
         if action_id is None:
             raise ValueError("action_id is needed: this batch names no action")
-        project_id = request.project_id if request.project_id is not None else defaults.project_id
-        if project_id is None:
-            raise ValueError("project_id is needed: name it for the row or for the batch")
+        project_id = project_of(request, defaults.project_id)
         body = action_body(
             action_id=action_id,
             inputs=request.inputs,
             project_id=project_id,
-            workspace_id=request.workspace_id if request.workspace_id is not None else self.workspace_id,
+            workspace_id=self.workspace_of(request),
             params=params,
         )
-        body = await read_body(body)
-        return Planned(
-            index=index,
-            key=key,
-            request=request,
-            kind=self.kind,
-            target=action_id,
-            arguments=body,
-            shown=named(given(body)),
-            history=None,
-            digest=digest_of(self.kind, canonical(await fingerprints(given(body)))),
-        )
+        return await planned(request, key, index, kind=self.kind, target=action_id, body=body, history=None)
 
     async def price(self, row: Planned) -> float | None:
         """The price of the action."""
@@ -130,11 +95,7 @@ class ActionWork:
         """The fields to send, with the workspace."""
         if self.checks:
             await check_action(row.arguments, self.catalog)
-        return {**row.arguments, "workspace_id": await self.workspace.choose(row.arguments["workspace_id"])}
-
-    async def upload(self, checked: Mapping[str, Any]) -> dict[str, Any]:
-        """Upload the files among the inputs."""
-        return given(await upload_files(checked, self.preparer, checked["workspace_id"]))
+        return await self.in_workspace(row.arguments)
 
     def start(self, row: Planned, sent: Mapping[str, Any], idempotency_key: str) -> PendingStart[RunTicket]:  # noqa: ARG002 - a protocol's method
         """The start of a row's run."""

@@ -3,25 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 from flora_async._checks import free_form, non_blank, optional
 from flora_async._repr import ShortRepr
-from flora_async.batch.rows import (
-    GenerationRequest,
-    Kind,
-    Planned,
-    canonical,
-    digest_of,
-    fingerprints,
-    given,
-    named,
-    read_fields,
-)
+from flora_async.batch.arguments import ArgumentsWork, params_of, planned, project_of
+from flora_async.batch.rows import GenerationRequest, Kind, Planned, read_fields
 from flora_async.models import RunTicket
-from flora_async.resources import Catalog, DefaultWorkspace, InputPreparer, PendingStart
-from flora_async.resources._arguments import check_generation, generation_body, read_body
-from flora_async.resources._parameters import upload_files
+from flora_async.resources import PendingStart
+from flora_async.resources._arguments import check_generation, generation_body
 from flora_async.resources._start import generation_history, generation_start
 from flora_async.resources.models import Medium, check_medium
 
@@ -51,24 +41,14 @@ class GenerationDefaults(ShortRepr):
 
 
 @frozen(kw_only=True)
-class GenerationWork:
+class GenerationWork(ArgumentsWork):
     """Runs rows as generations.
 
     Attributes:
         defaults: What the batch says for its rows.
-        catalog: The models that FLORA has.
-        workspace: Chooses the workspace of a row that does not name one.
-        preparer: Uploads files.
-        checks: Whether models and parameters are checked against the catalog.
-        workspace_id: The workspace of rows that do not name one; None = the session's.
     """
 
     defaults: GenerationDefaults
-    catalog: Catalog
-    workspace: DefaultWorkspace = field(repr=False)
-    preparer: InputPreparer
-    checks: bool
-    workspace_id: str | None
 
     kind: ClassVar[Kind] = "generation"
     request_type: ClassVar[type[Any]] = GenerationRequest
@@ -91,37 +71,30 @@ class GenerationWork:
     async def plan(self, request: GenerationRequest, key: str, index: int) -> Planned:
         """Read the arguments of a row, and the files among them."""
         defaults = self.defaults
-        params = optional(free_form, "params", request.params)
-        if request.model is None and defaults.params is not None:
-            params = {**defaults.params, **(params or {})}
+        params = params_of(request, defaults.params, is_by_default=request.model is None)
         model = request.model if request.model is not None else defaults.model
         # The batch's type is that of its model.
         medium = request.type or (defaults.type if request.model is None else None)
         if medium is None and model is None:
             raise ValueError("type is needed where no model is named: 'image', 'video', 'audio' or 'text'")
-        project_id = request.project_id if request.project_id is not None else defaults.project_id
-        if project_id is None:
-            raise ValueError("project_id is needed: name it for the row or for the batch")
+        project_id = project_of(request, defaults.project_id)
         body = generation_body(
             type=medium,
             prompt=request.prompt,
             project_id=project_id,
-            workspace_id=request.workspace_id if request.workspace_id is not None else self.workspace_id,
+            workspace_id=self.workspace_of(request),
             model=model,
             params=params,
             callback_url=request.callback_url,
         )
-        body = await read_body(body)
-        return Planned(
-            index=index,
-            key=key,
-            request=request,
+        return await planned(
+            request,
+            key,
+            index,
             kind=self.kind,
             target=model or str(medium),
-            arguments=body,
-            shown=named(given(body)),
+            body=body,
             history=generation_history(body),
-            digest=digest_of(self.kind, canonical(await fingerprints(given(body)))),
         )
 
     async def price(self, row: Planned) -> float | None:  # noqa: ARG002 - a protocol's method
@@ -141,11 +114,7 @@ class GenerationWork:
             body["type"] = await self._type_of(body)
         if self.checks:
             await check_generation(body, self.catalog)
-        return {**body, "workspace_id": await self.workspace.choose(body["workspace_id"])}
-
-    async def upload(self, checked: Mapping[str, Any]) -> dict[str, Any]:
-        """Upload the files among the parameters."""
-        return given(await upload_files(checked, self.preparer, checked["workspace_id"]))
+        return await self.in_workspace(body)
 
     def start(self, row: Planned, sent: Mapping[str, Any], idempotency_key: str) -> PendingStart[RunTicket]:  # noqa: ARG002 - a protocol's method
         """The start of a row's run."""
