@@ -5,11 +5,14 @@ from typing import Any
 
 from flora_async import models
 from flora_async._checks import check_workspace_id, free_form, non_blank, optional
+from flora_async._http.client import Client
 from flora_async._http.urls import check_https
 from flora_async.resources._catalog import Catalog
-from flora_async.resources._operations import all_to_json
-from flora_async.resources._parameters import action_problems, generation_problems, read_files
-from flora_async.resources._prepare import check_against
+from flora_async.resources._default_workspace import DefaultWorkspace
+from flora_async.resources._operations import Operations, all_to_json
+from flora_async.resources._parameters import action_problems, generation_problems, read_files, upload_files
+from flora_async.resources._prepare import InputPreparer, check_against
+from flora_async.resources._start import Starter
 from flora_async.resources.models import check_medium
 
 Body = dict[str, Any]
@@ -60,6 +63,30 @@ def action_body(*, action_id: object, inputs: object, project_id: object, worksp
     if not body["inputs"]:
         raise ValueError("inputs must not be empty: an action needs something to work on")
     return body
+
+
+class CatalogOperations(Operations):
+    """Operations that start what FLORA's catalog describes, with all arguments in one body."""
+
+    def __init__(
+        self,
+        client: Client,
+        starter: Starter,
+        workspace: DefaultWorkspace,
+        catalog: Catalog,
+        preparer: InputPreparer,
+    ) -> None:
+        self._client = client
+        self._starter = starter
+        self._workspace = workspace
+        self._catalog = catalog
+        self._preparer = preparer
+
+    async def _uploaded(self, body: Body) -> Body:
+        """The body to send: with its workspace, and with the URLs of its files, which are uploaded there."""
+        workspace = await self._workspace.choose(body["workspace_id"])
+        sent: Body = await upload_files({**body, "workspace_id": workspace}, self._preparer, workspace)
+        return sent
 
 
 async def read_body(body: Body) -> Body:

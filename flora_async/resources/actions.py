@@ -4,35 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flora_async import models
-from flora_async._http.client import Client
 from flora_async.errors import NotFoundError
-from flora_async.resources._arguments import action_body, check_action, read_body
-from flora_async.resources._catalog import Catalog, read_action
-from flora_async.resources._default_workspace import DefaultWorkspace
+from flora_async.resources._arguments import CatalogOperations, action_body, check_action, read_body
+from flora_async.resources._catalog import read_action
 from flora_async.resources._hints import explain_action
-from flora_async.resources._operations import Operations, new_key, paginate
+from flora_async.resources._operations import new_key, paginate
 from flora_async.resources._pager import Pager
-from flora_async.resources._parameters import upload_files
-from flora_async.resources._prepare import InputPreparer
-from flora_async.resources._start import Starter, action_start
+from flora_async.resources._start import action_start
 
 
-class Actions(Operations):
+class Actions(CatalogOperations):
     """Actions: find one, run it."""
-
-    def __init__(
-        self,
-        client: Client,
-        starter: Starter,
-        workspace: DefaultWorkspace,
-        catalog: Catalog,
-        preparer: InputPreparer,
-    ) -> None:
-        self._client = client
-        self._starter = starter
-        self._workspace = workspace
-        self._catalog = catalog
-        self._preparer = preparer
 
     def list(self) -> Pager["models.Action"]:
         """The actions that can be run (FLORA's `GET /actions`), all on one page.
@@ -120,8 +102,7 @@ class Actions(Operations):
         body = await read_body(body)
         if check:
             await check_action(body, self._catalog)
-        workspace = body["workspace_id"] = await self._workspace.choose(workspace_id)
-        body = await upload_files(body, self._preparer, workspace)
+        body = await self._uploaded(body)
         try:
             return await self._starter.start(action_start(body, key))
         except NotFoundError as error:

@@ -17,8 +17,7 @@ from flora_async.media.content import Content
 from flora_async.models import Run, RunStatus, TechniqueRun
 from flora_async.models._codec import decode, parse_json
 from flora_async.polling import Wake, check_wake, decode_run
-from flora_async.resources._arguments import check_generation, generation_body, read_body
-from flora_async.resources._catalog import Catalog
+from flora_async.resources._arguments import CatalogOperations, check_generation, generation_body, read_body
 from flora_async.resources._default_workspace import DefaultWorkspace
 from flora_async.resources._hints import explain_model, explain_technique
 from flora_async.resources._history import History, learning
@@ -30,22 +29,8 @@ from flora_async.resources._start import PendingStart, Starter, generation_start
 from flora_async.resources.models import Medium, check_medium
 
 
-class Generations(Operations):
+class Generations(CatalogOperations):
     """Runs of a model: start one, read one, list them."""
-
-    def __init__(
-        self,
-        client: Client,
-        starter: Starter,
-        workspace: DefaultWorkspace,
-        catalog: Catalog,
-        preparer: InputPreparer,
-    ) -> None:
-        self._client = client
-        self._starter = starter
-        self._workspace = workspace
-        self._catalog = catalog
-        self._preparer = preparer
 
     async def create(  # noqa: PLR0913 - FLORA's own fields
         self,
@@ -118,8 +103,7 @@ class Generations(Operations):
         body = await read_body(body)
         if check:
             await check_generation(body, self._catalog)
-        workspace = body["workspace_id"] = await self._workspace.choose(workspace_id)
-        body = await upload_files(body, self._preparer, workspace)
+        body = await self._uploaded(body)
         try:
             return await self._starter.start(generation_start(body, key, "generations.create"), adopt=adopt, wake=wake)
         except (BadRequestError, NotFoundError) as error:
