@@ -6,18 +6,16 @@ from typing import Final
 
 from attrs import define, field
 
+from flora_async.models._codec.scalars import MAX_COST
+
 # Costs are decimals in FLORA's JSON, and added as such: exact in any order, whatever the caller's decimal context.
 _EXACT: Final = Context(prec=60)
 _NOTHING: Final = Decimal(0)
 
 
-# More than any run costs, so a larger amount must be an error.
-_MAX_COST: Final = 1_000_000.0
-
-
 def believable(usd: float | None) -> float | None:
     """Return a cost or price that the server named, or None where it is missing or impossible."""
-    return usd if usd is not None and 0 <= usd <= _MAX_COST else None
+    return usd if usd is not None and 0 <= usd <= MAX_COST else None
 
 
 def _exactly(usd: float) -> Decimal:

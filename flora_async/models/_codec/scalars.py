@@ -6,7 +6,7 @@ from typing import Any, Final
 
 # FLORA does not document the unit of its times: below this a number can only be seconds, above it only milliseconds.
 _FIRST_MILLISECONDS: Final = 1e11
-_MAX_COST: Final = 1e6
+MAX_COST: Final = 1e6
 
 
 def unchanged(value: Any, _: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -53,7 +53,7 @@ def number(value: Any, _: Any) -> float:  # noqa: ANN401 - any JSON value
 def cost(value: Any, _: Any) -> float:  # noqa: ANN401 - any JSON value
     """Read an amount in USD: neither negative nor more than any run costs."""
     amount = number(value, float)
-    if not 0 <= amount <= _MAX_COST:
+    if not 0 <= amount <= MAX_COST:
         raise ValueError("the amount cannot be a cost")
     return amount
 
