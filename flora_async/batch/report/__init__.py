@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from flora_async._checks import check_number
 from flora_async._text import printable
 from flora_async._threads import in_thread
-from flora_async.batch.results import BatchResult, BatchSummary
+from flora_async.batch.results import BatchResult, BatchSummary, Tally
 from flora_async.media.disk import write_file
 
 _PICTURES: Final = (
@@ -115,9 +115,10 @@ def _row(result: BatchResult, thumbnails: "_Thumbnails", folder: Path) -> dict[s
 
 def _totals(results: list[BatchResult], summary: BatchSummary | None) -> list[tuple[str, str]]:
     if summary is None:
-        completed = sum(result.ok for result in results)
-        skipped = sum(result.skipped for result in results)
-        failed = len(results) - completed - skipped
+        tally = Tally()
+        for result in results:
+            tally.count(result)
+        completed, failed, skipped = tally.completed, tally.failed, tally.skipped
         ended = [result.run for result in results if result.run is not None and result.run.is_terminal]
         costs = [run.charged_cost for run in ended]
         cost, is_final = math.fsum(cost or 0.0 for cost in costs), None not in costs

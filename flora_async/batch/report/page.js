@@ -27,7 +27,7 @@
       row.idempotency_key, ...row.output_texts].filter(Boolean).join("\n").toLowerCase();
   }
 
-  // The theme: the system's, until somebody chooses.
+  // The theme of the system, until the reader chooses one.
   const theme = byId("theme");
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   let dark = prefersDark.matches;
