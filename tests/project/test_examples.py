@@ -8,15 +8,14 @@ import runpy
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, redirect_stdout
+from contextlib import closing, redirect_stdout
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import pytest
-import uvicorn
+from uvicorn_server import served_by_uvicorn
 
 from flora_async.testing import FakeFlora, FakeTechnique, Status
 
@@ -129,26 +128,12 @@ def test_the_diagram_of_a_start_is_what_its_script_draws() -> None:
     assert (EXAMPLES.parent / "images" / "start_states.svg").read_text(encoding="utf-8") == drawn.getvalue()
 
 
-@asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="on", log_config=None))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        assert not serving.done()
-        await asyncio.sleep(0.001)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await serving
-
-
 async def test_the_service_answers_with_the_run_as_json(
     fake: FakeFlora, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLORA_API_KEY", fake.api_key)
     monkeypatch.setenv("FLORA_BASE_URL", fake.base_url)
-    async with served(runpy.run_path(str(EXAMPLES / "service.py"))["app"]) as url:
+    async with served_by_uvicorn(runpy.run_path(str(EXAMPLES / "service.py"))["app"]) as url:
         async with http.post(f"{url}/captions", params={"prompt": "a red bicycle"}) as response:
             run = await response.json()
         (paid,) = fake.runs
