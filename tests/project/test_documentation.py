@@ -116,19 +116,22 @@ def _fake_is_the_flora_of_the_environment(fake: FakeFlora, monkeypatch: pytest.M
 @every_page
 async def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, flora: FloraSession, tmp_path: Path) -> None:
     namespace: dict[str, Any] = {"__name__": page.stem}
+    tests = []
     for number, block in enumerate(block for block in blocks(page) if block.info == "python"):
         named = NAMES_ITS_FILE.match(block.body)
         file = tmp_path / (named[1] if named else f"test_block_{number}.py")
         file.write_text(block.body, encoding="utf-8")
         if DEFINES_TESTS.search(block.body):
-            settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider")
-            await execute_apart("-m", "pytest", "-q", *settings, str(file), cwd=tmp_path)
+            tests.append(str(file))
         elif RUNS_APART.search(block.body):
             await execute_apart(str(file), cwd=tmp_path)
         else:
             # A page may take an open session for granted; one that it opened itself ended with its block.
             namespace["flora"] = flora
             await execute("\n" * block.line + block.body, namespace, name=str(page))
+    if tests:
+        settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider")
+        await execute_apart("-m", "pytest", "-q", *settings, *tests, cwd=tmp_path)
 
 
 def needed_names(body: str) -> set[str]:
