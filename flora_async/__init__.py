@@ -10,6 +10,7 @@ Example:
 
 from typing import TYPE_CHECKING
 
+from flora_async._http.recording import record_responses
 from flora_async._lazy import lazy_names
 from flora_async._version import __version__
 from flora_async.config import PollPolicy, ResponseLimits, RetryPolicy
@@ -75,12 +76,14 @@ if TYPE_CHECKING:
         GenerationRequest,
         RunRequest,
     )
+    from flora_async.hooks import Hooks
     from flora_async.media import download
 else:
     __getattr__ = lazy_names(
         __name__,
         {
             "batch": "ActionRequest Batch BatchPlan BatchResult BatchSummary GenerationRequest RunRequest",
+            "hooks": "Hooks",
             "media": "download",
         },
     )
@@ -107,6 +110,7 @@ __all__ = [
     "FloraError",
     "FloraSession",
     "GenerationRequest",
+    "Hooks",
     "IdempotencyError",
     "InputError",
     "InputValue",
@@ -147,6 +151,7 @@ __all__ = [
     "WebhookVerificationError",
     "__version__",
     "download",
+    "record_responses",
     "to_dict",
     "wait_for_run",
     "watch_run",

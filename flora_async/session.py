@@ -36,6 +36,7 @@ from flora_async.resources import Inputs
 
 if TYPE_CHECKING:
     from flora_async.batch import Batch, BatchResult, OnProgress, Rows, Watch
+    from flora_async.hooks import Hooks
     from flora_async.media import Exists, Progress
     from flora_async.models import Asset
     from flora_async.resources.models import Medium
@@ -67,6 +68,7 @@ class FloraSession:
         headers: Headers to add to each request to FLORA, and to no other; None = none. They appear in no repr, log or
             error. `Authorization`, `Idempotency-Key`, `Content-Type` and the like are refused.
         query: Query parameters to add to each request to FLORA that does not have them; None = none.
+        hooks: Functions to call with each request, retry and pause, and each start and end of a run; None = none.
         clock: Time, sleep and randomness, for tests; None = the real ones. `flora_async.testing` has a virtual one.
 
     Attributes:
@@ -101,6 +103,7 @@ class FloraSession:
         workspace_id: str | None = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, ParameterValue] | None = None,
+        hooks: "Hooks | None" = None,
         clock: Clock | None = None,
     ) -> None:
         # Before anything can fail: no frame of ours may hold the key in a form that a traceback would show.
@@ -120,6 +123,7 @@ class FloraSession:
             allow_http=allow_http,
             headers=concealed,
             query=query,
+            hooks=hooks,
             clock=clock,
         )
         workspace = os.environ.get("FLORA_WORKSPACE_ID") or None if workspace_id is None else workspace_id
@@ -129,9 +133,8 @@ class FloraSession:
         self._technique_cache = resources.TechniqueCache(self._client, self._clock)
         history = resources.HistoryReader(self._client, self._technique_cache, run_times)
         self._poller = Poller(self._client, poll, self._clock, run_times, history.read)
-        open_starts = resources.OpenStarts(self._clock)
-        finder = resources.RunFinder(self._client, open_starts, self._technique_cache.find_id, run_times)
-        self._starter = resources.Starter(self._client, finder, open_starts, run_times)
+        tracker = self._poller.tracker
+        self._starter = resources.Starter(self._client, self._technique_cache.find_id, run_times, tracker)
         self._original: FloraSession | None = None
         self._entered = False
         self._set_up_techniques()
@@ -187,6 +190,7 @@ class FloraSession:
         """
         self._check_original()
         self._entered = False
+        self._poller.tracker.close()
         await self._transport.close()
 
     def _check_original(self) -> None:
@@ -196,7 +200,7 @@ class FloraSession:
                 "or give the options to FloraSession(…)"
             )
 
-    def with_options(
+    def with_options(  # noqa: PLR0913 - one keyword for each option
         self,
         *,
         timeout: float | EllipsisType | None = ...,
@@ -204,6 +208,7 @@ class FloraSession:
         poll: PollPolicy | None = None,
         headers: Mapping[str, str | None] | None = None,
         query: Mapping[str, ParameterValue] | None = None,
+        hooks: "Hooks | None" = None,
     ) -> Self:
         """A view of this session with other options, for a few calls or for a part of a program.
 
@@ -219,6 +224,8 @@ class FloraSession:
                 repr, log or error, and `Authorization`, `Idempotency-Key`, `Content-Type` and the like are refused.
             query: Further query parameters of each request to FLORA; one with the value None is not sent. A request's
                 own parameters take precedence.
+            hooks: Further hooks: those of the session are called first. They are told of the runs that the view starts
+                or waits for.
 
         Returns:
             The view, with all methods and attributes of a session.
@@ -237,7 +244,7 @@ class FloraSession:
         retry = self._client.policy if retry is None else retry
         poll = self._poll if poll is None else poll
         check_options(timeout=timeout, retry=retry, poll=poll)
-        client = self._client.with_options(policy=retry, timeout=timeout, headers=concealed, query=query)
+        client = self._client.with_options(policy=retry, timeout=timeout, headers=concealed, query=query, hooks=hooks)
         view = copy(self)
         for name in _LAZY:
             vars(view).pop(name, None)
@@ -312,7 +319,7 @@ class FloraSession:
     @cached_property
     def projects(self) -> "resources.Projects":
         """Projects and their canvases."""
-        return resources.Projects(self._client)
+        return resources.Projects(self._client, self._poller.tracker)
 
     @cached_property
     def runs(self) -> "resources.Runs":
@@ -322,7 +329,7 @@ class FloraSession:
     @cached_property
     def workspaces(self) -> "resources.Workspaces":
         """Workspaces, their projects, folders and libraries."""
-        return resources.Workspaces(self._client)
+        return resources.Workspaces(self._client, self._poller.tracker)
 
     async def wait_for_run(  # noqa: PLR0913 - as flora_async.wait_for_run
         self,

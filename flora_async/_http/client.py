@@ -9,8 +9,9 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from copy import copy
+from functools import partial
 from types import EllipsisType
-from typing import Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from attrs import evolve
 
@@ -21,6 +22,7 @@ from flora_async._http.connections import RecalledError
 from flora_async._http.deadline import current_deadline
 from flora_async._http.defaults import RequestDefaults
 from flora_async._http.rate_limit import RateLimitGate
+from flora_async._http.recording import RECORDER
 from flora_async._http.responses import Response, is_transient, raise_for_status, unix_time
 from flora_async._http.retry import Retrier, logger, outcome
 from flora_async._http.routes import ROUTES, Label, Route
@@ -30,6 +32,9 @@ from flora_async._http.urls import Endpoints, ParameterValue, with_query
 from flora_async._threads import computed
 from flora_async.config import RetryPolicy
 from flora_async.errors import APIConnectionError, FloraError, RateLimitError
+
+if TYPE_CHECKING:
+    from flora_async._http.hook_calls import HookCalls
 
 ResultT = TypeVar("ResultT")
 
@@ -88,6 +93,15 @@ class Client:
         timeout: Seconds for one attempt, its body included; None = no limit.
         clock: Time, sleep and randomness.
         defaults: What is added to each request.
+        hooks: The hooks of the session, a `Hooks`; None = none.
+
+    Attributes:
+        policy: As passed.
+        clock: As passed.
+        hooks: Calls the hooks; None = there are none.
+
+    Raises:
+        TypeError: `hooks` has the wrong type.
     """
 
     def __init__(  # noqa: PLR0913 - what a session says about its requests
@@ -99,6 +113,7 @@ class Client:
         timeout: float | None,
         clock: Clock,
         defaults: RequestDefaults,
+        hooks: object = None,
     ) -> None:
         self._transport = transport
         self._endpoints = endpoints
@@ -112,6 +127,15 @@ class Client:
         self._availability = Availability(clock, policy.outage, self._probe)
         self._retrier = Retrier(policy, clock)
         self._observer: RequestObserver | None = None
+        self.hooks: HookCalls | None = None
+        self._add_hooks(hooks)
+
+    def _add_hooks(self, hooks: object) -> None:
+        if hooks is None:
+            return
+        from flora_async._http.hook_calls import HookCalls  # noqa: PLC0415 - loaded with the first hooks
+
+        self.hooks = (self.hooks or HookCalls(self._transport.redactor)).adding(hooks)
 
     def observed_by(self, observer: RequestObserver) -> "Client":
         """The same client, rate limit included, that also reports its requests to `observer`."""
@@ -126,6 +150,7 @@ class Client:
         timeout: float | EllipsisType | None,
         headers: object,
         query: object,
+        hooks: object = None,
     ) -> "Client":
         """The same client, rate limit and knowledge of outages included, with other options.
 
@@ -134,9 +159,10 @@ class Client:
             timeout: Seconds for one attempt; None = no limit; left out = as before.
             headers: Further headers, concealed.
             query: Further query parameters.
+            hooks: Further hooks, a `Hooks`; None = none.
 
         Raises:
-            TypeError: A header or a parameter has the wrong type.
+            TypeError: A header, a parameter or `hooks` has the wrong type.
             ValueError: A header or a parameter is malformed.
         """
         client = copy(self)
@@ -145,6 +171,7 @@ class Client:
         client._adds = bool(client._defaults)  # noqa: SLF001 - of this class
         if not isinstance(timeout, EllipsisType):
             client._timeout = timeout  # noqa: SLF001 - of this class
+        client._add_hooks(hooks)  # noqa: SLF001 - of this class
         return client
 
     def without_retries(self) -> "Client":
@@ -238,16 +265,19 @@ class Client:
         Raises:
             FloraError: The last attempt's error, or the first that repeating cannot cure.
         """
-        deadline = current_deadline()
+        deadline, number = current_deadline(), 0
 
         async def attempt() -> ResultT:
-            return await read_response(read, await self.attempt(request, deadline))
+            nonlocal number
+            number += 1
+            return await read_response(read, await self.attempt(request, deadline, number=number))
 
         return await self._retrier.call(
             attempt,
             retry_if=is_transient,
             may_pause=lambda seconds: self.clock.monotonic() + seconds < deadline,
             name=request,
+            on_retry=None if self.hooks is None else partial(self.hooks.retried, request),
         )
 
     async def submit(
@@ -269,7 +299,7 @@ class Client:
             SubmissionUnknownError: It may have been carried out, but no answer says so.
             FloraError: It was certainly not carried out; this is why.
         """
-        clock, deadline = self.clock, current_deadline()
+        clock, deadline, number = self.clock, current_deadline(), 0
         time = steady_time(clock)  # a clock that is set back must not make a key look younger than it is
 
         def may_pause(seconds: float) -> bool:
@@ -277,11 +307,13 @@ class Client:
             return clock.monotonic() + seconds < deadline and time() + seconds < submission.expires_at
 
         async def attempt() -> ResultT:
+            nonlocal number
+            number += 1
             # A key that FLORA may have forgotten by the end of an outage must not be sent.
             await self.available(min(deadline, clock.monotonic() + submission.time_left(time())))
             with submission.attempt(time):
                 limit = min(deadline, clock.monotonic() + submission.time_left(time()))
-                response = await self.attempt(request, limit, on_sent=submission.sent, min_time=_START_TIME)
+                response = await self.attempt(request, limit, submission.sent, min_time=_START_TIME, number=number)
                 return await read_response(read, response)
 
         try:
@@ -292,6 +324,7 @@ class Client:
                 may_pause=may_pause,
                 limited=False,
                 name=request,
+                on_retry=None if self.hooks is None else partial(self.hooks.retried, request),
             )
         except asyncio.CancelledError:
             if submission.in_doubt:
@@ -313,6 +346,7 @@ class Client:
         deadline: float = math.inf,
         on_sent: Callable[[], None] | None = None,
         min_time: float = 0.0,
+        number: int = 1,
     ) -> Response:
         """Send a request once, in its turn after a 429, which slows down every request of the session.
 
@@ -321,40 +355,63 @@ class Client:
             deadline: When to give up, in seconds of the monotonic clock.
             on_sent: Called when the request goes out.
             min_time: Seconds that the attempt is given even where the deadline is nearer.
+            number: Which attempt it is, for hooks.
 
         Raises:
             FloraError: The attempt's error.
         """
-        if self._gate.is_active or (self._gate.is_opening and request.label == "start"):
-            await self._take_turn(request.label, deadline)
         if self._adds:
             request = self._defaults.added_to(request)
-        within: float | None = None
-        if deadline < math.inf:
-            within = max(deadline - self.clock.monotonic(), min_time)
-            within = within if within > 0 else _GRACE
-        if self._observer is not None:
-            self._observer.on_request(request.label)
-        began = self.clock.monotonic()
-        response: Response | None = None
-        try:
-            response = await self._transport.send(request, timeout=self._timeout, within=within, on_sent=on_sent)
-            raise_for_status(response, self.clock.time())
-        except RecalledError:
-            pass
-        except FloraError as error:
-            self._note(error, deadline, began)
-            logger.debug("%s -> %s (request id %s)", request, outcome(error), error.request_id)
-            raise
-        if response is None:  # a 429 to another request came while this one waited for a connection
+        unannounced = self.hooks
+        while True:
+            if self._gate.is_active or (self._gate.is_opening and request.label == "start"):
+                await self._take_turn(request.label, deadline)
+            within = None if deadline == math.inf else self._time_left(deadline, min_time)
             if self._observer is not None:
-                self._observer.on_recall(request.label)
-            return await self.attempt(request, deadline, on_sent, min_time)
-        self._learn(request, response, began)
-        return response
+                self._observer.on_request(request.label)
+            if unannounced is not None:
+                unannounced.requested(request, number)
+                unannounced = None
+            began = self.clock.monotonic()
+            response: Response | None = None
+            try:
+                response = await self._transport.send(request, timeout=self._timeout, within=within, on_sent=on_sent)
+                raise_for_status(response, self.clock.time())
+            except RecalledError:  # a 429 to another request came while this one waited for a connection
+                if self._observer is not None:
+                    self._observer.on_recall(request.label)
+                continue
+            except FloraError as error:
+                if response is not None:
+                    self._report(request, number, response, began)
+                self._note(error, deadline, began)
+                logger.debug("%s -> %s (request id %s)", request, outcome(error), error.request_id)
+                raise
+            self._learn(request, number, response, began)
+            return response
 
-    def _learn(self, request: Request, response: Response, sent_at: float) -> None:
+    def _time_left(self, deadline: float, min_time: float) -> float:
+        within = max(deadline - self.clock.monotonic(), min_time)
+        return within if within > 0 else _GRACE
+
+    def _report(self, request: Request, number: int, response: Response, sent_at: float) -> None:
+        """Tell hooks and recorders of an answer."""
+        recorder = RECORDER.get()
+        if self.hooks is None and recorder is None:
+            return
+        from flora_async._http.hook_calls import received_event  # noqa: PLC0415 - loaded with the first hooks
+
+        seconds = self.clock.monotonic() - sent_at
+        event = received_event(request, number, response, seconds, self._transport.redactor)
+        if self.hooks is not None:
+            self.hooks.received(event)
+        if recorder is not None:
+            recorder.add(event)
+
+    def _learn(self, request: Request, number: int, response: Response, sent_at: float) -> None:
         """Apply what a success means for all requests of the session."""
+        if self.hooks is not None or RECORDER.get() is not None:
+            self._report(request, number, response, sent_at)
         now = self.clock.monotonic()
         self._gate.accepted.append(now)
         if self._gate.is_active or (self._gate.is_opening and request.label == "start"):
@@ -392,6 +449,8 @@ class Client:
                     self._gate.rate,
                     error.request_id,
                 )
+                if self.hooks is not None:
+                    self.hooks.paused(error, pause, self._gate.rate)
             if self._observer is not None:
                 self._observer.on_rate_limit()
         elif is_overload(error) and self._observer is not None:

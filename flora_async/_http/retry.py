@@ -46,6 +46,7 @@ class Retrier:
         min_pause: Callable[[FloraError], float] = lambda _: 0.0,
         may_pause: Callable[[float], bool] = lambda _: True,
         limited: bool = True,
+        on_retry: Callable[[FloraError, int, float], None] | None = None,
     ) -> ResultT:
         """Call `attempt` until it succeeds, or raise its last error.
 
@@ -56,6 +57,7 @@ class Retrier:
             min_pause: The shortest wait after an error, in seconds.
             may_pause: Whether there is time for a wait of that many seconds.
             limited: Whether the policy's `attempts` are a limit; if not, `retry_if` alone decides.
+            on_retry: Called before each pause, with the error, the number of the attempt and the seconds of the pause.
 
         Raises:
             FloraError: The error of the last attempt.
@@ -80,7 +82,7 @@ class Retrier:
             stop=lambda state: enough(state) or not may_pause(state.upcoming_sleep),
             wait=lambda state: max(self._pause(state), min_pause(_failure(state))),
             retry=retry_if_exception(lambda error: isinstance(error, FloraError) and retry_if(error)),
-            before_sleep=lambda state: _log_pause(name, state),
+            before_sleep=lambda state: _report_pause(name, state, on_retry),
             reraise=True,
         )(replay_then_attempt)
 
@@ -102,7 +104,9 @@ def _failure(state: RetryCallState) -> FloraError:
     return cast("FloraError", state.outcome.exception() if state.outcome else None)
 
 
-def _log_pause(name: object, state: RetryCallState) -> None:
+def _report_pause(
+    name: object, state: RetryCallState, on_retry: Callable[[FloraError, int, float], None] | None
+) -> None:
     error = _failure(state)
     logger.info(
         "%s failed with %s on attempt %d; next attempt in %.2f s (request id %s)",
@@ -112,6 +116,8 @@ def _log_pause(name: object, state: RetryCallState) -> None:
         state.upcoming_sleep,
         error.request_id,
     )
+    if on_retry is not None:
+        on_retry(error, state.attempt_number, state.upcoming_sleep)
 
 
 def outcome(error: FloraError) -> str:

@@ -54,6 +54,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
     allow_http: bool,
     headers: object,
     query: object,
+    hooks: object,
     clock: Clock | None,
 ) -> Setup:
     """Check the arguments of a `FloraSession` and build what it needs.
@@ -97,6 +98,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         timeout=timeout,
         clock=clock,
         defaults=RequestDefaults().updated(headers, query),
+        hooks=hooks,
     )
     storage = StorageClient(transport, endpoints, policy=retry, idle=timeout, clock=clock)
     return Setup(endpoints, transport, client, storage, clock)

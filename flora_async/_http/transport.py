@@ -141,6 +141,10 @@ class Transport:
         timeout: Seconds that one request may take, for connecting.
         resend: Whether a read may be repeated at once when a kept-alive connection turns out to be closed.
         limits: How much of an answer is read.
+
+    Attributes:
+        redactor: Masks the key in what a server sends.
+        closed: Whether it was closed.
     """
 
     def __init__(  # noqa: PLR0913 - what a session says about its connections
@@ -156,7 +160,7 @@ class Transport:
         limits: ResponseLimits = ResponseLimits(),  # noqa: B008 - frozen
     ) -> None:
         self._key_headers: Mapping[str, str] = {"Authorization": authorization}
-        self._redactor = Redactor(Secret(authorization.rpartition(" ")[2]))
+        self.redactor = Redactor(Secret(authorization.rpartition(" ")[2]))
         self._lent = http_session
         self._pool: Pool | None = None
         self._transfers: Pool | None = None
@@ -253,13 +257,13 @@ class Transport:
                     ) as response:
                         headers = response.headers
                         sent_id = headers.get("request-id")
-                        request_id = self._redactor.text(sent_id) if sent_id else None
+                        request_id = self.redactor.text(sent_id) if sent_id else None
                         answer = await self._read(response, request, request_id, limit)
-                        if not self._redactor.is_clean(answer):
-                            answer = await computed(self._redactor.body, answer)
+                        if not self.redactor.is_clean(answer):
+                            answer = await computed(self.redactor.body, answer)
                         # A success's headers need no masking: only the request id is ever shown.
                         if response.status >= _FIRST_ERROR or request_id != sent_id or b'"error"' in answer:
-                            headers = CIMultiDict(self._redactor.headers(headers))
+                            headers = CIMultiDict(self.redactor.headers(headers))
                         return Response(response.status, headers, answer)
             except StaleConnectionError as error:
                 cause, stale = error, stale + 1
@@ -276,11 +280,11 @@ class Transport:
             raise body.problem
         if within is not None and (timeout is None or within < timeout):
             timeout = within
-        failure = _failure(request, cause, timeout, self._redactor, sent=_sent(cause, limit, body))
+        failure = _failure(request, cause, timeout, self.redactor, sent=_sent(cause, limit, body))
         failure.request_id = request_id
         # No local of this frame may hold what the server sent.
         response = headers = sent_id = None
-        cause = _presentable(cause, self._redactor)
+        cause = _presentable(cause, self.redactor)
         raise failure from cause
 
     @asynccontextmanager
@@ -323,10 +327,10 @@ class Transport:
                 cause = error
                 break
             async with response:
-                yield Incoming(request, response, idle, self._redactor)
+                yield Incoming(request, response, idle, self.redactor)
             return
-        failure = _failure(request, cause, idle, self._redactor, sent=_sent(cause, limit, None))
-        cause = _presentable(cause, self._redactor)
+        failure = _failure(request, cause, idle, self.redactor, sent=_sent(cause, limit, None))
+        cause = _presentable(cause, self.redactor)
         raise failure from cause
 
     async def _read(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Sequence
+from contextvars import copy_context
 from enum import Enum, auto
 from operator import attrgetter
 from pathlib import Path
@@ -187,9 +188,11 @@ class Batch:
             budget=self._budget,
             late_costs=late_costs,
             tally=self._tally,
+            tracker=self._poller.tracker,
             pace=StartPace(options.start_interval, self._clock),
             clock=self._clock,
             max_attempts=options.run_attempts,
+            context=copy_context(),
         )
         return Pump(
             self._rows,

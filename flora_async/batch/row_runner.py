@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, evolve, frozen
 
@@ -31,7 +32,11 @@ from flora_async.errors import (
     UploadError,
 )
 from flora_async.models import FailureHint, Run
+from flora_async.polling import ROW, RunTracker
 from flora_async.resources import Starter
+
+if TYPE_CHECKING:
+    from flora_async.hooks import BatchRow
 
 Save = Callable[[Planned, Run], Awaitable[tuple[Path, ...]]]
 """Saves the outputs of a completed run and returns their paths."""
@@ -75,9 +80,11 @@ class RowRunner:
         budget: What the runs may cost; the first run of a row is reserved before the row gets here.
         late_costs: Reads the costs that are not known when a run ends.
         tally: Counts the runs.
+        tracker: Tells hooks of the runs.
         pace: Spaces the starts.
         clock: Time, sleep and randomness.
         max_attempts: The most runs for one row.
+        context: The context variables at the place where the batch was entered.
     """
 
     client: Client
@@ -89,9 +96,11 @@ class RowRunner:
     budget: Budget
     late_costs: LateCosts
     tally: Tally
+    tracker: RunTracker
     pace: StartPace
     clock: Clock
     max_attempts: int
+    context: Context
 
     async def run(self, row: Planned, entry: Entry, *, may_start: Callable[[], bool]) -> BatchResult:
         """Take a row from the state in the journal to its end; every exception becomes the result's error.
@@ -144,6 +153,8 @@ class RowRunner:
 
     async def _attempt(self, progress: _Progress) -> None:
         """Start a run unless there is one, follow it to its end, and book its cost."""
+        if self.client.hooks is not None:
+            ROW.set(self._row_event(progress))
         if progress.run is None:
             try:
                 progress.run = await self._start_when_reachable(progress)
@@ -162,6 +173,12 @@ class RowRunner:
         # Until a run has ended, its cost is a quote.
         self._book(progress, ended, quote=believable(run.charged_cost))
         await self.journal.write(progress.row, progress.entry)
+
+    def _row_event(self, progress: _Progress) -> "BatchRow":
+        from flora_async.hooks import BatchRow  # noqa: PLC0415 - loaded with the first hooks
+
+        row, attempt = progress.row, progress.entry.attempt
+        return BatchRow(batch=self.journal.name, key=row.key, index=row.index, attempt=attempt, context=self.context)
 
     def _learn_pace(self, progress: _Progress, *, under_load: bool) -> None:
         if progress.turn is not None:
@@ -187,6 +204,10 @@ class RowRunner:
 
     async def _follow(self, progress: _Progress, run: Run) -> Run:
         """Record a started run and wait for its end."""
+        with self.tracker.follow(self.client, run, lambda: progress.row.subject):
+            return await self._record_and_wait(progress, run)
+
+    async def _record_and_wait(self, progress: _Progress, run: Run) -> Run:
         self.tally.in_flight[run.run_id] = None
         if progress.entry.run is None:
             progress.entry = evolve(progress.entry, state="running", run=run, sent=None)

@@ -23,7 +23,7 @@ from flora_async._http.retry import logger
 from flora_async.batch.read_times import INTERVAL, Expected, ReadTimes
 from flora_async.errors import APIStatusError, DecodeError, FloraError, NotFoundError
 from flora_async.models import Page, Run, Technique
-from flora_async.polling import Poller, log_end, plain_run
+from flora_async.polling import Poller, plain_run
 from flora_async.resources import History, list_runs
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -153,7 +153,7 @@ class SharedHistory:
         finally:
             del self._waiters[run.run_id]
         if ended is not None:
-            log_end(ended, self._poller.clock.monotonic() - began)
+            self._poller.saw_end(ended, self._poller.clock.monotonic() - began)
         return ended
 
     def _age(self, run: Run) -> float:

@@ -15,16 +15,18 @@ from flora_async._http.routes import ROUTES
 from flora_async._http.transport import Request
 from flora_async._text import printable
 from flora_async.config import PollPolicy
-from flora_async.errors import DecodeError, UntrustedURLError
+from flora_async.errors import DecodeError, FloraError, UntrustedURLError
 from flora_async.models import Run
 from flora_async.models._codec import decode, parse_json
 from flora_async.polling._run_times import RunTimes
+from flora_async.polling._tracking import FollowedRun, RunTracker
 
 logger = logging.getLogger("flora_async")
 
 _EVENTS: Final = "text/event-stream"
 _IDS: Final = frozenset({"run_id", "runId", "id"})
 _MAX_ID: Final = 60
+_MAX_NAME: Final = 120
 
 
 class Followable(Protocol):
@@ -55,6 +57,7 @@ class Poller:
         clock: Time, sleep and randomness.
         run_times: How long runs took, as far as this session knows.
         read_history: Reads the latest runs of a subject and learns from them; None = there is no history to read.
+        tracker: Tells hooks of the starts and ends of runs.
     """
 
     client: Client
@@ -62,11 +65,29 @@ class Poller:
     clock: Clock
     run_times: RunTimes = field(factory=RunTimes)
     read_history: Callable[[str], Awaitable[None]] | None = None
+    tracker: RunTracker = field(factory=RunTracker)
 
-    def poll_of(self, run: RunReference) -> "RunPoll":
+    def saw_end(self, run: Run, waited: float) -> None:
+        """Log the end of a run that was waited for, for `waited` seconds, and tell hooks of it."""
+        self.tracker.ended(self.client, run)
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        logger.info(
+            "Run %s ended: %s after %.1f s, %s",
+            printable(run.run_id, _MAX_NAME),
+            printable(run.status, _MAX_NAME),
+            waited if run.duration is None else run.duration,
+            "cost not known yet" if run.charged_cost is None else f"{run.charged_cost:.6g} USD",
+        )
+
+    def poll_of(self, run: RunReference, followed: FollowedRun | None = None) -> "RunPoll":
         """Prepare polling a run at its poll URL, or else by its id; nothing is sent yet.
 
         A poll URL that may not be followed is replaced by the run's id, with a warning, if the id is known.
+
+        Args:
+            run: The run.
+            followed: Is told of each poll; None = nothing is.
 
         Raises:
             UntrustedURLError: The poll URL may not be followed, and the id is not known.
@@ -79,7 +100,7 @@ class Poller:
             run_id, poll_url = getattr(run, "run_id", None), getattr(run, "poll_url", None)
         if isinstance(poll_url, str) and poll_url:
             try:
-                return RunPoll(self.client, self.client.poll_request(poll_url), run_id, is_by_url=True)
+                return RunPoll(self.client, self.client.poll_request(poll_url), run_id, followed, is_by_url=True)
             except UntrustedURLError as error:
                 if not (isinstance(run_id, str) and run_id):
                     raise
@@ -91,7 +112,7 @@ class Poller:
         if run_id == "":
             raise ValueError(f"{run!r:.120} was not started: there is no run to wait for")
         url = self.client.url(ROUTES["generations.retrieve"], {"run_id": run_id})
-        return RunPoll(self.client, self.client.poll_request(url), run_id, is_by_url=False)
+        return RunPoll(self.client, self.client.poll_request(url), run_id, followed, is_by_url=False)
 
 
 @define
@@ -102,21 +123,29 @@ class RunPoll:
         client: Sends the requests.
         request: The request of each poll.
         run_id: The run's id, where it is known.
+        followed: Is told of each poll; None = nothing is.
         is_by_url: Whether FLORA named the URL, so that it decides which run the URL is about.
     """
 
     _client: Client
     _request: Request
     _run_id: str | None
+    _followed: FollowedRun | None
     _is_by_url: bool = field(kw_only=True, alias="is_by_url")
 
-    async def __call__(self, deadline: float = math.inf) -> tuple[Run, float | None]:
+    async def __call__(self, deadline: float = math.inf, number: int = 1) -> tuple[Run, float | None]:
         """Poll once, and return the run and the pause that `Retry-After` asked for.
+
+        Args:
+            deadline: When to give up, in seconds of the monotonic clock.
+            number: Which attempt it is, for hooks.
 
         Raises:
             FloraError: The error of the request, or of reading its answer.
         """
-        response = await self._client.attempt(self._request, deadline)
+        if self._followed is not None:
+            self._followed.polling()
+        response = await self._client.attempt(self._request, deadline, number=number)
         run = await read_response(decode_run, response, None if self._is_by_url else self._run_id)
         if self._run_id is not None and run.run_id != self._run_id:
             logger.warning(
@@ -128,7 +157,14 @@ class RunPoll:
             self._run_id = run.run_id
         if run.poll_url is None:
             run = evolve(run, poll_url=str(self._request.url))
+        if self._followed is not None:
+            self._followed.saw(run)
         return run, retry_after(response.headers, self._client.clock.time())
+
+    def repeats(self, failure: FloraError | None, number: int, seconds: float) -> None:
+        """Tell hooks that a poll has failed, and that another one follows in so many seconds."""
+        if failure is not None and self._client.hooks is not None:
+            self._client.hooks.retried(self._request, failure, number, max(seconds, 0.0))
 
 
 def decode_run(response: Response, run_id: str | None) -> Run:

@@ -91,7 +91,7 @@ class RunProgress:
                 seconds = (self._running + now) / 2 - self._born
                 self._poller.run_times.observe(self._subject, seconds, ended=flora_time)
         if snapshot.is_terminal:
-            log_end(snapshot, now - self._began)
+            self._poller.saw_end(snapshot, now - self._began)
         self._running = now
 
     def _name_run(self, error: Exception) -> None:
@@ -134,19 +134,6 @@ def _age_of(run: object, poller: Poller) -> float | None:
     _, error = poller.client.clock_offset or (0.0, _UNKNOWN_SKEW)
     age = poller.client.flora_time - created.timestamp()
     return age if max(error, _MIN_AGE) < age < _MAX_AGE else 0.0
-
-
-def log_end(run: Run, waited: float) -> None:
-    """Log the end of a run that was waited for, for `waited` seconds."""
-    if not logger.isEnabledFor(logging.INFO):
-        return
-    logger.info(
-        "Run %s ended: %s after %.1f s, %s",
-        printable(run.run_id, _MAX_NAME),
-        printable(run.status, _MAX_NAME),
-        waited if run.duration is None else run.duration,
-        "cost not known yet" if run.charged_cost is None else f"{run.charged_cost:.6g} USD",
-    )
 
 
 def name_of(run: RunReference) -> str:

@@ -5,9 +5,9 @@ import inspect
 import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from attrs import define, evolve, field
 
@@ -18,7 +18,8 @@ from flora_async.config import PollPolicy
 from flora_async.errors import APIStatusError, DecodeError, FloraError, NotFoundError, WaitTimeoutError
 from flora_async.models import Run
 from flora_async.polling._poller import Poller, RunReference
-from flora_async.polling._progress import RunProgress, name_of
+from flora_async.polling._progress import RunProgress, name_of, subject_of
+from flora_async.polling._tracking import FollowedRun
 from flora_async.polling._wake import Wake, WakeableSleep, check_wake
 
 if TYPE_CHECKING:
@@ -49,9 +50,39 @@ async def watch(
     wake: Wake | None = None,
 ) -> AsyncGenerator[Run, None]:
     """Iterate over the changed snapshots of a run; `watch_run` documents it."""
+    settings = _settings_of(poller, poll, timeout, wake)
+    with _followed(poller, run) as followed:
+        async with aclosing(_snapshots(poller, run, settings, followed)) as snapshots:
+            async for snapshot in snapshots:
+                yield snapshot
+
+
+class _Settings(NamedTuple):
+    """How one wait polls, how many seconds it may take, and what wakes it."""
+
+    policy: PollPolicy
+    limit: float | None
+    wake: Wake | None
+
+
+def _settings_of(
+    poller: Poller, poll: PollPolicy | None, timeout: float | EllipsisType | None, wake: Wake | None
+) -> _Settings:
     policy = poller.policy if poll is None else poll
     limit = time_limit(policy, timeout)
     check_wake(wake)
+    return _Settings(policy, limit, wake)
+
+
+def _followed(poller: Poller, run: RunReference) -> "AbstractContextManager[FollowedRun | None]":
+    return poller.tracker.follow(poller.client, run, lambda: subject_of(poller.run_times, run))
+
+
+async def _snapshots(
+    poller: Poller, run: RunReference, settings: _Settings, followed: FollowedRun | None
+) -> AsyncGenerator[Run, None]:
+    """Iterate over the changed snapshots of a run, and let hooks know of each poll."""
+    policy, limit, wake = settings
     seen = run if isinstance(run, Run) else None
     if seen is not None and seen.is_terminal:
         yield seen
@@ -64,7 +95,7 @@ async def watch(
     sleep = clock.sleep if wake is None else wakeable.sleep  # one frame less for each of ten thousand waits
     progress = RunProgress(poller, run, policy, began)
     try:
-        poll_once = poller.poll_of(run)
+        poll_once = poller.poll_of(run, followed)
         pause = wakeable.stretch(await progress.first_pause(deadline))
         wakeable.expect(run if isinstance(run, str) else run.run_id)
         while True:
@@ -72,7 +103,7 @@ async def watch(
             now = clock.monotonic()
             failure: FloraError | None = None
             try:
-                snapshot, asked = await poll_once(deadline)
+                snapshot, asked = await poll_once(deadline, outage.failures + 1)
             except FloraError as error:
                 asked = error.retry_after if isinstance(error, APIStatusError) else None
                 # The time spent waiting for a connection is not an outage.
@@ -92,6 +123,7 @@ async def watch(
                 raise _timeout_error(seen, clock.monotonic() - began, failure)
             pause = progress.next_pause(clock.monotonic(), client.queue_time, failed=failure is not None)
             pause = max(pause if failure else wakeable.stretch(pause), asked or 0.0)
+            poll_once.repeats(failure, outage.failures, min(pause, deadline - clock.monotonic()))
     except FloraError as error:
         error.run = seen
         raise
@@ -181,16 +213,20 @@ class _Outage:
         limit: Seconds; None = no limit.
         run: The run that is waited for.
         new_until: Until when FLORA may answer 404 for the new run, in seconds of the monotonic clock.
+
+    Attributes:
+        failures: How many polls in a row have failed.
     """
 
     _limit: float | None
     _run: RunReference
     _new_until: float
     _since: float | None = field(default=None, init=False)
+    failures: int = field(default=0, init=False)
 
     def end(self) -> None:
         """A poll was answered."""
-        self._since, self._new_until = None, -math.inf
+        self._since, self._new_until, self.failures = None, -math.inf, 0
 
     def tolerate(self, error: FloraError, *, since: float, now: float, asked: float) -> None:
         """Return unless this failure, of a poll that was sent at `since`, ends the wait.
@@ -202,6 +238,7 @@ class _Outage:
         """
         if not (may_pass(error) or isinstance(error, DecodeError) or self._is_stray(error, now)):
             raise error
+        self.failures += 1
         if self._since is None:
             self._since = since
             logger.info("A poll of run %s failed; polling continues: %s", name_of(self._run), error)
@@ -226,12 +263,14 @@ async def wait(  # noqa: PLR0913 - each keyword is one decision about waiting
 ) -> Run:
     """Wait until a run is completed or failed; `wait_for_run` documents it."""
     check_listener(on_update)
+    settings = _settings_of(poller, poll, timeout, wake)
     # The loop below ends only after a terminal snapshot, so there is always a last one.
     last: Any = None
-    async with aclosing(watch(poller, run, poll=poll, timeout=timeout, wake=wake)) as snapshots:
-        async for last in snapshots:
-            if on_update is not None:
-                await notify(on_update, last)
+    with _followed(poller, run) as followed:
+        async with aclosing(_snapshots(poller, run, settings, followed)) as snapshots:
+            async for last in snapshots:
+                if on_update is not None:
+                    await notify(on_update, last)
     finished: Run = last
     return finished.raise_if_failed() if raise_on_failure else finished
 
@@ -256,17 +295,18 @@ async def start_and_wait(  # noqa: PLR0913 - as wait
     deadline = math.inf if limit is None else clock.monotonic() + limit
     with until(deadline):
         started = await start()
-    if isinstance(started, Run) and not started.is_terminal:
-        await notify(on_update, started)
-    finished = await wait(
-        poller,
-        started,
-        poll=poll,
-        timeout=None if limit is None else max(deadline - clock.monotonic(), 0.0),
-        on_update=on_update,
-        raise_on_failure=raise_on_failure,
-        wake=wake,
-    )
+    with _followed(poller, started):
+        if isinstance(started, Run) and not started.is_terminal:
+            await notify(on_update, started)
+        finished = await wait(
+            poller,
+            started,
+            poll=poll,
+            timeout=None if limit is None else max(deadline - clock.monotonic(), 0.0),
+            on_update=on_update,
+            raise_on_failure=raise_on_failure,
+            wake=wake,
+        )
     return evolve(finished, adopted=True) if started.adopted else finished
 
 

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING
 
 from flora_async._lazy import lazy_names
 from flora_async.resources._catalog import Catalog, TechniqueCache
-from flora_async.resources._history import History, RunFinder, list_runs
+from flora_async.resources._history import History, list_runs
 from flora_async.resources._learning import HistoryReader
-from flora_async.resources._open_starts import OpenStarts
 from flora_async.resources._operations import request_json
 from flora_async.resources._pager import Pager
 from flora_async.resources._prepare import InputPreparer, Inputs, InputValue, RawInput, read_inputs
@@ -54,12 +53,10 @@ __all__ = [
     "InputValue",
     "Inputs",
     "Models",
-    "OpenStarts",
     "Pager",
     "PendingStart",
     "Projects",
     "RawInput",
-    "RunFinder",
     "RunHistory",
     "Runs",
     "StartOptions",

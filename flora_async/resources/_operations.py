@@ -17,6 +17,7 @@ from flora_async._http.urls import ParameterValue, check_path
 from flora_async._repr import bounded
 from flora_async.models import Page
 from flora_async.models._codec import decode, decode_page, parse_json, to_body
+from flora_async.polling import RunTracker
 from flora_async.resources._pager import Pager
 
 ModelT = TypeVar("ModelT")
@@ -100,6 +101,8 @@ async def mutate(  # noqa: PLR0913 - the parts of a change
     body: Mapping[str, Any] | None = None,
     idempotency_key: str | None,
     read: Callable[[Response], ModelT] | None = None,
+    tracker: RunTracker | None = None,
+    subject: str | None = None,
 ) -> ModelT:
     """Change something, at most once.
 
@@ -111,6 +114,8 @@ async def mutate(  # noqa: PLR0913 - the parts of a change
         body: What to send; entries that are None are left out. None = an empty body.
         idempotency_key: The caller's key; None = a new one.
         read: Reads the answer; None = as the model.
+        tracker: Tells hooks of the runs that the answer names; None = it is not about runs.
+        subject: What is run.
 
     Raises:
         SubmissionUnknownError: It may have been carried out, but no answer says so.
@@ -123,7 +128,14 @@ async def mutate(  # noqa: PLR0913 - the parts of a change
     content = None if route.method == "DELETE" else to_content(body or {})
     request = client.request(route, ids or {}, body=content, idempotency_key=key)
     submission = Submission(idempotency_key=key, policy=client.policy, route=route)
-    return await client.submit(request, read or partial(read_model, model), submission)
+    read = read or partial(read_model, model)
+    if tracker is None:
+        return await client.submit(request, read, submission)
+    with tracker.starting(client, subject, key, is_in_doubt=lambda: submission.in_doubt) as announce:
+        answer = await client.submit(request, read, submission)
+        several: Sequence[Any] = getattr(answer, "runs", [answer])
+        announce(*(run for run in several if run.run_id))
+    return answer
 
 
 async def request_json(  # noqa: PLR0913 - the parts of a request

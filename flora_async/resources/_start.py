@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import copy
 from functools import partial
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar, cast, get_args, runtime_checkable
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ from flora_async._text import printable
 from flora_async.errors import FloraError, IdempotencyError, SubmissionUnknownError
 from flora_async.models import Run, RunInput
 from flora_async.models._codec import to_dict
-from flora_async.polling import RunTimes, decode_run, plain_run
+from flora_async.polling import RunTimes, RunTracker, decode_run, plain_run
 from flora_async.resources._history import FindTechniqueId, History, Knows, RunFinder
 from flora_async.resources._open_starts import OpenStart, OpenStarts
 from flora_async.resources._operations import new_key, read_model, to_content
@@ -145,19 +146,23 @@ class Starter:
 
     Args:
         client: Sends the requests.
-        finder: Finds runs in the histories.
-        open_starts: The session's starts under way.
+        technique_id_of: Finds the id of a technique.
         run_times: Learns what each run is a run of.
+        tracker: Tells hooks of the starts.
 
     Attributes:
         run_times: As passed.
+        tracker: As passed.
     """
 
-    def __init__(self, client: Client, finder: RunFinder, open_starts: OpenStarts, run_times: RunTimes) -> None:
+    def __init__(
+        self, client: Client, technique_id_of: FindTechniqueId, run_times: RunTimes, tracker: RunTracker
+    ) -> None:
         self._client = client
-        self._finder = finder
-        self._open_starts = open_starts
+        self._open_starts = OpenStarts(client.clock)
+        self._finder = RunFinder(client, self._open_starts, technique_id_of, run_times)
         self.run_times = run_times
+        self.tracker = tracker
         self._sent: RecentItems[str, SentInputs] = RecentItems(_MAX_STARTS)
 
     def using(self, client: Client, technique_id_of: FindTechniqueId | None = None) -> "Starter":
@@ -167,8 +172,9 @@ class Starter:
             client: The client.
             technique_id_of: Finds the id of a technique; None = as before.
         """
-        starter = Starter(client, self._finder.using(client, technique_id_of), self._open_starts, self.run_times)
-        starter._sent = self._sent
+        starter = copy(self)
+        starter._client = client  # noqa: SLF001 - of this class
+        starter._finder = self._finder.using(client, technique_id_of)  # noqa: SLF001 - of this class
         return starter
 
     def sent_for(self, run_id: str) -> "SentInputs | None":
@@ -209,7 +215,18 @@ class Starter:
         )
         history = start.history.operation if start.history else None
         opened = OpenStart(history, start.target, submission, clock.time())
+        kind = _KINDS.get(start.operation)
+        subject = None if kind is None else f"{kind}:{start.target}"
         with ExitStack() as stack:
+            announce = stack.enter_context(
+                self.tracker.starting(
+                    self._client,
+                    subject,
+                    start.idempotency_key,
+                    is_in_doubt=lambda: submission.in_doubt,
+                    resumed=since is not None,
+                )
+            )
             stack.enter_context(self._open_starts.opened(opened))
             news = None
             if isinstance(wake, StartNews):
@@ -222,11 +239,12 @@ class Starter:
             others: Sequence[Started] = getattr(started, "runs", ())
             run_ids = (started.run_id, *(run.run_id for run in others))
             self._open_starts.account_for(opened, *run_ids)
+            announce(*(others or (started,)))
         if start.sent is not None:
             self._sent[started.run_id] = start.sent
-        if kind := _KINDS.get(start.operation):
+        if subject is not None:
             for run_id in run_ids:
-                self.run_times.started(run_id, f"{kind}:{start.target}")
+                self.run_times.started(run_id, subject)
         logger.info("Run %s of %.80s started", printable(started.run_id), printable(start.target))
         return started
 

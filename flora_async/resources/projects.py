@@ -6,6 +6,7 @@ from typing import Any
 from flora_async import models
 from flora_async._checks import free_form, non_blank, optional
 from flora_async._http.client import Client
+from flora_async.polling import RunTracker
 from flora_async.resources._operations import Operations, fetch, mutate, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources.canvases import ProjectCanvas
@@ -20,11 +21,11 @@ class Projects(Operations):
         actions: Putting actions on a canvas, and running them there.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, tracker: RunTracker) -> None:
         self._client = client
         self.assets = ProjectAssets(client)
         self.canvas = ProjectCanvas(client)
-        self.actions = ProjectActions(client)
+        self.actions = ProjectActions(client, tracker)
 
     async def create(self, *, name: str, workspace_id: str, idempotency_key: str | None = None) -> "models.Project":
         """Create a project (FLORA's `POST /projects`).
@@ -174,8 +175,9 @@ class ProjectAssets(Operations):
 class ProjectActions(Operations):
     """Actions on a canvas."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, tracker: RunTracker) -> None:
         self._client = client
+        self._tracker = tracker
 
     async def create(
         self,
@@ -250,4 +252,6 @@ class ProjectActions(Operations):
             models.RunTicket,
             {"project_id": project_id, "node_id": node_id},
             idempotency_key=idempotency_key,
+            tracker=self._tracker,
+            subject=f"node:{node_id}",
         )

@@ -6,6 +6,7 @@ from typing import Final
 from flora_async import models
 from flora_async._checks import items, non_blank
 from flora_async._http.client import Client
+from flora_async.polling import RunTracker
 from flora_async.resources._operations import Operations, fetch, mutate, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources.canvases import WorkspaceCanvas
@@ -23,9 +24,9 @@ class Workspaces(Operations):
         library: Saved images and texts.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, tracker: RunTracker) -> None:
         self._client = client
-        self.projects = WorkspaceProjects(client)
+        self.projects = WorkspaceProjects(client, tracker)
         self.folders = WorkspaceFolders(client)
         self.library = Library(client)
 
@@ -49,8 +50,9 @@ class WorkspaceProjects(Operations):
         canvas: Their canvases in full.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, tracker: RunTracker) -> None:
         self._client = client
+        self._tracker = tracker
         self.canvas = WorkspaceCanvas(client)
 
     async def create(self, workspace_id: str, *, name: str, idempotency_key: str | None = None) -> "models.Project":
@@ -150,6 +152,8 @@ class WorkspaceProjects(Operations):
             {"workspace_id": workspace_id, "project_id": project_id},
             body={"node_ids": nodes},
             idempotency_key=idempotency_key,
+            tracker=self._tracker,
+            subject="node:",
         )
 
 

@@ -118,7 +118,7 @@ def test_the_public_names_are_these() -> None:
         *["BadRequestError", "Batch", "BatchInterruptedError", "BatchPlan", "BatchResult", "BatchSummary"],
         *["BudgetExceededError", "ConflictError"],
         *["DecodeError", "DownloadError"],
-        *["Failure", "FailureHint", "FieldError", "FloraError", "FloraSession", "GenerationRequest"],
+        *["Failure", "FailureHint", "FieldError", "FloraError", "FloraSession", "GenerationRequest", "Hooks"],
         *["IdempotencyError", "InputError"],
         *["InputValue", "Inputs"],
         "InsufficientCreditsError",
@@ -137,7 +137,7 @@ def test_the_public_names_are_these() -> None:
         "SubmissionUnknownError",
         *["Technique", "TechniqueInput", "TechniqueOutput", "TechniqueReference", "TechniqueRun"],
         *["UnprocessableEntityError", "UntrustedURLError", "UploadError", "WaitTimeoutError", "Wake"],
-        *["WebhookVerificationError", "__version__", "download", "to_dict"],
+        *["WebhookVerificationError", "__version__", "download", "record_responses", "to_dict"],
         *["wait_for_run", "watch_run"],
     ]
 
@@ -188,7 +188,8 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
             "http_session: ClientSession | None=None, max_connections: int=100, "
             "trace_configs: Sequence[TraceConfig]=(), trusted_origins: Sequence[str]=(), "
             "allow_http: bool=False, workspace_id: str | None=None, headers: Mapping[str, str] | None=None, "
-            "query: Mapping[str, ParameterValue] | None=None, clock: Clock | None=None -> None"
+            "query: Mapping[str, ParameterValue] | None=None, hooks: 'Hooks | None'=None, "
+            "clock: Clock | None=None -> None"
         ),
     ),
     (
@@ -260,6 +261,15 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
         flora_async.watch_run,
         (f"session: RunSource, run: RunReference, *, {WAIT}, wake: Wake | None=None -> AsyncGenerator[Run, None]"),
     ),
+    (
+        SESSION.with_options,
+        (
+            "self, *, timeout: float | EllipsisType | None=..., retry: RetryPolicy | None=None, "
+            "poll: PollPolicy | None=None, headers: Mapping[str, str | None] | None=None, "
+            "query: Mapping[str, ParameterValue] | None=None, hooks: 'Hooks | None'=None -> Self"
+        ),
+    ),
+    (flora_async.record_responses, " -> 'Generator[list[ResponseReceived], None, None]'"),
     (flora_async.to_dict, "model: AttrsInstance, case: Case='snake' -> dict[str, Any]"),
 ]
 

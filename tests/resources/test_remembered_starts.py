@@ -3,8 +3,7 @@
 from flora_async import RetryPolicy
 from flora_async._http.routes import ROUTES
 from flora_async._http.submission import Submission
-from flora_async.resources import OpenStarts
-from flora_async.resources._open_starts import OpenStart
+from flora_async.resources._open_starts import OpenStart, OpenStarts
 from flora_async.testing import VirtualClock
 
 COUNT = 3_000

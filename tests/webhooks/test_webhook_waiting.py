@@ -8,7 +8,7 @@ import pytest
 from conftest import OpenSession
 from webhook_servers import SERVERS, Serve
 
-from flora_async import FloraSession, Run
+from flora_async import FloraSession, Hooks, Run
 from flora_async.testing import FakeFlora, FakeTechnique, VirtualClock
 from flora_async.webhooks import WebhookEvent, WebhookReceiver, sign
 
@@ -39,6 +39,18 @@ async def test_a_wait_ends_with_the_delivery_and_one_poll(
         run = await flora.wait_for_run(await start(flora, technique), wake=receiver)
     assert run.status == status
     assert polls(fake) == 1
+
+
+async def test_hooks_are_told_of_the_end_that_a_delivery_shows(
+    fake: FakeFlora, session_on: OpenSession, serve: Serve
+) -> None:
+    ended: list[tuple[Run | None, int]] = []
+    receiver = WebhookReceiver(fake.webhook_secret)
+    async with serve(receiver) as url:
+        fake.resolve(CALLBACK, url)
+        flora = session_on(fake, hooks=Hooks(on_run_end=lambda event: ended.append((event.run, event.polls))))
+        run = await flora.run("caption", PROMPT, callback_url=CALLBACK, wake=receiver)
+    assert ended == [(run, 1)]
 
 
 async def test_runs_that_are_waited_for_together_are_polled_once_each(
