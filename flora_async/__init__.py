@@ -8,10 +8,12 @@ Example:
     'Caption: a red bicycle'
 """
 
+import os
 from typing import TYPE_CHECKING
 
 from flora_async._http.recording import record_responses
 from flora_async._lazy import lazy_names
+from flora_async._logs import show_logs
 from flora_async._version import __version__
 from flora_async.config import PollPolicy, ResponseLimits, RetryPolicy
 from flora_async.errors import (
@@ -87,6 +89,8 @@ else:
             "media": "download",
         },
     )
+
+show_logs(os.environ.get("FLORA_LOG"))
 
 __all__ = [
     "APIConnectionError",
