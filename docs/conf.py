@@ -34,7 +34,10 @@ python_maximum_signature_line_length = 88
 # For `-n`: what has no entry of its own in the reference.
 nitpick_ignore_regex = [
     # The pages are built without a network, so other projects' inventories are not read.
-    ("py:.*", r"(_?asyncio|collections|context\w+|datetime|os|pathlib|types|typing|aiohttp|attr|multidict)\..*"),
+    (
+        "py:.*",
+        r"(_?asyncio|collections|context\w+|datetime|os|pathlib|types|typing|aiohttp|attr|multidict|opentelemetry)\..*",
+    ),
     # Types of arguments that users pass but do not import; their docstrings say what fits.
     ("py:class", r"flora_async\.([a-z]+\.)?_\w+\..*|flora_async\.(models|batch|webhooks|testing)\.\w+\..*"),
     ("py:class", r"Application|Exists|Medium|OnProgress|Progress|Rows|Watch"),

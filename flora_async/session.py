@@ -68,7 +68,8 @@ class FloraSession:
         headers: Headers to add to each request to FLORA, and to no other; None = none. They appear in no repr, log or
             error. `Authorization`, `Idempotency-Key`, `Content-Type` and the like are refused.
         query: Query parameters to add to each request to FLORA that does not have them; None = none.
-        hooks: Functions to call with each request, retry and pause, and each start and end of a run; None = none.
+        hooks: Functions to call with each request, retry and pause, and each start and end of a run, or several such
+            sets of functions, which are called in turn; None = none.
         clock: Time, sleep and randomness, for tests; None = the real ones. `flora_async.testing` has a virtual one.
 
     Attributes:
@@ -103,7 +104,7 @@ class FloraSession:
         workspace_id: str | None = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, ParameterValue] | None = None,
-        hooks: "Hooks | None" = None,
+        hooks: "Hooks | Sequence[Hooks] | None" = None,
         clock: Clock | None = None,
     ) -> None:
         # Before anything can fail: no frame of ours may hold the key in a form that a traceback would show.
@@ -208,7 +209,7 @@ class FloraSession:
         poll: PollPolicy | None = None,
         headers: Mapping[str, str | None] | None = None,
         query: Mapping[str, ParameterValue] | None = None,
-        hooks: "Hooks | None" = None,
+        hooks: "Hooks | Sequence[Hooks] | None" = None,
     ) -> Self:
         """A view of this session with other options, for a few calls or for a part of a program.
 

@@ -82,11 +82,13 @@ class HookCalls:
         """These hooks and further ones.
 
         Raises:
-            TypeError: `hooks` is not a `Hooks`.
+            TypeError: `hooks` is not a `Hooks`, nor a sequence of them.
         """
-        if not isinstance(hooks, Hooks):
-            raise TypeError(f"hooks must be of type Hooks, not {hooks!r:.60}")
-        return HookCalls(self._redactor, (*self.listeners, Listener(hooks)))
+        given: Sequence[Any] = hooks if isinstance(hooks, list | tuple) else [hooks]
+        for each in given:
+            if not isinstance(each, Hooks):
+                raise TypeError(f"hooks must be of type Hooks, or a list of them, not {each!r:.60}")
+        return HookCalls(self._redactor, (*self.listeners, *map(Listener, given)))
 
     def requested(self, request: Request, attempt: int) -> None:
         """A request is about to be sent."""

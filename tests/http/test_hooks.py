@@ -191,7 +191,9 @@ def test_what_cannot_be_a_hook_is_refused_when_it_is_given(flora: FloraSession) 
             with sweep.row(name), pytest.raises(TypeError, match=r"Hooks\.on_retry must be a"):
                 Hooks(on_retry=hook)
     hooks: Any = print
-    with pytest.raises(TypeError, match="hooks must be of type Hooks, not <built-in function print>"):
+    with pytest.raises(
+        TypeError, match="hooks must be of type Hooks, or a list of them, not <built-in function print>"
+    ):
         flora.with_options(hooks=hooks)
     with pytest.raises(TypeError, match="hooks must be of type Hooks"):
         FloraSession("sk_test_1", hooks=hooks)
@@ -201,12 +203,14 @@ async def test_hooks_of_a_view_are_called_after_those_of_the_session_and_only_fo
     fake: FakeFlora, session_on: OpenSession
 ) -> None:
     calls: list[str] = []
-    flora = session_on(fake, hooks=Hooks(on_request=lambda _: calls.append("session")))
+    first, second = (Hooks(on_request=lambda _, name=name: calls.append(name)) for name in ("session", "also"))  # type: ignore[misc]
+    flora = session_on(fake, hooks=[first, second])
     view = flora.with_options(hooks=Hooks(on_request=lambda _: calls.append("view")))
     await view.techniques.list()
     await flora.techniques.list()
     await view.with_options(timeout=5).techniques.list()
-    assert calls == ["session", "view", "session", "session", "view"]
+    session = ["session", "also"]
+    assert calls == [*session, "view", *session, *session, "view"]
 
 
 async def test_answers_are_recorded_for_each_task_and_for_the_blocks_around_it(

@@ -188,7 +188,7 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
             "http_session: ClientSession | None=None, max_connections: int=100, "
             "trace_configs: Sequence[TraceConfig]=(), trusted_origins: Sequence[str]=(), "
             "allow_http: bool=False, workspace_id: str | None=None, headers: Mapping[str, str] | None=None, "
-            "query: Mapping[str, ParameterValue] | None=None, hooks: 'Hooks | None'=None, "
+            "query: Mapping[str, ParameterValue] | None=None, hooks: 'Hooks | Sequence[Hooks] | None'=None, "
             "clock: Clock | None=None -> None"
         ),
     ),
@@ -266,7 +266,8 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
         (
             "self, *, timeout: float | EllipsisType | None=..., retry: RetryPolicy | None=None, "
             "poll: PollPolicy | None=None, headers: Mapping[str, str | None] | None=None, "
-            "query: Mapping[str, ParameterValue] | None=None, hooks: 'Hooks | None'=None -> Self"
+            "query: Mapping[str, ParameterValue] | None=None, "
+            "hooks: 'Hooks | Sequence[Hooks] | None'=None -> Self"
         ),
     ),
     (flora_async.record_responses, " -> 'Generator[list[ResponseReceived], None, None]'"),

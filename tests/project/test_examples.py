@@ -3,7 +3,9 @@
 import asyncio
 import csv
 import io
+import json
 import os
+import re
 import runpy
 import signal
 import sqlite3
@@ -11,7 +13,7 @@ import sys
 from contextlib import closing, redirect_stdout
 from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import pytest
@@ -145,3 +147,37 @@ async def test_the_service_answers_with_the_run_as_json(
             answer = await response.json()
         assert (response.status, answer["detail"]["run_id"]) == (502, None)
         assert "insufficient_credits" in answer["detail"]["error"]
+
+
+async def test_the_traced_program_prints_a_span_for_each_run_and_request_below_its_own(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(EXAMPLES / "traced.py"),
+        cwd=tmp_path,
+        env={**os.environ, "FLORA_API_KEY": fake.api_key, "FLORA_BASE_URL": fake.base_url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    printed, complaints = await process.communicate()
+    assert (process.returncode, complaints.decode()) == (0, "")
+    output = printed.decode()
+    assert fake.api_key not in output
+    values = [value for value in json_values(output) if "span_id" in str(value.get("context"))]
+    (own,) = [span for span in values if span["name"] == "captions"]
+    runs = [span for span in values if span["name"] == "invoke_workflow caption"]
+    assert {span["attributes"]["flora.run.id"] for span in runs} == {run.run_id for run in fake.runs}
+    assert {span["parent_id"] for span in values if span is not own} == {own["context"]["span_id"]}
+    assert len(values) == 1 + len(runs) + len(fake.requests)
+    (metrics,) = [value for value in json_values(output) if "resource_metrics" in value]
+    assert {"flora.run.count", "flora.run.cost", "flora.poll.count"} <= set(re.findall(r"flora[\w.]+", str(metrics)))
+
+
+def json_values(text: str) -> list[dict[str, Any]]:
+    """The JSON objects that were printed one after another."""
+    decoder, values, position = json.JSONDecoder(), [], 0
+    while (position := text.find("{", position)) >= 0:
+        value, position = decoder.raw_decode(text, position)
+        values.append(value)
+    return values

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import assert_type
 
-from flora_async import FloraError, FloraSession, Hooks, Run, RunStatus, record_responses
+from flora_async import FloraError, FloraSession, Hooks, Run, RunStatus, otel, record_responses
 from flora_async.hooks import (
     BatchRow,
     RateLimitPause,
@@ -55,7 +55,7 @@ async def listen() -> None:
         on_run_start=on_run_start,
         on_run_end=on_run_end,
     )
-    async with FloraSession("sk_live_1", hooks=hooks) as flora:
+    async with FloraSession("sk_live_1", hooks=[hooks, otel.hooks(tracer_provider=None)]) as flora:
         view = flora.with_options(hooks=Hooks(on_run_end=on_run_end))
         assert_type(view, FloraSession)
         with record_responses() as responses:
