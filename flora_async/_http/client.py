@@ -396,15 +396,15 @@ class Client:
 
     def _report(self, request: Request, number: int, response: Response, sent_at: float) -> None:
         """Tell hooks and recorders of an answer."""
-        recorder = RECORDER.get()
-        if self.hooks is None and recorder is None:
+        recorder, hooks = RECORDER.get(), self.hooks
+        if recorder is None and (hooks is None or not hooks.hear_responses):
             return
         from flora_async._http.hook_calls import received_event  # noqa: PLC0415 - loaded with the first hooks
 
         seconds = self.clock.monotonic() - sent_at
         event = received_event(request, number, response, seconds, self._transport.redactor)
-        if self.hooks is not None:
-            self.hooks.received(event)
+        if hooks is not None:
+            hooks.received(event)
         if recorder is not None:
             recorder.add(event)
 

@@ -69,6 +69,7 @@ class HookCalls:
 
     Attributes:
         listeners: As passed.
+        hear_responses: Whether any of them is called with answers.
     """
 
     def __init__(self, redactor: Redactor, listeners: Sequence[Listener] = ()) -> None:
@@ -77,6 +78,7 @@ class HookCalls:
         self._calls: dict[str, list[HookCall]] = {
             name: [each.calls[name] for each in self.listeners if name in each.calls] for name in _NAMES
         }
+        self.hear_responses = bool(self._calls["on_response"])
 
     def adding(self, hooks: object) -> "HookCalls":
         """These hooks and further ones.

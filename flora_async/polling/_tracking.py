@@ -1,6 +1,7 @@
 """Tell hooks of the start and the end of each run, always in pairs."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 ROW: "Final[ContextVar[BatchRow | None]]" = ContextVar("flora_async_row", default=None)
 """The row of a batch for which runs are started and waited for in this task."""
 
-# Starts that nothing waits for are remembered up to this number, and the ends of as many runs.
-_MAX_OPEN: Final = 10_000
-_MAX_ENDED: Final = 10_000
+# So many runs are remembered that nothing waits for, and as many that have ended.
+_MAX_RUNS: Final = 10_000
 
 
 class Started(Protocol):
@@ -125,11 +125,16 @@ class TrackedRun:
 
 
 class RunTracker:
-    """The runs of a session, and of all its views, of whose start hooks were told and of whose end they were not."""
+    """The runs of a session, and of all its views, of whose start hooks were told and of whose end they were not.
 
-    def __init__(self) -> None:
-        self._open: dict[str, TrackedRun] = {}
-        self._ended: RecentItems[str, None] = RecentItems(_MAX_ENDED)
+    Args:
+        max_runs: How many runs are remembered that nothing waits for; an older one is abandoned.
+    """
+
+    def __init__(self, max_runs: int = _MAX_RUNS) -> None:
+        self._max_runs = max_runs
+        self._open: OrderedDict[str, TrackedRun] = OrderedDict()
+        self._ended: RecentItems[str, None] = RecentItems(max_runs)
 
     @contextmanager
     def starting(
@@ -237,12 +242,12 @@ class RunTracker:
         tracked = self._open.get(run_id)
         if tracked is None:
             tracked = self._open[run_id] = TrackedRun(client, run_id, beginning.began)
-            if len(self._open) > _MAX_OPEN:
-                oldest = next(
-                    (known for known in self._open.values() if not known.waits and known is not tracked), None
-                )
-                if oldest is not None:
-                    self.abandon(oldest, None)
+            for _ in range(2):  # two for each that comes, as those that are waited for stay
+                oldest_id, oldest = next(iter(self._open.items()))
+                if len(self._open) > self._max_runs:
+                    self._open.move_to_end(oldest_id)
+                    if not oldest.waits:
+                        self.abandon(oldest, None)
         return tracked
 
 

@@ -7,18 +7,22 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from conftest import IMAGE, UNRESOLVED, OpenSession
+from conftest import IMAGE, SWIFT_POLL, UNRESOLVED, OpenSession
+from raw_flora import RUN, answer, raw_flora
 
 from flora_async import (
     FloraSession,
     Hooks,
     PermissionDeniedError,
     RetryPolicy,
+    Run,
     SubmissionUnknownError,
+    UntrustedURLError,
     WaitTimeoutError,
 )
 from flora_async.hooks import RunEnded, RunStarted
 from flora_async.models import ActionInput
+from flora_async.polling import RunTracker
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, Slow, Status, VirtualClock
 
 PROMPT = {"prompt": "a red bicycle"}
@@ -305,6 +309,41 @@ async def test_the_delay_of_news_is_what_lies_between_the_end_and_the_poll_that_
         await clock.sleep(100)
         await session_on(fake, clock=clock, hooks=other.hooks).wait_for_run(run.run_id)
         assert other.pair()[1].news_delay is None
+
+
+async def test_a_wait_by_a_url_begins_where_it_names_the_run_or_else_with_the_first_answer(runs: Runs) -> None:
+    async def serve(head: bytes, _: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(RUN if b"/odd/" in head else {**RUN, "run_id": "run_other"}))
+
+    async with raw_flora(serve) as url, FloraSession("sk_test_1", base_url=url, hooks=runs.hooks) as flora:
+        await flora.wait_for_run(f"{url}/odd/path?run=1")
+        await flora.wait_for_run(Run(run_id="run_2", status="pending", poll_url=f"{url}/runs/run_2"), poll=SWIFT_POLL)
+        with pytest.raises(UntrustedURLError):
+            await flora.wait_for_run("https://elsewhere.example/odd/path")
+    described = [(start.run_id, end.run and end.run.run_id, end.polls) for start, end in runs.pairs()]
+    assert described == [("run_1", "run_1", 1), ("run_2", "run_other", 1)]
+
+
+async def test_the_oldest_runs_that_nothing_waits_for_are_abandoned_where_there_are_too_many(
+    flora: FloraSession, runs: Runs
+) -> None:
+    tracker = RunTracker(max_runs=2)
+
+    def start(number: int) -> Run:
+        run = Run(run_id=f"run_{number}", status="running")
+        with tracker.starting(flora._client, "technique:film", None) as announce:
+            announce(run)
+        return run
+
+    with tracker.follow(flora._client, start(0), lambda: None):
+        for number in range(1, 20):
+            start(number)
+        gone = [end.start.run_id for end in runs.ended]
+        assert gone == [f"run_{number}" for number in range(1, len(gone) + 1)]
+        assert len(gone) >= 16
+        assert all(end.is_abandoned and end.error is None for end in runs.ended)
+        tracker.ended(flora._client, Run(run_id="run_0", status="completed"))
+    assert runs.ended[-1].status == "completed"
 
 
 async def test_no_reference_to_a_run_is_kept_when_it_has_ended(flora: FloraSession, runs: Runs) -> None:
