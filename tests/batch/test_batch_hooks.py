@@ -4,13 +4,15 @@ import asyncio
 import math
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import OpenSession
 
-from flora_async import Hooks, RunRequest
+from flora_async import ActionRequest, Hooks, RunRequest
 from flora_async.batch import Row
 from flora_async.hooks import RequestSent, RunEnded, RunStarted
+from flora_async.models import ActionInput
 from flora_async.testing import FakeFlora, FakeTechnique, Replace
 
 PLACE: ContextVar[str] = ContextVar("place", default="nowhere")
@@ -61,6 +63,24 @@ async def test_each_row_is_one_pair_with_its_key_in_both_ways_of_watching(
         assert (end.polls > 0) is (watch == "each")
     assert len(runs.ended) == 20
     assert sum(sent.label == "poll" for sent in runs.sent) == sum(end.polls for end in runs.ended)
+
+
+async def test_rows_of_every_kind_are_pairs_with_what_they_run(
+    session_on: OpenSession, fake: FakeFlora, runs: Runs
+) -> None:
+    action = ActionRequest(
+        [ActionInput(type="text", text="x")], action_id="concat-text-browser", project_id="prj_local"
+    )
+    rows: list[Any] = ["a red bicycle", RunRequest({"prompt": "x"}, technique_id="caption"), action]
+    flora = session_on(fake, hooks=runs.hooks)
+    results = await flora.generations.run_all(rows, model="flux-pro", project_id="prj_local")
+    assert all(result.ok for result in results)
+    described = {(start.kind, start.name, end.status) for start, end in runs.pairs()}
+    assert described == {
+        ("model", "flux-pro", "completed"),
+        ("technique", "caption", "completed"),
+        ("action", "concat-text-browser", "completed"),
+    }
 
 
 async def test_a_run_that_the_history_does_not_show_is_one_pair_too(

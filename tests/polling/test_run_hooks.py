@@ -2,11 +2,13 @@
 
 import asyncio
 import math
+import random
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
+from attrs import evolve
 from conftest import IMAGE, SWIFT_POLL, UNRESOLVED, OpenSession
 from raw_flora import RUN, answer, raw_flora
 
@@ -23,7 +25,7 @@ from flora_async import (
 from flora_async.hooks import RunEnded, RunStarted
 from flora_async.models import ActionInput
 from flora_async.polling import RunTracker
-from flora_async.testing import Drop, FakeFlora, FakeTechnique, Slow, Status, VirtualClock
+from flora_async.testing import Drop, FakeFlora, FakeTechnique, Fault, Garbage, Slow, Status, Truncate, VirtualClock
 
 PROMPT = {"prompt": "a red bicycle"}
 
@@ -344,6 +346,35 @@ async def test_the_oldest_runs_that_nothing_waits_for_are_abandoned_where_there_
         assert all(end.is_abandoned and end.error is None for end in runs.ended)
         tracker.ended(flora._client, Run(run_id="run_0", status="completed"))
     assert runs.ended[-1].status == "completed"
+
+
+async def test_starts_and_ends_are_pairs_in_a_storm_of_faults_and_cancellations(
+    fake: FakeFlora, flora: FloraSession, runs: Runs
+) -> None:
+    chance = random.Random(7)
+    faults: list[Fault] = [
+        Drop(acts=True),
+        Drop(acts=False),
+        Truncate(),
+        Garbage(),
+        Status(503),
+        Status(429, retry_after=0),
+    ]
+    for number in range(30):
+        fake.inject(chance.choice(faults), on=chance.choice(["start", "poll", "any"]), after=3 * number)
+    tasks = [asyncio.create_task(flora.run("caption", {"prompt": str(number)})) for number in range(40)]
+    for task in chance.sample(tasks, 10):
+        await asyncio.sleep(0.005)
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    await flora.close()
+    pairs = runs.pairs()
+    ended = {start.run_id: end.run for start, end in pairs if not end.is_abandoned}
+    completed = [result for result in results if isinstance(result, Run)]
+    assert ended == {run.run_id: evolve(run, adopted=False) for run in completed}
+    assert {start.run_id for start, _ in pairs if start.run_id} <= {run.run_id for run in fake.runs}
+    told = {start.idempotency_key for start, _ in pairs}
+    assert {run.idempotency_key for run in fake.runs} <= told  # whatever exists and may be charged
 
 
 async def test_no_reference_to_a_run_is_kept_when_it_has_ended(flora: FloraSession, runs: Runs) -> None:

@@ -326,7 +326,7 @@ def test_importing_the_package_imports_nothing_heavy_besides_its_dependencies() 
     )
     assert "flora_async.session" in added
     assert {name for name in added if name.split(".")[0] in HEAVY or name in HEAVY} == set()
-    elsewhere = r"flora_async\.(batch\.|media\.downloads|webhooks|testing|cli|pytest_plugin|__main__)"
+    elsewhere = r"flora_async\.(batch\.|hooks|otel|media\.downloads|webhooks|testing|cli|pytest_plugin|__main__)"
     assert not [name for name in added if re.match(elsewhere, name)]
     assert {name.split(".")[0] for name in added} <= {
         "flora_async",
