@@ -62,8 +62,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         app(list(arguments), prog_name="flora-async", obj=tuple(arguments))
     except SystemExit as error:
-        return error.code if isinstance(error.code, int) else ExitCode.USAGE
-    return ExitCode.OK
+        if isinstance(error.code, int):
+            return error.code
+    return ExitCode.USAGE
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - as typer calls it

@@ -15,6 +15,7 @@ from flora_async.cli._interrupts import interrupts
 from flora_async.cli._output import note, print_json, say
 from flora_async.cli._picture import show_picture
 from flora_async.cli._progress import LineProgress, progress
+from flora_async.cli._time_left import showing_time_left
 from flora_async.errors import DownloadError, SubmissionUnknownError, UntrustedURLError
 from flora_async.media.disk import check_writable
 from flora_async.models import Run, RunTicket
@@ -146,7 +147,8 @@ async def start_and_follow(  # noqa: PLR0913 - the parts of one run
             if isinstance(started, Run):
                 job.show(started)
             if wait:
-                job.run = await flora.wait_for_run(started, timeout=timeout, on_update=job.show)
+                async with showing_time_left(flora, job.progress, lambda: job.run or started):
+                    job.run = await flora.wait_for_run(started, timeout=timeout, on_update=job.show)
         if not wait or job.run is None:
             if job.as_json:
                 print_json(to_dict(started))
@@ -161,7 +163,8 @@ async def follow(flora: FloraSession, job: Job, reference: str, *, timeout: floa
     """Wait for a run that was started before."""
     with interrupts(job.at_interrupt):
         with job.progress:
-            job.run = await flora.wait_for_run(reference, timeout=timeout, on_update=job.show)
+            async with showing_time_left(flora, job.progress, lambda: job.run):
+                job.run = await flora.wait_for_run(reference, timeout=timeout, on_update=job.show)
         job.run_id = job.run.run_id
         return await finish(flora, job, job.run)
 

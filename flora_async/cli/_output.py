@@ -1,7 +1,6 @@
 """Print lines, tables and JSON that neither control a terminal nor fail when the reader has gone."""
 
 import json
-import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,10 +69,7 @@ def show_item(item: Mapping[str, Any], output: Format) -> None:
 
 def to_json(value: object, *, indent: int | None = None) -> str:
     """Return JSON in which every character can be seen and encoded: others are escaped."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=str)
-    except ValueError:
-        text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
     encoding = sys.stdout.encoding or "utf-8"
     if text.isprintable() and _can_encode(text, encoding):
         return text
@@ -89,15 +85,6 @@ def _can_encode(text: str, encoding: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _finite(value: object) -> object:
-    """Return a value with null for each number that JSON does not have."""
-    if isinstance(value, Mapping):
-        return {str(name): _finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_table(value: object) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class LineProgress:
     """One line on stderr for each change of a run, and nothing more."""
 
+    is_live = False
+
     def __init__(self) -> None:
         self._began = time.monotonic()
 
@@ -37,12 +39,17 @@ class LineProgress:
             f"{elapsed:6.1f} s  {printable(str(run.status), 40):<10}{run.progress:4.0f} %  {printable(run.run_id, 80)}"
         )
 
+    def show_time_left(self, age: float, left: float) -> None:
+        """Show how long the run still takes, in seconds; a line cannot count down."""
+
     def show_batch(self, summary: "BatchSummary", total: int | None) -> None:
         """Show a batch whose summary has changed; each result has its own line already."""
 
 
 class LiveProgress(LineProgress):
     """A bar on the terminal, redrawn in place."""
+
+    is_live = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,6 +67,9 @@ class LiveProgress(LineProgress):
             transient=True,
         )
         self._task: TaskID | None = None
+        self._run: Run | None = None
+        self._share = 0.0
+        self._left = ""
 
     def __enter__(self) -> Self:
         self._task = self._progress.add_task("starting", total=None, details="")
@@ -73,8 +83,21 @@ class LiveProgress(LineProgress):
 
     def show_run(self, run: "Run") -> None:
         """Show a run that has changed."""
-        total = 100.0 if run.progress > 0 else None
-        self._update(printable(str(run.status), 40), run.progress, total, printable(run.run_id, 80))
+        self._run = run
+        self._show()
+
+    def show_time_left(self, age: float, left: float) -> None:
+        """Show how long the run still takes; the bar follows the time while FLORA does not tell its progress."""
+        self._share = 100 * age / (age + left) if left else 99.0
+        self._left = f"about {_duration(left)} left" if left >= 1 else ""
+        self._show()
+
+    def _show(self) -> None:
+        run = self._run
+        status, run_id, share = ("started", "", 0.0) if run is None else (str(run.status), run.run_id, run.progress)
+        share = share if share > 0 else self._share
+        details = ", ".join(filter(None, (printable(run_id, 80), self._left)))
+        self._update(printable(status, 40), share, 100.0 if share > 0 else None, details)
 
     def show_batch(self, summary: "BatchSummary", total: int | None) -> None:
         """Show a batch whose summary has changed."""

@@ -7,7 +7,11 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ import pytest
 import typer
 
 from flora_async.cli import _app, main
-from flora_async.testing import FakeFlora, FakeTechnique, Status
+from flora_async.testing import FakeFlora, FakeTechnique, Replace, Status
 from flora_async.webhooks import sign
 
 HOSTILE = "\x1b[2J\nforged\u202e\x9b31m"
@@ -360,7 +364,7 @@ def test_without_the_extra_demo_run_wait_and_journal_work_and_the_rest_names_it(
 def test_progress_is_drawn_in_place_in_a_terminal_that_can(
     local: FakeFlora, variables: dict[str, str], *, is_live: bool
 ) -> None:
-    shown = in_terminal("run", "caption", "-i", "prompt=x", **variables)
+    shown = in_terminal("run", "caption", "-i", "prompt=x", env=variables)
     assert b"Saved run_" in shown
     assert (b"\x1b[" in shown) == is_live
     assert len(local.runs) == 1
@@ -369,8 +373,10 @@ def test_progress_is_drawn_in_place_in_a_terminal_that_can(
 def test_no_color_means_no_color(local: FakeFlora) -> None:
     local.add_technique(FakeTechnique("slow", running=0.5))
     colors = rb"\x1b\[[\d;]*3[1-7]m"
-    assert re.search(colors, in_terminal("run", "slow", "-i", "prompt=x", TERM="xterm-256color"))
-    assert not re.search(colors, in_terminal("run", "slow", "-i", "prompt=x", TERM="xterm-256color", NO_COLOR="1"))
+    assert re.search(colors, in_terminal("run", "slow", "-i", "prompt=x", env={"TERM": "xterm-256color"}))
+    assert not re.search(
+        colors, in_terminal("run", "slow", "-i", "prompt=x", env={"TERM": "xterm-256color", "NO_COLOR": "1"})
+    )
 
 
 @pytest.mark.parametrize(
@@ -384,7 +390,7 @@ def test_no_color_means_no_color(local: FakeFlora) -> None:
 def test_the_picture_of_the_demo_is_shown_where_the_terminal_can(
     variables: dict[str, str], beginning: bytes | None
 ) -> None:
-    shown = in_terminal("demo", **variables)
+    shown = in_terminal("demo", env=variables)
     found = re.search(rb"Saved (\S+flora-demo-\S+\.png)", shown.replace(b"\r\n", b""))
     assert found is not None
     assert b"\x1b_G" not in shown or beginning is not None
@@ -394,12 +400,96 @@ def test_the_picture_of_the_demo_is_shown_where_the_terminal_can(
     saved.parent.rmdir()
 
 
-def in_terminal(*arguments: str, **variables: str) -> bytes:
-    """What a command prints to a terminal."""
-    ignored = {"NO_COLOR", "TERM", "TERM_PROGRAM", "KITTY_WINDOW_ID", "COLORTERM", "FORCE_COLOR"}
-    environment = {name: value for name, value in os.environ.items() if name not in ignored} | variables
-    ours, theirs = pty.openpty()
+def earlier_runs(seconds: float) -> Replace:
+    """A history of completed runs that took about so long."""
+    ended = datetime.now(UTC) - timedelta(hours=1)
+    runs = [
+        {
+            "run_id": f"run_{number}",
+            "status": "completed",
+            "created_at": (ended - timedelta(seconds=seconds + number / 100)).isoformat(),
+            "completed_at": ended.isoformat(),
+            "technique": {"technique_id": "tech_slow", "name": "Slow"},
+        }
+        for number in range(6)
+    ]
+    return Replace({"techniqueRuns": runs})
+
+
+def test_the_time_left_of_a_run_is_shown_by_what_earlier_ones_took(local: FakeFlora) -> None:
+    local.add_technique(FakeTechnique("slow", running=inf))
+    run_id = printed_in_pipe("run", "slow", "-i", "prompt=x", "--no-wait").strip()
+    waiting = ("wait", f"{local.base_url}/techniques/slow/runs/{run_id}")
+
+    def finish_once_told(left: bytes) -> Callable[[bytes], None]:
+        def watch(shown: bytes) -> None:
+            if left in shown:
+                with suppress(ValueError):  # it has ended
+                    local.finish(local.runs[-1].run_id)
+
+        return watch
+
+    for seconds, left, command in (
+        (150, b", about 2.5 min left", waiting),
+        (20, b", about 20 s left", ("run", "slow", "-i", "prompt=x")),
+        (5401, b", about 1.5 h left", ("run", "slow", "-i", "prompt=x")),
+    ):
+        local.inject(earlier_runs(seconds), on="history")
+        in_terminal(*command, "--no-save", watch=finish_once_told(left), env={"TERM": "xterm"})
+    assert len(local.runs) == 3
+
+
+def test_no_time_is_promised_where_nothing_is_known_or_the_output_is_a_pipe(local: FakeFlora) -> None:
+    local.add_technique(FakeTechnique("slow", running=0.5))
+    local.inject(Status(500), on="history", times=None)
+    assert b"left" not in in_terminal("run", "slow", "-i", "prompt=x", "--no-save", env={"TERM": "xterm"})
+    asked = [request for request in local.requests if request.operation == "history"]
+    printed_in_pipe("run", "slow", "-i", "prompt=x", "--no-save")
+    assert [request for request in local.requests if request.operation == "history"] == asked
+
+
+def test_a_batch_shows_in_a_terminal_how_far_it_is_and_in_a_pipe_only_its_results(local: FakeFlora) -> None:
+    local.add_technique(FakeTechnique("slow", running=0.3, outputs={"words": "text"}))
+    Path("rows.csv").write_text("prompt\n" + "x\n" * 6)
+    command = ("batch", "slow", "rows.csv", "--concurrency", "2")
+    shown = in_terminal(*command, env={"TERM": "xterm"})
+    # The number of rows, what is under way, what failed, the cost, the pace and the time that is left.
+    assert re.search(rb"[2-5]/6 rows .*[0-2] running, 0 failed, 0\.\d\d USD, [\d.]+/min, about \d+ s left", shown)
+    assert len(set(re.findall(rb"run_\w+", shown))) == 6
+    piped = printed_in_pipe(*command)
+    assert len(piped.splitlines()) == 6
+    assert "\x1b" not in piped
+
+
+def test_without_rich_a_terminal_gets_lines(local: FakeFlora) -> None:
+    shown = in_terminal("run", "caption", "-i", "prompt=x", without="rich", env={"TERM": "xterm"})
+    assert b"pending" in shown
+    assert b"\x1b[" not in shown
+    assert len(local.runs) == 1
+
+
+def printed_in_pipe(*arguments: str) -> str:
+    """What a command prints to stdout, which is a pipe."""
     command = [sys.executable, "-m", "flora_async", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own
+
+
+def in_terminal(
+    *arguments: str, without: str = "", watch: Callable[[bytes], None] | None = None, env: dict[str, str]
+) -> bytes:
+    """What a command prints to a terminal.
+
+    Args:
+        *arguments: The command.
+        without: A library that is not installed.
+        watch: Is called with what was printed so far.
+        env: What the environment says of the terminal.
+    """
+    ignored = {"NO_COLOR", "TERM", "TERM_PROGRAM", "KITTY_WINDOW_ID", "COLORTERM", "FORCE_COLOR"}
+    environment = {name: value for name, value in os.environ.items() if name not in ignored} | env
+    ours, theirs = pty.openpty()
+    code = f"import sys; sys.modules[{without!r}] = None; from flora_async.cli import main; sys.exit(main())"
+    command = [sys.executable, *(("-c", code) if without else ("-m", "flora_async")), *arguments]
     with subprocess.Popen(  # noqa: S603 - our own command
         command, env={**environment, "COLUMNS": "200"}, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
@@ -413,6 +503,8 @@ def in_terminal(*arguments: str, **variables: str) -> bytes:
             if not chunk:
                 break
             shown += chunk
+            if watch is not None:
+                watch(shown)
     os.close(ours)
     assert process.returncode == 0, shown
     return shown
@@ -449,3 +541,70 @@ def test_the_documentation_names_every_command_and_option() -> None:
         options = [max(param.opts, key=len) for param in command.params if param.param_type_name == "option"]
         missing += [f"{name} {option}" for option in options if option not in page and option != "--version"]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("batch", "--type", "image", "caption", "rows.csv", "--project", "prj_local"), "TECHNIQUE or a --model"),
+        (("batch", "rows.csv"), "TECHNIQUE"),
+        (("batch", "caption", "rows.csv", "-p", "seed=1"), "--param is for a --model"),
+        (("api", "POST", "/x", "-f", "photo=@rows.csv"), "'photo': a file cannot be part of JSON"),
+        (("api", "POST", "/x", "-f", "a=1", "--input", "-"), "exclude each other"),
+        (("models", "show", "flux-amateur"), "models list"),
+        (("webhook", "listen"), "FLORA_WEBHOOK_SECRET"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_meant_exits_2_and_names_the_remedy(
+    local: FakeFlora, capsys: Capture, command: tuple[str, ...], words: str
+) -> None:
+    Path("rows.csv").write_text("prompt\nx\n")
+    assert words in complaint(capsys, *command, status=2)
+    assert not [request for request in local.requests if request.method != "GET"]
+
+
+def test_assets_generations_and_empty_answers_are_printed(local: FakeFlora, capsys: Capture) -> None:
+    Path("photo.png").write_bytes(PHOTO)
+    asset = json.loads(printed(capsys, "upload", "photo.png", "--format", "json"))
+    assert asset["url"].startswith("http")
+    printed(capsys, "generate", "a red bicycle", "--fake", "--no-save")
+    arguments = ("generate", "a red bicycle", "--model", "flux-pro", "--project", "prj_local")
+    run_id = printed(capsys, *arguments, "--no-wait").strip()
+    assert json.loads(printed(capsys, *arguments, "--no-wait", "--json"))["estimated_seconds"] == 0.01
+    assert re.search(rf"{run_id} +completed +flux-pro", printed(capsys, "runs", "list", "--kind", "generation"))
+    assert printed(capsys, "runs", "list", "--kind", "generation", "--limit", "1").count("\n") == 2
+    for path in ("/projects", "/models"):
+        local.inject(Replace(None), on="any")
+        assert printed(capsys, "api", "GET", path) == ""
+
+
+def test_numbers_that_json_does_not_have_are_text_and_what_cannot_be_encoded_is_escaped(local: FakeFlora) -> None:
+    local.add_technique(FakeTechnique("cafe", name="Café ☕"))
+    command = [sys.executable, "-m", "flora_async", "techniques", "show", "cafe", "--format", "json"]
+    done = subprocess.run(  # noqa: S603 - our own command
+        command, check=True, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert json.loads(done.stdout)["name"] == "Café ☕"
+    assert b"Caf\\u00e9 \\u2615" in done.stdout
+    local.inject(Replace({"scores": [nan, inf, 0.5]}), on="technique")
+    answer = json.loads(printed_in_pipe("api", "GET", "/techniques/cafe"), parse_constant=pytest.fail)
+    assert answer == {"scores": ["NaN", "Infinity", 0.5]}
+
+
+def test_a_command_works_in_a_thread_where_no_signal_can_be_handled(local: FakeFlora) -> None:
+    with ThreadPoolExecutor() as threads:
+        assert threads.submit(main, ["run", "caption", "-i", "prompt=x", "--no-save"]).result() == 0
+    assert len(local.runs) == 1
+
+
+def test_a_table_whose_reader_leaves_early_is_not_an_error(local: FakeFlora) -> None:
+    for number in range(200):
+        local.add_technique(FakeTechnique(f"number-{number}"))
+    command = [sys.executable, "-m", "flora_async", "techniques", "list", "--limit", "200"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

@@ -49,6 +49,17 @@ def test_each_action_shows_the_journal_and_changes_nothing(path: Path, capsys: p
     assert contents(path.parent) == before
 
 
+def test_a_journal_of_an_earlier_version_is_listed_with_the_times_that_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "old.sqlite"
+    path.write_bytes((Path(__file__).parents[1] / "batch" / "journal_of_techniques.sqlite").read_bytes())
+    assert main(["journal", str(path)]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert rows["running"].endswith("2001-09-09 01:46:40+00:00")
+    assert rows["done"].endswith(" -")
+
+
 @pytest.mark.parametrize("output", ["table", "json", "jsonl"])
 @pytest.mark.parametrize("action", ["list", "verify", "export"])
 def test_what_the_journal_holds_cannot_control_the_terminal(
