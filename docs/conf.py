@@ -1,6 +1,8 @@
 """How Sphinx builds these pages: `python -m sphinx -W --keep-going -b html docs docs/_build/html`."""
 # ruff: noqa: INP001 - Sphinx reads this file by its path; it is in no package
 
+import re
+
 from sphinx.application import Sphinx
 
 from flora_async import __version__
@@ -9,11 +11,13 @@ project = "flora_async"
 project_copyright = "The flora_async developers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinx_design"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"flora_async {release}"
 html_copy_source = False
+html_static_path = ["images/pages.css"]
+html_css_files = ["pages.css"]
 
 # A console block is copied without its prompts and its output.
 copybutton_prompt_text = "$ "
@@ -48,6 +52,36 @@ nitpick_ignore_regex = [
 default_role = "code"
 
 
+# Pages are plain Markdown, so that they can be read in a repository; comments say what these pages make of it.
+_ARRANGED = re.compile(r"^<!-- (cards|tabs) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+_CARD = re.compile(r"^- \[([^\]]+)\]\(([\w-]+)\.md\): (.*?)(?=^- |\Z)", re.MULTILINE | re.DOTALL)
+_TAB = re.compile(r"^\*\*(.+?)\*\*\n(.*?)(?=^\*\*|\Z)", re.MULTILINE | re.DOTALL)
+_INCLUDED = re.compile(r'^<!-- include (\S+) from "([^"]+)"(?: to "([^"]+)")? -->$', re.MULTILINE)
+
+
+def _arrange(_app: Sphinx, _page: str, source: list[str]) -> None:
+    """Turn a list into cards, parts with bold titles into tabs, and the name of a program into its text."""
+    source[0] = _INCLUDED.sub(_include, _ARRANGED.sub(_cards_or_tabs, source[0]))
+
+
+def _cards_or_tabs(found: re.Match[str]) -> str:
+    kind, content = found.groups()
+    if kind == "cards":
+        cards = [
+            f":::{{grid-item-card}} {title}\n:link: {page}\n:link-type: doc\n{text}:::\n"
+            for title, page, text in _CARD.findall(content)
+        ]
+        return f"::::{{grid}} 1 2 2 3\n:gutter: 2\n{''.join(cards)}::::"
+    tabs = [f":::{{tab-item}} {title}\n{text}:::\n" for title, text in _TAB.findall(content)]
+    return f"::::{{tab-set}}\n{''.join(tabs)}::::"
+
+
+def _include(found: re.Match[str]) -> str:
+    path, first, end = found.groups()
+    last = "" if end is None else f':end-before: "{end}"\n'
+    return f':::{{literalinclude}} {path}\n:language: python\n:start-at: "{first}"\n{last}:::'
+
+
 def _keep_colons(_app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
     """Put an empty comment first: what precedes a colon in a property's first line is a type to napoleon."""
     if what == "property":
@@ -55,5 +89,6 @@ def _keep_colons(_app: Sphinx, what: str, _name: str, _obj: object, _options: ob
 
 
 def setup(app: Sphinx) -> None:
-    """Run before napoleon, whose priority is the default of 500."""
+    """Connect the functions above; docstrings are changed before napoleon, whose priority is the default of 500."""
+    app.connect("source-read", _arrange)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)

@@ -62,7 +62,7 @@ class LiveProgress(LineProgress):
             BarColumn(bar_width=24),
             TimeElapsedColumn(),
             TextColumn("{task.fields[details]}", markup=False),
-            console=Console(stderr=True),
+            console=Console(stderr=True, soft_wrap=True),  # lines of results are not broken between words
             redirect_stdout=sys.stdout.isatty(),
             transient=True,
         )

@@ -19,7 +19,7 @@ from flora_async.errors import RunFailedError, SubmissionUnknownError
 from flora_async.models import Run, RunOutput
 from flora_async.testing import FakeFlora
 
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("google-chrome")
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 OWN: Final = "document.title='owned'"
 HOSTILE: Final = f'</script><img src=x onerror="{OWN}"><script>{OWN}</script>\u202e\u2028'
 BEGAN: Final = datetime(2026, 11, 25, tzinfo=UTC)
@@ -108,10 +108,11 @@ async def test_the_totals_say_whether_the_cost_is_final(tmp_path: Path) -> None:
 @pytest.fixture
 async def browser_page() -> AsyncIterator[Any]:
     api = pytest.importorskip("playwright.async_api", reason="needs Playwright, from the extra dev")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium, such as Debian's package chromium")
     async with api.async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = next(filter(None, map(shutil.which, BROWSERS)), playwright.chromium.executable_path)
+        if not Path(found).exists():
+            pytest.skip("needs Chromium, such as Debian's package chromium")
+        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         try:
             yield await browser.new_page(viewport={"width": 1100, "height": 800})
         finally:

@@ -450,12 +450,13 @@ def test_no_time_is_promised_where_nothing_is_known_or_the_output_is_a_pipe(loca
 
 def test_a_batch_shows_in_a_terminal_how_far_it_is_and_in_a_pipe_only_its_results(local: FakeFlora) -> None:
     local.add_technique(FakeTechnique("slow", running=0.3, outputs={"words": "text"}))
-    Path("rows.csv").write_text("prompt\n" + "x\n" * 6)
+    prompt = "a red bicycle before a long white wall in the light of an early morning in May"
+    Path("rows.csv").write_text("prompt\n" + f"{prompt}\n" * 6)
     command = ("batch", "slow", "rows.csv", "--concurrency", "2")
-    shown = in_terminal(*command, env={"TERM": "xterm"})
+    shown = in_terminal(*command, env={"TERM": "xterm", "COLUMNS": "110"})
     # The number of rows, what is under way, what failed, the cost, the pace and the time that is left.
     assert re.search(rb"[2-5]/6 rows .*[0-2] running, 0 failed, 0\.\d\d USD, [\d.]+/min, about \d+ s left", shown)
-    assert len(set(re.findall(rb"run_\w+", shown))) == 6
+    assert len(set(re.findall(rb"\d completed run_\w+ 0.05 USD Slow: " + prompt.encode(), shown))) == 6
     piped = printed_in_pipe(*command)
     assert len(piped.splitlines()) == 6
     assert "\x1b" not in piped
@@ -491,7 +492,7 @@ def in_terminal(
     code = f"import sys; sys.modules[{without!r}] = None; from flora_async.cli import main; sys.exit(main())"
     command = [sys.executable, *(("-c", code) if without else ("-m", "flora_async")), *arguments]
     with subprocess.Popen(  # noqa: S603 - our own command
-        command, env={**environment, "COLUMNS": "200"}, stdin=theirs, stdout=theirs, stderr=theirs
+        command, env={"COLUMNS": "200", **environment}, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
         shown = b""

@@ -24,7 +24,7 @@ import pytest
 from sweep import Sweep
 
 import flora_async
-from flora_async import FloraSession, hooks, models, otel, testing, webhooks
+from flora_async import FloraSession, errors, hooks, models, otel, testing, webhooks
 from flora_async._http.routes import ROUTES
 from flora_async.testing import FakeFlora
 
@@ -268,6 +268,11 @@ def test_every_operation_is_listed_with_its_request() -> None:
     assert len(listed) == len(ROUTES)
     quoted = set(re.findall("`[^`]+`", FENCE.sub("", (DOCS / "operations.md").read_text("utf-8"))))
     assert [name for name in ROUTES if not quoted & {f"`{name}`", f"`.{name.rpartition('.')[2]}`"}] == []
+
+
+def test_the_tree_of_errors_is_that_of_their_docstring() -> None:
+    (tree,) = (block.body for block in blocks(DOCS / "errors.md") if block.info == "text")
+    assert tree in (errors.__doc__ or "")
 
 
 def test_floras_pages_are_linked_in_one_place_and_cited_by_their_titles() -> None:

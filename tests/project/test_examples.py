@@ -9,6 +9,7 @@ import re
 import runpy
 import signal
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing, redirect_stdout
 from math import inf
@@ -128,6 +129,22 @@ def test_the_diagram_of_a_start_is_what_its_script_draws() -> None:
     with redirect_stdout(io.StringIO()) as drawn:
         runpy.run_path(str(EXAMPLES.parent / "images" / "start_states.py"))
     assert (EXAMPLES.parent / "images" / "start_states.svg").read_text(encoding="utf-8") == drawn.getvalue()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_the_pictures_of_the_command_line_are_taken_from_it(tmp_path: Path) -> None:
+    images = EXAMPLES.parent / "images"
+    command = [sys.executable, str(images / "screenshots.py"), str(tmp_path), "--cli"]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own script
+    assert {picture.name for picture in tmp_path.iterdir()} == {"cli_batch.svg", "cli_run.svg"}
+    for name, words in {
+        "cli_run.svg": ["techniques show poster", "run cost", "running", "about", "left"],
+        "cli_batch.svg": ["batch poster posters.csv", "completed", "/12 rows", "about", "left"],
+    }.items():
+        for folder in (tmp_path, images):
+            shown = re.sub(r"&#160;|\s+", " ", (folder / name).read_text("utf-8"))
+            assert [word for word in words if word not in shown] == []
+            assert not re.search(r"(href|src|url)\W+http", shown)  # nothing is loaded from elsewhere
 
 
 async def test_the_service_answers_with_the_run_as_json(

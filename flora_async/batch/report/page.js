@@ -148,7 +148,7 @@
 
   const draw = () => {
     const width = sheet.clientWidth;
-    const columns = Math.max(Math.floor((width + gap) / (200 + gap)), 1);
+    const columns = Math.max(Math.floor((width + gap) / (230 + gap)), 1);
     const tileWidth = (width - gap * (columns - 1)) / columns;
     const step = tileHeight + gap;
     sheet.style.height = `${Math.ceil(shown.length / columns) * step}px`;
