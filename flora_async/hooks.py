@@ -134,16 +134,17 @@ class BatchRow(ShortRepr):
 
 @frozen(kw_only=True, eq=False)
 class RunStarted(ShortRepr):
-    """A run has begun: FLORA has answered its start, or this session begins to wait for a run that it did not start.
+    """A run has begun: FLORA has answered its start, or this session begins to wait for a run that was started earlier.
 
     Attributes:
         run_id: FLORA's id; None for a start that ended in doubt.
         kind: What is run: `technique`, `model` or `action`, or `node` for a node on a canvas; None = not known.
         name: The slug or id of it, as the caller named it; the medium where FLORA chooses the model; None = not known.
-        idempotency_key: The key of the start; None for a run that was not started here.
+        idempotency_key: The key of the start; None where a wait begins.
         quote: The cost that FLORA quotes, in USD; None = it does not say.
         sent_at: When the start was first sent, or when the wait began (aware, UTC).
-        resumed: Whether the run was started earlier, by another session or process.
+        resumed: Whether the run was started earlier: by another session or process, or here, and an earlier wait for it
+            was abandoned.
         row: The row of a batch that the run is for; None = the run is not part of a batch.
 
     Example:

@@ -38,7 +38,9 @@ class HookCall:
                 logger.debug("The hook %s raised again: %s", self._name, type(error).__name__)
                 return
             self._has_failed = True
-            logger.exception("The hook %s raised; nothing else is affected. It is logged once", self._name)
+            logger.exception(
+                "The hook %s raised, which affects nothing else; further exceptions are logged at DEBUG", self._name
+            )
 
 
 class Listener:
