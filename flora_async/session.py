@@ -7,7 +7,7 @@ from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, overload
 
 from attrs import evolve
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from flora_async.batch import Batch, BatchResult, OnProgress, Rows, Watch
     from flora_async.hooks import Hooks
     from flora_async.media import Exists, Progress
+    from flora_async.media.stores import UPath
     from flora_async.models import Asset
     from flora_async.resources.models import Medium
 
@@ -611,7 +612,7 @@ class FloraSession:
         watch: "Watch" = "auto",
         check: bool = True,
         workspace_id: str | None = None,
-        save_to: str | os.PathLike[str] | None = None,
+        save_to: "str | os.PathLike[str] | UPath | None" = None,
         poll: PollPolicy | None = None,
         on_progress: "OnProgress | None" = None,
     ) -> "Batch":
@@ -687,7 +688,7 @@ class FloraSession:
         watch: "Watch" = "auto",
         check: bool = True,
         workspace_id: str | None = None,
-        save_to: str | os.PathLike[str] | None = None,
+        save_to: "str | os.PathLike[str] | UPath | None" = None,
         poll: PollPolicy | None = None,
         on_progress: "OnProgress | None" = None,
     ) -> "list[BatchResult]":
@@ -742,16 +743,40 @@ class FloraSession:
         )
         return await batch.run_all(batch_of_rows, raise_on_failure=raise_on_failure)
 
-    async def download(  # noqa: PLR0913 - the decisions about one file
+    @overload
+    async def download(
         self,
         source: "RunOutput | Asset | str",
         destination: str | os.PathLike[str],
+        *,
+        exists: "Exists" = ...,
+        overwrite: bool = ...,
+        max_bytes: int | None = ...,
+        progress: "Progress | None" = ...,
+    ) -> Path: ...
+
+    @overload
+    async def download(
+        self,
+        source: "RunOutput | Asset | str",
+        destination: "UPath",
+        *,
+        exists: "Exists" = ...,
+        overwrite: bool = ...,
+        max_bytes: int | None = ...,
+        progress: "Progress | None" = ...,
+    ) -> "UPath": ...
+
+    async def download(  # noqa: PLR0913 - the decisions about one file
+        self,
+        source: "RunOutput | Asset | str",
+        destination: "str | os.PathLike[str] | UPath",
         *,
         exists: "Exists" = "keep",
         overwrite: bool = False,
         max_bytes: int | None = MAX_FILE_SIZE,
         progress: "Progress | None" = None,
-    ) -> Path:
+    ) -> "Path | UPath":
         """Save one output, asset or URL as a file, completely or not at all; a dropped connection is resumed.
 
         The key does not go to the host of the file. A text output is written as UTF-8.
@@ -760,7 +785,8 @@ class FloraSession:
             source: An output of a run, an asset, or the URL of either.
             destination: The file; a name without an extension gets the one for the content's type. For an existing
                 directory, or a path that ends with a separator, the file's name is made from the source, and differs
-                from that of any other source. Missing directories are created.
+                from that of any other source. Missing directories are created. With the extra `storage`, also the URL
+                of a file or directory in a store, such as `s3://bucket/results/`, or a `UPath`.
             exists: What to do about a file that exists: "keep" it and fetch nothing, unless this process saved it from
                 another source; "error" raises `FileExistsError`; "replace" replaces it once the new one is complete.
                 Default "keep".
@@ -770,7 +796,7 @@ class FloraSession:
                 first number falls when the host makes the download start again. What it raises ends the download.
 
         Returns:
-            The path of the file.
+            The path of the file; a `UPath`, which has the same methods, for one in a store.
 
         Raises:
             DownloadError: It could not be fetched completely, after all retries, or is too large; nothing of it is
@@ -778,6 +804,7 @@ class FloraSession:
             UntrustedURLError: Its URL is not https, or its host is not public.
             FileExistsError: A file exists that is neither to be kept nor to be replaced.
             OSError: It cannot be written.
+            ImportError: The extra `storage`, or the driver of the store, is not installed.
             ValueError: An argument is out of range, or the asset is not ready.
             TypeError: An argument has the wrong type.
 
@@ -797,10 +824,38 @@ class FloraSession:
             progress=progress,
         )
 
-    async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a run
+    @overload
+    async def save_outputs(
         self,
         run: Run,
         directory: str | os.PathLike[str],
+        *,
+        name: str = ...,
+        exists: "Exists" = ...,
+        overwrite: bool = ...,
+        max_bytes: int | None = ...,
+        sidecar: bool = ...,
+        technique_id: str | None = ...,
+    ) -> tuple[Path, ...]: ...
+
+    @overload
+    async def save_outputs(
+        self,
+        run: Run,
+        directory: "UPath",
+        *,
+        name: str = ...,
+        exists: "Exists" = ...,
+        overwrite: bool = ...,
+        max_bytes: int | None = ...,
+        sidecar: bool = ...,
+        technique_id: str | None = ...,
+    ) -> "tuple[UPath, ...]": ...
+
+    async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a run
+        self,
+        run: Run,
+        directory: "str | os.PathLike[str] | UPath",
         *,
         name: str = "{run_id}-{output_id}",
         exists: "Exists" = "keep",
@@ -808,7 +863,7 @@ class FloraSession:
         max_bytes: int | None = MAX_FILE_SIZE,
         sidecar: bool = True,
         technique_id: str | None = None,
-    ) -> tuple[Path, ...]:
+    ) -> "tuple[Path, ...] | tuple[UPath, ...]":
         """Save all outputs of a run, and next to them a JSON file that says where they come from.
 
         One output that cannot be saved does not keep the others from being saved. The side-car is written last, once
@@ -817,7 +872,7 @@ class FloraSession:
         Args:
             run: A completed run.
             directory: The directory; it is created if it is missing. No file leaves it, whatever the server calls its
-                outputs.
+                outputs. With the extra `storage`, also the URL of a directory in a store, or a `UPath`.
             name: The name of each file without its extension: a template with `{run_id}`, `{output_id}`, `{number}`
                 (from 1) and `{technique_id}`, which may have subdirectories. Of two files of one name, the second
                 becomes `name-2`.
@@ -830,7 +885,7 @@ class FloraSession:
             technique_id: The run's technique; None = as this session, or the run itself, knows it.
 
         Returns:
-            The paths, in the order of the outputs.
+            The paths, in the order of the outputs; `UPath`s, which have the same methods, in a store.
 
         Raises:
             RunFailedError: The run has failed, so it has no outputs.
@@ -839,6 +894,7 @@ class FloraSession:
             UntrustedURLError: A URL is not https, or its host is not public.
             FileExistsError: A file exists that is neither to be replaced nor known to be of this run.
             OSError: A file cannot be written.
+            ImportError: The extra `storage`, or the driver of the store, is not installed.
             ValueError: The run has not ended, or an argument is out of range.
             TypeError: An argument has the wrong type.
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Awaitable, Coroutine, Sequence
 from contextvars import copy_context
 from enum import Enum, auto
 from operator import attrgetter
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -28,7 +27,7 @@ from flora_async.batch.rows import iterate, length_of, source_of
 from flora_async.batch.saving import saver
 from flora_async.batch.watchers import TechniqueLookup, watcher_of
 from flora_async.errors import BatchInterruptedError, FloraError
-from flora_async.media.disk import check_writable
+from flora_async.media.destinations import check_writable, path_of
 from flora_async.resources import TechniqueCache
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ class Batch:
         try:
             save = None
             if self._options.save_to is not None:
-                folder = Path(self._options.save_to)
+                folder = await in_thread(path_of, "save_to", self._options.save_to)
                 await in_thread(check_writable, folder)
                 save = saver(self._storage, folder)
             unsettled = await self._open_journal()

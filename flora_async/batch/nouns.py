@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flora_async import resources
 from flora_async._checks import non_blank
@@ -16,6 +16,9 @@ from flora_async.batch.rows import ActionRows, GenerationRows
 from flora_async.batch.watchers import Watch
 from flora_async.config import PollPolicy
 from flora_async.resources.models import Medium
+
+if TYPE_CHECKING:
+    from flora_async.media.stores import UPath
 
 
 class Generations(resources.Generations):
@@ -42,7 +45,7 @@ class Generations(resources.Generations):
         watch: Watch = "auto",
         check: bool = True,
         workspace_id: str | None = None,
-        save_to: str | os.PathLike[str] | None = None,
+        save_to: "str | os.PathLike[str] | UPath | None" = None,
         poll: PollPolicy | None = None,
         on_progress: OnProgress | None = None,
     ) -> Batch:
@@ -74,7 +77,7 @@ class Generations(resources.Generations):
                 a row. FLORA itself ignores them, and charges. Default True.
             workspace_id: The workspace that pays, and that files are uploaded to (`ws_…`); None = the session's, or the
                 only one there is.
-            save_to: A directory into which the outputs of completed runs are saved, as
+            save_to: A directory, or the URL of one in a store, into which the outputs of completed runs are saved, as
                 `<row key>-<run id>-<output id>`, with a JSON side-car for each run; None = they are not saved.
             poll: How runs are watched; None = the session's policy.
             on_progress: Called with `batch.summary` for each result; an awaitable that it returns is awaited.
@@ -128,7 +131,7 @@ class Generations(resources.Generations):
         watch: Watch = "auto",
         check: bool = True,
         workspace_id: str | None = None,
-        save_to: str | os.PathLike[str] | None = None,
+        save_to: "str | os.PathLike[str] | UPath | None" = None,
         poll: PollPolicy | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[BatchResult]:
@@ -152,7 +155,7 @@ class Generations(resources.Generations):
             watch: How runs are followed: `auto`, `list` or `each`. Default `auto`.
             check: Check each row before anything is spent on it. Default True.
             workspace_id: The workspace that pays (`ws_…`); None = the session's, or the only one there is.
-            save_to: A directory for the outputs of completed runs; None = they are not saved.
+            save_to: A directory, or the URL of one in a store, for the outputs of completed runs; None = not saved.
             poll: How runs are watched; None = the session's policy.
             on_progress: Called with the summary for each result.
 
@@ -219,7 +222,7 @@ class Actions(resources.Actions):
         watch: Watch = "auto",
         check: bool = True,
         workspace_id: str | None = None,
-        save_to: str | os.PathLike[str] | None = None,
+        save_to: "str | os.PathLike[str] | UPath | None" = None,
         poll: PollPolicy | None = None,
         on_progress: OnProgress | None = None,
     ) -> Batch:
@@ -249,7 +252,7 @@ class Actions(resources.Actions):
             check: Read each action once in five minutes and refuse rows that it does not take. Default True.
             workspace_id: The workspace that pays, and that files are uploaded to (`ws_…`); None = the session's, or the
                 only one there is.
-            save_to: A directory into which the outputs of completed runs are saved, as
+            save_to: A directory, or the URL of one in a store, into which the outputs of completed runs are saved, as
                 `<row key>-<run id>-<output id>`, with a JSON side-car for each run; None = they are not saved.
             poll: How runs are watched; None = the session's policy.
             on_progress: Called with `batch.summary` for each result; an awaitable that it returns is awaited.
@@ -302,7 +305,7 @@ class Actions(resources.Actions):
         watch: Watch = "auto",
         check: bool = True,
         workspace_id: str | None = None,
-        save_to: str | os.PathLike[str] | None = None,
+        save_to: "str | os.PathLike[str] | UPath | None" = None,
         poll: PollPolicy | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[BatchResult]:
@@ -324,7 +327,7 @@ class Actions(resources.Actions):
             watch: How runs are followed: `auto`, `list` or `each`. Default `auto`.
             check: Check each row before anything is spent on it. Default True.
             workspace_id: The workspace that pays (`ws_…`); None = the session's, or the only one there is.
-            save_to: A directory for the outputs of completed runs; None = they are not saved.
+            save_to: A directory, or the URL of one in a store, for the outputs of completed runs; None = not saved.
             poll: How runs are watched; None = the session's policy.
             on_progress: Called with the summary for each result.
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from attrs import frozen
 
@@ -11,6 +11,10 @@ from flora_async._repr import ShortRepr
 from flora_async.batch.results import BatchSummary
 from flora_async.batch.watchers import Watch
 from flora_async.config import PollPolicy
+from flora_async.media.destinations import is_stored
+
+if TYPE_CHECKING:
+    from flora_async.media.stores import UPath
 
 OnProgress = Callable[[BatchSummary], Awaitable[object] | object]
 """Called with the summary for each result that is read; an awaitable that it returns is awaited."""
@@ -32,7 +36,7 @@ class BatchOptions(ShortRepr):
             Default `auto`.
         check: Check each row against its technique before anything is spent on it. Default True.
         workspace_id: The workspace that files among the inputs are uploaded to; None = the session's.
-        save_to: A directory for the outputs of completed runs; None = they are not saved.
+        save_to: A directory, or the URL of one in a store, for the outputs of completed runs; None = not saved.
         poll: How runs are watched; None = the session's policy.
         on_progress: Called with `batch.summary` for each result; an awaitable that it returns is awaited.
 
@@ -55,7 +59,7 @@ class BatchOptions(ShortRepr):
     watch: Watch = "auto"
     check: bool = True
     workspace_id: str | None = None
-    save_to: str | os.PathLike[str] | None = None
+    save_to: "str | os.PathLike[str] | UPath | None" = None
     poll: PollPolicy | None = None
     on_progress: OnProgress | None = None
 
@@ -65,8 +69,9 @@ class BatchOptions(ShortRepr):
         check_number("start_interval", self.start_interval)
         if self.max_cost is not None:
             check_number("max_cost", self.max_cost)
-        for name in ("journal", "save_to"):
-            _check_path(name, getattr(self, name))
+        _check_path("journal", self.journal)
+        if not is_stored(self.save_to):
+            _check_path("save_to", self.save_to)
         if self.name is not None:
             check_idempotency_key(self.name, "name")
         if self.watch not in get_args(Watch):

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
 from urllib.parse import unquote
 
 from flora_async._checks import check_progress
@@ -15,24 +15,26 @@ from flora_async._text import printable
 from flora_async._threads import in_thread
 from flora_async.config import MAX_FILE_SIZE
 from flora_async.errors import DecodeError, DownloadError, FloraError
-from flora_async.media.disk import Exists, check_existing, check_exists, write_file
+from flora_async.media.destinations import destination_of, find_file, part_file, path_of, read_file, write_file
 from flora_async.media.names import (
     KNOWN_EXTENSIONS,
     TEXT_EXTENSION,
     Destination,
-    destination_of,
     name_in_url,
     names_the_run,
     output_names,
-    path_text,
     run_name,
     safe_name,
     short_hash,
     without_extension,
 )
+from flora_async.media.parts import Exists, check_exists
 from flora_async.media.transfer import Progress, Transfer
 from flora_async.models import Asset, OutputType, Run, RunOutput, TechniqueRun
 from flora_async.models._codec import parse_json
+
+if TYPE_CHECKING:
+    from flora_async.media.stores import UPath
 
 _MEDIA: Final = frozenset({OutputType.IMAGE, OutputType.VIDEO, OutputType.AUDIO})
 _MAX_SIDECAR: Final = 32 * 1024 * 1024
@@ -50,7 +52,7 @@ class _Options(NamedTuple):
 async def save_file(  # noqa: PLR0913 - the decisions about one file
     storage: StorageClient,
     source: RunOutput | Asset | str,
-    destination: str | os.PathLike[str],
+    destination: "str | os.PathLike[str] | UPath",
     *,
     exists: Exists = "keep",
     overwrite: bool = False,
@@ -58,16 +60,15 @@ async def save_file(  # noqa: PLR0913 - the decisions about one file
     progress: Progress | None = None,
 ) -> Path:
     """Save one file; `FloraSession.download` documents it."""
-    text = path_text("destination", destination)
     options = _options(exists, overwrite, max_bytes, progress)
     file = _file_of(source)
-    return await _save(storage, file, await in_thread(destination_of, text, file.name), options)
+    return await _save(storage, file, await in_thread(destination_of, destination, file.name), options)
 
 
 async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a run
     storage: StorageClient,
     run: Run,
-    directory: str | os.PathLike[str],
+    directory: "str | os.PathLike[str] | UPath",
     *,
     name: str = "{run_id}-{output_id}",
     exists: Exists = "keep",
@@ -93,16 +94,16 @@ async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a ru
         technique_id: The run's technique; None = taken from the run.
         inputs: The run's inputs, for the side-car; None = not known.
     """
-    folder = Path(path_text("directory", directory))
     options = _options(exists, overwrite, max_bytes, None)
     _check_completed(run)
+    folder = await in_thread(path_of, "directory", directory)
     technique_id = _technique_of(run) if technique_id is None else technique_id
     names = output_names(name, run, technique_id)
     note = folder / f"{run_name('sidecar_name', sidecar_name, run, technique_id)}.json"
     about = _about(run, technique_id, inputs)
     is_own = names_the_run(name, run)
-    if sidecar and options.exists == "error" and await in_thread(note.exists):
-        check_existing(note, "error", "")
+    if sidecar and options.exists == "error":
+        await in_thread(part_file(note, exists="error", source="").is_kept)
     saved: list[Path | Exception] = []
     for number, (output, stem) in enumerate(zip(run.outputs, names, strict=True), 1):
         file = _file_of(output)._replace(identity=f"output {number} of {run.run_id}")
@@ -115,7 +116,7 @@ async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a ru
                         f"{path.name!r:.120} exists and is not known to be of run {run.run_id!r:.60}: pass "
                         "exists='replace', or a name with {run_id}"
                     )
-                await in_thread(check_existing, path, options.exists, file.identity)
+                await in_thread(part_file(path, exists=options.exists, source=file.identity).check_existing)
             saved.append(path or await _save(storage, file, destination, options))
         except (FloraError, OSError) as error:
             saved.append(error)
@@ -202,15 +203,16 @@ async def _save(storage: StorageClient, file: _File, destination: Destination, o
 def _find(destination: Destination, output: RunOutput) -> Path | None:
     """Find the file of an output that was saved before, with any of the known extensions."""
     extensions = KNOWN_EXTENSIONS if output.text is None else (TEXT_EXTENSION,)
-    return next((path for path in map(destination.with_extension, extensions) if path.is_file()), None)
+    return find_file([destination.with_extension(extension) for extension in extensions])
 
 
 def _claims(note: Path, run_id: str, path: Path, folder: Path) -> bool:
     """Whether a side-car says that a file holds an output of the run."""
     try:
-        if not note.is_file() or note.stat().st_size > _MAX_SIDECAR:
+        content = read_file(note, _MAX_SIDECAR)
+        if content is None:
             return False
-        about = parse_json(note.read_bytes())
+        about = parse_json(content)
         files = {entry["file"] for entry in about["outputs"]}
         return about["run_id"] == run_id and path.relative_to(folder).as_posix() in files
     except (DecodeError, OSError, LookupError, TypeError):
@@ -260,28 +262,55 @@ def _all_or_raise(outputs: Sequence[RunOutput], saved: Sequence[Path | Exception
     """Return the files, or raise the first error with a note on each output."""
     errors = [result for result in saved if isinstance(result, Exception)]
     if not errors:
-        return tuple(result for result in saved if isinstance(result, Path))
+        return tuple(result for result in saved if not isinstance(result, Exception))
     for output, result in zip(outputs, saved, strict=True):
         failed = f"Not saved: {printable(output.output_id, 80)} at {printable(output.url)}: {printable(str(result))}"
-        errors[0].add_note(f"Saved {result}" if isinstance(result, Path) else failed)
+        errors[0].add_note(failed if isinstance(result, Exception) else f"Saved {result}")
     raise errors[0]
+
+
+@overload
+async def download(
+    source: "RunOutput | Asset | str",
+    destination: str | os.PathLike[str],
+    *,
+    exists: Exists = ...,
+    overwrite: bool = ...,
+    max_bytes: int | None = ...,
+    progress: "Progress | None" = ...,
+    allow_local: bool = ...,
+) -> Path: ...
+
+
+@overload
+async def download(
+    source: "RunOutput | Asset | str",
+    destination: "UPath",
+    *,
+    exists: Exists = ...,
+    overwrite: bool = ...,
+    max_bytes: int | None = ...,
+    progress: "Progress | None" = ...,
+    allow_local: bool = ...,
+) -> "UPath": ...
 
 
 async def download(  # noqa: PLR0913 - the decisions about one file
     source: "RunOutput | Asset | str",
-    destination: str | os.PathLike[str],
+    destination: "str | os.PathLike[str] | UPath",
     *,
     exists: Exists = "keep",
     overwrite: bool = False,
     max_bytes: int | None = MAX_FILE_SIZE,
     progress: "Progress | None" = None,
     allow_local: bool = False,
-) -> Path:
+) -> "Path | UPath":
     """Save one output, asset or URL as a file, without a session: see `FloraSession.download`.
 
     Args:
         source: An output of a run, an asset, or the URL of either.
-        destination: The file, or a directory. A name without an extension gets the one for the content's type.
+        destination: The file, or a directory. A name without an extension gets the one for the content's type. With the
+            extra `storage`, also a URL such as `s3://bucket/results/`, or a `UPath`.
         exists: What to do about a file that exists: "keep" it, unless this process saved it from another source;
             "error" raises `FileExistsError`; "replace" replaces it. Default "keep".
         overwrite: True is another way to say `exists="replace"`. Default False.
@@ -290,13 +319,14 @@ async def download(  # noqa: PLR0913 - the decisions about one file
         allow_local: Whether the file may be on this machine, as those of a `FakeFlora` are. Default False.
 
     Returns:
-        The path of the file.
+        The path of the file; a `UPath` for one in a store.
 
     Raises:
         DownloadError: It could not be fetched completely, after all retries, or is too large; nothing of it is kept.
         UntrustedURLError: Its URL is not https, or its host is not public.
         FileExistsError: A file exists that is neither to be kept nor to be replaced.
         OSError: It cannot be written.
+        ImportError: The extra `storage`, or the driver of the store, is not installed.
         ValueError: An argument is out of range.
 
     Example:

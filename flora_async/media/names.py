@@ -2,7 +2,6 @@
 
 import hashlib
 import mimetypes
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -48,34 +47,6 @@ class Destination:
             return self.path
         path = self.path.with_name(self.path.name + extension)
         return path if path != self.reserved else self.path.with_name(self.path.name + _OTHER_EXTENSION)
-
-
-def destination_of(text: str, name: str) -> Destination:
-    """Decide where to save a file. This reads the file system.
-
-    Args:
-        text: The file, with its extension or without, or its directory.
-        name: The file's name in a directory, without an extension.
-    """
-    path = Path(text)
-    if text.endswith(tuple(filter(None, (os.sep, os.altsep)))) or path.is_dir():
-        return Destination(path / name, is_complete=False)
-    return Destination(path, is_complete=path.suffix != "")
-
-
-def path_text(argument: str, value: object) -> str:
-    """Return a path as text.
-
-    Raises:
-        TypeError: It is not a path.
-        ValueError: It is empty, or holds a NUL.
-    """
-    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(text, str):
-        raise TypeError(f"{argument} must be a path, as text or pathlib.Path, not {value!r:.60}")
-    if not text or "\0" in text:
-        raise ValueError(f"{argument} {text!r:.60} is not a path: name a file or a directory ('.' is the current one)")
-    return text
 
 
 def safe_name(text: str, default: str) -> str:
@@ -133,6 +104,22 @@ def extension_for(content_type: str, url: str) -> str:
         in_url = PurePosixPath(urlsplit(url).path).suffix.lower()
         extension = in_url if in_url in KNOWN_EXTENSIONS else _OTHER_EXTENSION
     return extension
+
+
+def shown_url(url: str) -> str:
+    """A URL without its password and without its query."""
+    return without_password(url.partition("?")[0])[0]
+
+
+def without_password(url: str) -> tuple[str, dict[str, str]]:
+    """Take user name and password out of a URL; `container@account`, as in abfs, is neither."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    user, at, host = host.rpartition("@")
+    if not at or ":" not in user:
+        return url, {}
+    name, _, password = user.partition(":")
+    return f"{scheme}{separator}{host}{slash}{path}", {"username": unquote(name), "password": unquote(password)}
 
 
 def run_name(argument: str, template: str, run: Run, technique_id: str | None) -> str:

@@ -16,8 +16,9 @@ from flora_async._http.storage import StorageClient
 from flora_async._http.transport import Incoming
 from flora_async._threads import begin, clean_up, finish, in_thread
 from flora_async.errors import APIConnectionError, APIStatusError, DownloadError
-from flora_async.media.disk import Exists, PartFile
+from flora_async.media.destinations import part_file
 from flora_async.media.names import Destination, extension_for
+from flora_async.media.parts import Exists, PartFile
 
 if TYPE_CHECKING:
     import asyncio
@@ -158,7 +159,7 @@ class Transfer:
 
     def _part_file(self, extension: str) -> PartFile:
         path = self._destination.with_extension(extension)
-        self._part = PartFile(path, exists=self._exists, source=self._source)
+        self._part = part_file(path, exists=self._exists, source=self._source)
         return self._part
 
     async def _clean_up(self) -> None:

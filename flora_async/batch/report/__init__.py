@@ -19,7 +19,8 @@ from flora_async._checks import check_number
 from flora_async._text import printable
 from flora_async._threads import in_thread
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
-from flora_async.media.disk import write_file
+from flora_async.media.destinations import write_file
+from flora_async.media.names import shown_url
 
 _PICTURES: Final = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -154,6 +155,8 @@ class _Thumbnails:
     def of(self, paths: Iterable[Path]) -> str | None:
         """The first picture among the files, as a `data:` URL."""
         for path in paths:
+            if not isinstance(path, Path):
+                continue  # in a store, where reading takes a request for each
             try:
                 if path.stat().st_size > min(self._max_bytes, self._left):
                     continue
@@ -169,6 +172,8 @@ class _Thumbnails:
 
 def _file_link(path: Path, folder: Path) -> str:
     """The link to a file, relative to the report, so that both can be moved together."""
+    if not isinstance(path, Path):
+        return shown_url(str(path))
     try:
         relative = Path(os.path.relpath(path.absolute(), folder)).as_posix()
     except ValueError:  # on another drive
