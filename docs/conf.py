@@ -68,12 +68,12 @@ def _cards_or_tabs(found: re.Match[str]) -> str:
     kind, content = found.groups()
     if kind == "cards":
         cards = [
-            f":::{{grid-item-card}} {title}\n:link: {page}\n:link-type: doc\n{text}:::\n"
+            f"::::{{grid-item-card}} {title}\n:link: {page}\n:link-type: doc\n{text}::::\n"
             for title, page, text in _CARD.findall(content)
         ]
-        return f"::::{{grid}} 1 2 2 3\n:gutter: 2\n{''.join(cards)}::::"
-    tabs = [f":::{{tab-item}} {title}\n{text}:::\n" for title, text in _TAB.findall(content)]
-    return f"::::{{tab-set}}\n{''.join(tabs)}::::"
+        return f":::::{{grid}} 1 2 2 3\n:gutter: 2\n{''.join(cards)}:::::"
+    tabs = [f"::::{{tab-item}} {title}\n{text}::::\n" for title, text in _TAB.findall(content)]
+    return f":::::{{tab-set}}\n{''.join(tabs)}:::::"
 
 
 def _include(found: re.Match[str]) -> str:

@@ -1,8 +1,10 @@
 """What notebooks show: a status, a cost and pictures, of which no text of a server or a row becomes markup."""
 
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import product
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -159,6 +161,24 @@ def test_a_tag_or_an_attribute_that_is_not_listed_cannot_be_built(build: Callabl
 def test_the_value_of_an_attribute_stays_in_it() -> None:
     page = Page(element("div", element("img", alt=MARKUP), element("td", MARKUP)))
     assert page.tags == ["div", "img", "td"]
+
+
+@pytest.mark.filterwarnings("default")  # those of Jupyter
+async def test_the_cells_of_the_documentation_run_in_jupyter_and_show_the_run(
+    fake_flora: FakeFlora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nbformat = pytest.importorskip("nbformat", reason="needs nbclient, from the extra dev")
+    client = pytest.importorskip("nbclient", reason="needs nbclient, from the extra dev")
+    pytest.importorskip("ipykernel", reason="needs ipykernel, from the extra dev")
+    monkeypatch.setenv("FLORA_API_KEY", fake_flora.api_key)
+    monkeypatch.setenv("FLORA_BASE_URL", fake_flora.base_url)
+    page = (Path(__file__).parents[2] / "docs" / "notebooks.md").read_text("utf-8").split("## Into a table")[0]
+    cells = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    await client.NotebookClient(notebook, timeout=30, kernel_name="python3").async_execute()
+    shown = notebook.cells[0].outputs[-1]["data"]["text/html"]
+    assert "<td>completed</td>" in shown
+    assert [run.run_id in shown for run in fake_flora.runs] == [True]
 
 
 async def test_a_run_a_result_a_technique_and_a_batch_show_what_matters(fake: FakeFlora, flora: FloraSession) -> None:
