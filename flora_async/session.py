@@ -885,7 +885,7 @@ class FloraSession:
             technique_id: The run's technique; None = as this session, or the run itself, knows it.
 
         Returns:
-            The paths, in the order of the outputs; `UPath`s, which have the same methods, in a store.
+            The paths, in the order of the outputs; in a store they are `UPath` objects, which have the same methods.
 
         Raises:
             RunFailedError: The run has failed, so it has no outputs.

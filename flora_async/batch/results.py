@@ -32,8 +32,8 @@ class BatchResult(ShortRepr):
         error: Why there is no completed run, or why its outputs were not saved; None on success.
         attempts: How many runs were started for the row, including earlier processes.
         resumed: Whether the run was started by an earlier process and found in the journal.
-        files: With `save_to`, the paths of its outputs, in their order; `UPath`s, which have the same methods, in a
-            store.
+        files: With `save_to`, the paths of its outputs, in their order; in a store they are `UPath` objects, which
+            have the same methods.
     """
 
     index: int

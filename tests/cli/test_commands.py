@@ -350,7 +350,10 @@ def test_without_the_extra_demo_run_wait_and_journal_work_and_the_rest_names_it(
     assert done.stdout.startswith("Saved out/run_")
     done = call("wait", "--no-save", "--", local.runs[0].run_id)
     assert (done.returncode, done.stdout) == (0, "output_1: Caption: x\n"), done.stderr
-    assert len(local.runs) == 1
+    (tmp_path / "photo.png").write_bytes(PHOTO)
+    done = call("run", "cctv-cam", "--input", "input_image=@photo.png", "--no-wait")
+    assert (done.returncode, done.stdout) == (0, f"{local.runs[1].run_id}\n"), done.stderr
+    assert len(local.runs) == 2
     done = call("batch", "caption", "rows.csv")
     assert (done.returncode, done.stdout) == (2, "")
     assert "pip install 'flora-async[cli]'" in done.stderr

@@ -219,6 +219,28 @@ def test_everything_public_is_in_the_reference() -> None:
         assert {f"{module.__name__}.{name}" for name in names} <= described
 
 
+def test_pages_are_plain_markdown_that_a_repository_shows() -> None:
+    # What only Sphinx makes has a page of its own, and the tree of pages is beside links to them.
+    allowed = {("index.md", "{toctree}"), ("reference.md", "{eval-rst}")}
+    used = {(page.name, block.info.split()[0]) for page in PAGES for block in blocks(page) if block.info[:1] == "{"}
+    assert used <= allowed
+    for page in PAGES:
+        assert not re.findall(r"(?:^|\s)\{[\w:-]+\}`", FENCE.sub("", page.read_text("utf-8"))), page.name
+
+
+def test_what_pages_include_is_beside_a_link_to_it() -> None:
+    found = 0
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        for path, first, end in re.findall(r'<!-- include (\S+) from "([^"]+)"(?: to "([^"]+)")? -->', text):
+            found += 1
+            assert f"({path})" in text
+            assert first in (source := (page.parent / path).read_text("utf-8"))
+            assert end in source
+    assert found >= 6
+    assert sum(page.read_text("utf-8").count("<!-- include ") for page in PAGES) == found
+
+
 def documented_calls() -> Iterator[tuple[str, Callable[..., Any], str]]:
     """Each function, constructor and method of the reference with the text that describes its parameters."""
     for path, made_here in BUILT_BY_USERS.findall((DOCS / "reference.md").read_text(encoding="utf-8")):
@@ -241,18 +263,19 @@ def documented_calls() -> Iterator[tuple[str, Callable[..., Any], str]]:
 
 
 def test_every_parameter_and_method_of_the_reference_is_described() -> None:
-    seen = 0
+    seen = set()
     with Sweep() as sweep:
         for path, call, text in documented_calls():
             with sweep.row(path):
-                seen += 1
+                seen.add(path.removeprefix("flora_async.FloraSession."))
                 assert text.strip(), "it has no docstring, so Sphinx leaves it out"
                 names = [name for name in inspect.signature(call).parameters if name != "self" and name[0] != "_"]
                 line = r"^ *\*{{0,2}}{0}(?: \(.*?\))?:|`{0}`"
                 missing = [name for name in names if not re.search(line.format(name), text, re.MULTILINE)]
                 # Where there is only one, the sentence about the call is about it.
                 assert missing == [] or len(names) == 1
-    assert seen > 150
+    assert len(seen) > 150
+    assert seen >= {"batch", "run_all", "download", "save_outputs", "close", "wait_for_run", "generate", "resolve"}
 
 
 def test_every_option_of_a_batch_is_in_its_table() -> None:
