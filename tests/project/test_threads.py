@@ -16,7 +16,7 @@ _SCRIPT = """
 import asyncio, io, socket, sys, threading
 from pathlib import Path
 from flora_async import FloraSession
-from flora_async.media import disk
+from flora_async.media.parts import placing
 from flora_async.testing import FakeFlora
 
 hung = threading.Event()
@@ -56,7 +56,8 @@ async def hashed(flora):
 
 async def saved(flora):
     run = await flora.run("cctv-cam", {"input_image": "https://example.com/a.png"})
-    threading.Thread(target=lambda: (disk._placing.acquire(), hang()), daemon=True).start()
+    lock = placing(Path(sys.argv[2], "x.png"))
+    threading.Thread(target=lambda: (lock.acquire(), hang()), daemon=True).start()
     await flora.download(run.outputs[0], Path(sys.argv[2], "x"))
 
 async def named(flora):
