@@ -8,6 +8,11 @@ from typing import Any, Final, TypeVar
 
 CheckedT = TypeVar("CheckedT")
 
+# FLORA answers any other id with a 500, which leaves a start in doubt.
+PUBLIC_IDS: Final[Mapping[str, str]] = {"workspace_id": "ws_", "project_id": "prj_"}
+"""How the ids begin whose form FLORA checks, by the names of the arguments."""
+_PUBLIC_ID: Final = re.compile(r"[A-Za-z]+_[A-Za-z0-9_-]+")
+
 _MAX_PAGE_SIZE: Final = 100
 
 _MAX_KEY_LENGTH: Final = 255
@@ -19,7 +24,7 @@ PRINTABLE: Final = re.compile(r"[!-~]+")
 def check_number(name: str, value: object, *, minimum: float = 0.0, exclusive: bool = False) -> None:
     """Refuse anything but a finite number of at least `minimum`; a bool is not a number here."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, not {value!r}")
+        raise TypeError(f"{name} must be a number, not {value!r:.60}")
     try:
         finite = math.isfinite(value)
     except OverflowError:  # a whole number that no float can hold
@@ -42,16 +47,19 @@ def check_progress(progress: object) -> None:
 
 
 def non_blank(name: str, value: object) -> str:
-    """Text that is not blank.
+    """Text that is not blank; a workspace's or a project's id has the form that FLORA gives it.
 
     Raises:
         TypeError: It is not text.
-        ValueError: It is blank.
+        ValueError: It is blank, or not such an id.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {value!r:.60}")
     if not value.strip():
         raise ValueError(f"{name} must not be blank: leave it out, or say what it is")
+    prefix = PUBLIC_IDS.get(name)
+    if prefix is not None and not (value.startswith(prefix) and _PUBLIC_ID.fullmatch(value)):
+        raise ValueError(f"{name} must be an id as FLORA lists it ({prefix}…), not {value!r:.60}")
     return value
 
 
@@ -78,7 +86,7 @@ def page_size(limit: object) -> int | None:
         ValueError: It is not a whole number from 1 to 100.
     """
     if limit is not None and (type(limit) is not int or not 1 <= limit <= _MAX_PAGE_SIZE):
-        raise ValueError(f"limit must be a whole number from 1 to {_MAX_PAGE_SIZE}, not {limit!r}")
+        raise ValueError(f"limit must be a whole number from 1 to {_MAX_PAGE_SIZE}, not {limit!r:.60}")
     return limit
 
 
@@ -115,11 +123,11 @@ def check_idempotency_key(key: object, name: str = "idempotency_key") -> str:
         ValueError: It is empty, longer than 255 characters, or not printable ASCII without spaces.
     """
     if not isinstance(key, str):
-        raise TypeError(f"{name} must be text, not {key!r}")
+        raise TypeError(f"{name} must be text, not {key!r:.60}")
     if len(key) > _MAX_KEY_LENGTH:
         raise ValueError(f"{name} has {len(key)} characters; at most {_MAX_KEY_LENGTH} are allowed: hash it")
     if not PRINTABLE.fullmatch(key):
-        raise ValueError(f"{name} {key!r} must be printable ASCII without spaces, such as a UUID")
+        raise ValueError(f"{name} {key!r:.300} must be printable ASCII without spaces, such as a UUID")
     return key
 
 
@@ -137,20 +145,6 @@ def check_api_key(key: str) -> None:
         raise ValueError("The API key starts with 'Bearer': pass the bare key (sk_live_…), the prefix is added here")
     if not PRINTABLE.fullmatch(key):
         raise ValueError("The API key contains white space, a line break or a non-ASCII character: copy it again")
-
-
-def check_workspace_id(workspace_id: object) -> str:
-    """A workspace's id.
-
-    Raises:
-        TypeError: It is not text.
-        ValueError: It does not look like a workspace's id.
-    """
-    if not isinstance(workspace_id, str):
-        raise TypeError(f"workspace_id must be text, not {workspace_id!r:.60}")
-    if not workspace_id.startswith("ws_"):
-        raise ValueError(f"workspace_id must be an id as FLORA lists it (ws_…), not {workspace_id!r:.60}")
-    return workspace_id
 
 
 def other_loop_error() -> RuntimeError:

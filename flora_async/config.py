@@ -33,7 +33,7 @@ def _number(
         name = f"{type(instance).__name__}.{attribute.name}"
         check_number(name, value, minimum=minimum, exclusive=exclusive)
         if maximum is not None and value is not None and value > maximum:
-            raise ValueError(f"{name} must be at most {maximum:g}, not {value!r}")
+            raise ValueError(f"{name} must be at most {maximum:g}, not {value!r:.60}")
 
     return check
 
@@ -41,9 +41,9 @@ def _number(
 def _attempts(instance: object, attribute: "Attribute[Any]", value: object) -> None:
     name = f"{type(instance).__name__}.{attribute.name}"
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise TypeError(f"{name} must be a whole number or None for no limit, not {value!r}")
+        raise TypeError(f"{name} must be a whole number or None for no limit, not {value!r:.60}")
     if value is not None and value < 1:
-        raise ValueError(f"{name} must be at least 1 (1 = never retry), not {value!r}")
+        raise ValueError(f"{name} must be at least 1 (1 = never retry), not {value!r:.60}")
 
 
 def _size(instance: object, attribute: "Attribute[Any]", value: object) -> None:

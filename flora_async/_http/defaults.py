@@ -1,5 +1,6 @@
 """Headers and query parameters that a session, or a view of it, adds to each of its requests to FLORA."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -60,24 +61,28 @@ def check_headers(headers: object) -> dict[str, Secret | None]:
     return headers
 
 
-def check_query(query: object) -> dict[str, ParameterValue]:
-    """Check default query parameters.
+def check_query(query: object, argument: str = "query") -> dict[str, ParameterValue]:
+    """Check query parameters.
 
     Raises:
         TypeError: They are not a mapping of text to text, numbers, bools or None.
-        ValueError: A name is blank.
+        ValueError: A name is blank, or a number is not finite.
     """
     if query is None:
         return {}
     if not isinstance(query, Mapping):
-        raise TypeError(f"query must be a mapping of names to values, not of type {type(query).__name__}")
+        raise TypeError(f"{argument} must be a mapping of names to values, not of type {type(query).__name__}")
     for name, value in query.items():
         if not isinstance(name, str):
-            raise TypeError(f"query: a name must be text, not {name!r:.60}")
+            raise TypeError(f"{argument}: a name must be text, not {name!r:.60}")
         if not name.strip():
-            raise ValueError("query: a name must not be blank")
+            raise ValueError(f"{argument}: a name must not be blank")
         if not isinstance(value, str | int | float | None):
-            raise TypeError(f"query: the value of {name!r:.60} must be text or a number, not {type(value).__name__}")
+            raise TypeError(
+                f"{argument}: the value of {name!r:.60} must be text or a number, not {type(value).__name__}"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{argument}: the value of {name!r:.60} must be finite, not {value!r}")
     return dict(query)
 
 

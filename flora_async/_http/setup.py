@@ -74,7 +74,7 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         if trace_configs:
             raise ValueError("trace_configs cannot be combined with http_session: give them to that session instead")
     if isinstance(trusted_origins, str):
-        raise TypeError(f"trusted_origins must be a sequence of URLs: [{trusted_origins!r}]")
+        raise TypeError(f"trusted_origins must be a sequence of URLs: [{trusted_origins!r:.60}]")
     base_url = os.environ.get("FLORA_BASE_URL", BASE_URL) if base_url is None else base_url
     endpoints = Endpoints(
         check_endpoint("base_url", base_url, allow_http=allow_http),

@@ -11,6 +11,7 @@ from socket import inet_aton, inet_ntoa
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
+from flora_async._checks import PUBLIC_IDS, non_blank
 from flora_async._http.addresses import is_public
 from flora_async.errors import UntrustedURLError
 
@@ -74,13 +75,13 @@ def check_endpoint(name: str, url: object, *, allow_http: bool) -> str:
         ValueError: It cannot be used; plain http is for loopback only unless `allow_http`.
     """
     if not isinstance(url, str):
-        raise TypeError(f"{name} must be a URL as text, not {url!r}")
+        raise TypeError(f"{name} must be a URL as text, not {url!r:.60}")
     origin = _origin_or_error(name, url)
     parts = urlsplit(url)
     if parts.query or parts.fragment:
-        raise ValueError(f"{name} {url!r} must end before any '?' or '#'")
+        raise ValueError(f"{name} {url!r:.200} must end before any '?' or '#'")
     if origin.scheme == "http" and not allow_http and not is_loopback(origin.host):
-        raise ValueError(f"{name} {url!r} would send the API key unencrypted: use https, or allow_http=True")
+        raise ValueError(f"{name} {url!r:.200} would send the API key unencrypted: use https, or allow_http=True")
     return f"{origin}{_encoded(parts.path.rstrip('/'))}"
 
 
@@ -88,7 +89,7 @@ def _origin_or_error(name: str, url: str) -> Origin:
     try:
         return origin_of(url)
     except ValueError as error:
-        shown = "" if "@" in url else f" {url!r}"  # the part before an @ may be a password
+        shown = "" if "@" in url else f" {url!r:.200}"  # the part before an @ may be a password
         raise ValueError(f"{name}{shown} cannot be used: {error}") from None
 
 
@@ -118,20 +119,23 @@ def segment(name: str, value: object) -> str:
 
     Raises:
         TypeError: It is not text.
-        ValueError: It is blank, `.` or `..`, or holds characters that UTF-8 cannot write.
+        ValueError: It is blank, `.` or `..`, holds characters that UTF-8 cannot write, or is a workspace's or a
+            project's and does not have FLORA's form.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be text, not {value!r}")
+        raise TypeError(f"{name} must be text, not {value!r:.60}")
+    if name in PUBLIC_IDS:
+        non_blank(name, value)
     if _PLAIN_SEGMENT.fullmatch(value):  # every id and slug that FLORA gives out: nothing to encode
         return value
     if not value.strip():
         raise ValueError(f"{name} must not be blank: pass FLORA's id or slug")
     if value in {".", ".."}:  # a proxy may resolve these as path steps, encoded or not
-        raise ValueError(f"{name} must not be {value!r}: pass FLORA's id or slug")
+        raise ValueError(f"{name} must not be {value!r:.60}: pass FLORA's id or slug")
     try:
         return quote(value, safe="")
     except UnicodeEncodeError:
-        raise ValueError(f"{name} {value!r} holds characters that UTF-8 cannot write") from None
+        raise ValueError(f"{name} {value!r:.60} holds characters that UTF-8 cannot write") from None
 
 
 def check_path(path: object) -> str:
@@ -142,26 +146,31 @@ def check_path(path: object) -> str:
         ValueError: It names another host, climbs above the base URL, or holds characters that no URL has.
     """
     if not isinstance(path, str):
-        raise TypeError(f"path must be text, not {path!r}")
+        raise TypeError(f"path must be text, not {path!r:.200}")
     if not path.startswith("/") or path.startswith("//") or _NOT_IN_URLS.search(path) or "#" in path:
-        raise ValueError(f"path {path!r} must start with one '/' and be percent-encoded, such as '/models'")
+        raise ValueError(f"path {path!r:.200} must start with one '/' and be percent-encoded, such as '/models'")
     if any(part in {".", ".."} for part in _ENCODED_DOT.sub(".", path.partition("?")[0]).split("/")):
-        raise ValueError(f"path {path!r} must not climb with '.' or '..'")
+        raise ValueError(f"path {path!r:.200} must not climb with '.' or '..'")
     return _encoded(path)
 
 
 def with_query(url: str, parameters: Mapping[str, ParameterValue] | None) -> str:
-    """The URL with its query; parameters that are None are left out, bools become `true` and `false`."""
+    """The URL with its query; parameters that are None are left out, bools become `true` and `false`.
+
+    Raises:
+        ValueError: A parameter holds characters that UTF-8 cannot write.
+    """
     if not parameters:
         return url
-    query = urlencode(
-        {
-            name: str(value).lower() if isinstance(value, bool) else value
-            for name, value in parameters.items()
-            if value is not None
-        },
-        quote_via=quote,
-    )
+    given = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in parameters.items()
+        if value is not None
+    }
+    try:
+        query = urlencode(given, quote_via=quote)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{error.object!r:.60} holds characters that UTF-8 cannot write") from None
     if not query:
         return url
     return f"{url}{'&' if '?' in url else '?'}{query}"
@@ -176,7 +185,7 @@ def check_trusted(url: object, *, allow_http: bool) -> str:
     """
     checked = check_endpoint("trusted_origins", url, allow_http=allow_http)
     if checked != str(origin_of(checked)):
-        raise ValueError(f"trusted_origins {url!r} has a path: trust is for whole origins, {origin_of(checked)}")
+        raise ValueError(f"trusted_origins {url!r:.200} has a path: trust is for whole origins, {origin_of(checked)}")
     return checked
 
 
@@ -261,8 +270,8 @@ def check_https(name: str, url: object) -> str:
         ValueError: It is not https, or not a URL.
     """
     if not isinstance(url, str):
-        raise TypeError(f"{name} must be a URL as text, not {url!r}")
+        raise TypeError(f"{name} must be a URL as text, not {url!r:.200}")
     origin = _origin_or_error(name, url)
     if origin.scheme != "https":
-        raise ValueError(f"{name} {url!r} must start with https://: FLORA follows no other")
+        raise ValueError(f"{name} {url!r:.200} must start with https://: FLORA follows no other")
     return url

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 from attrs import frozen
 
-from flora_async._checks import check_count, check_idempotency_key, check_number, check_workspace_id
+from flora_async._checks import check_count, check_idempotency_key, check_number, non_blank, optional
 from flora_async._repr import ShortRepr
 from flora_async.batch.results import BatchSummary
 from flora_async.batch.watchers import Watch
@@ -76,8 +76,7 @@ class BatchOptions(ShortRepr):
             check_idempotency_key(self.name, "name")
         if self.watch not in get_args(Watch):
             raise ValueError(f"watch must be 'auto', 'list' or 'each', not {self.watch!r:.60}")
-        if self.workspace_id is not None:
-            check_workspace_id(self.workspace_id)
+        optional(non_blank, "workspace_id", self.workspace_id)
         if self.poll is not None and not isinstance(self.poll, PollPolicy):
             raise TypeError(f"poll must be a PollPolicy, not {self.poll!r:.60}")
         if self.on_progress is not None and not callable(self.on_progress):
@@ -87,5 +86,5 @@ class BatchOptions(ShortRepr):
 def _check_path(name: str, path: object) -> None:
     if path is not None and not isinstance(path, str | os.PathLike):
         raise TypeError(f"{name} must be a path, not {path!r:.60}")
-    if path is not None and not os.fspath(path):
-        raise ValueError(f"{name} must not be empty: name a path, or leave it out")
+    if path is not None and not os.fspath(path).strip():
+        raise ValueError(f"{name} must not be blank: name a path, or leave it out")

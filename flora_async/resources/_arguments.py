@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import check_workspace_id, free_form, non_blank, optional
+from flora_async._checks import free_form, non_blank, optional
 from flora_async._http.client import Client
 from flora_async._http.urls import check_https
 from flora_async.resources._catalog import Catalog
@@ -38,7 +38,7 @@ def generation_body(  # noqa: PLR0913 - FLORA's own fields
     return {
         "type": optional(check_medium, "type", type),
         "prompt": non_blank("prompt", prompt),
-        "workspace_id": None if workspace_id is None else check_workspace_id(workspace_id),
+        "workspace_id": optional(non_blank, "workspace_id", workspace_id),
         "project_id": non_blank("project_id", project_id),
         "model": optional(non_blank, "model", model),
         "params": optional(free_form, "params", params),
@@ -56,7 +56,7 @@ def action_body(*, action_id: object, inputs: object, project_id: object, worksp
     body = {
         "action_id": non_blank("action_id", action_id),
         "inputs": all_to_json("inputs", inputs, models.ActionInput),
-        "workspace_id": None if workspace_id is None else check_workspace_id(workspace_id),
+        "workspace_id": optional(non_blank, "workspace_id", workspace_id),
         "project_id": non_blank("project_id", project_id),
         "params": optional(free_form, "params", params),
     }

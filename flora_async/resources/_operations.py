@@ -10,6 +10,7 @@ from attrs import AttrsInstance, evolve
 
 from flora_async._checks import check_idempotency_key, free_form, items, non_blank, page_size
 from flora_async._http.client import Client
+from flora_async._http.defaults import check_query
 from flora_async._http.responses import Response
 from flora_async._http.routes import ROUTES, Route
 from flora_async._http.submission import Submission
@@ -75,12 +76,14 @@ def paginate(  # noqa: PLR0913 - the parts of a list
 
     Raises:
         ValueError: `limit` is out of range, or a filter is blank.
-        TypeError: A filter is not text.
+        TypeError: A filter or the cursor is not text.
     """
     route, ids = ROUTES[operation], ids or {}
     client.url(route, ids)  # a bad id is refused here, not with the first page
     query = {name: str(non_blank(name, value)) for name, value in (filters or {}).items() if value is not None}
     size = page_size(limit)
+    if cursor is not None and not isinstance(cursor, str):
+        raise TypeError(f"cursor must be text, as a page's next_cursor is, not {cursor!r:.60}")
 
     async def fetch_page(at: str | None) -> Page[ModelT]:
         request = client.request(route, ids, params={**query, "limit": size, "cursor": at})
@@ -148,7 +151,8 @@ async def request_json(  # noqa: PLR0913 - the parts of a request
     idempotency_key: str | None,
 ) -> Any:  # noqa: ANN401 - any JSON value
     """Reach an operation that is not in the route table; `FloraSession.request` documents it."""
-    body = None if data is None else json.dumps(data, allow_nan=False).encode()
+    body = None if data is None else _encode("json", data)
+    params = check_query(params, "params")
     if not isinstance(method, str):
         raise TypeError(f"method must be text, not {method!r:.40}")
     method = method.upper()
@@ -211,10 +215,16 @@ def to_content(body: Mapping[str, Any]) -> bytes:
         TypeError: A value is not JSON.
     """
     given = {name: value for name, value in body.items() if value is not None}
+    return _encode("The arguments", given)
+
+
+def _encode(name: str, data: object) -> bytes:
     try:
-        return json.dumps(given, allow_nan=False).encode()
+        return json.dumps(data, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise type(error)(f"The arguments cannot be written as JSON: {error}") from None
+        raise type(error)(f"{name} cannot be written as JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{name} cannot be written as JSON: nested too deeply") from None
 
 
 def read_page(model: type[ModelT], items_key: str, response: Response) -> Page[ModelT]:

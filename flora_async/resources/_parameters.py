@@ -25,15 +25,23 @@ _FAMILIES: Final = {
     "v2t-": ("video_urls", "videoUrl", True),
 }
 _MEDIA_NAMES: Final = frozenset(name for name, _, _ in _FAMILIES.values()) | {"video_url"}
+_MAX_DEPTH: Final = 100
 _SLOT_KINDS: Final = {"image": "imageUrl", "video": "videoUrl", "audio": "audioUrl"}
 
 
-async def read_files(name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Copy a mapping or list, reading each file in it, at any depth, as content that can be uploaded."""
+async def read_files(name: str, value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON value
+    """Copy a mapping or list, reading each file in it, at any depth, as content that can be uploaded.
+
+    Raises:
+        ValueError: It contains itself, or is nested too deeply; or a file cannot be uploaded.
+        OSError: A file cannot be read.
+    """
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"{name:.60}… is nested more than {_MAX_DEPTH} levels deep, or contains itself")
     if isinstance(value, Mapping):
-        return {key: await read_files(f"{name}[{key!r}]", item) for key, item in value.items()}
+        return {key: await read_files(f"{name}[{key!r}]", item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [await read_files(f"{name}[{number}]", item) for number, item in enumerate(value)]
+        return [await read_files(f"{name}[{number}]", item, depth + 1) for number, item in enumerate(value)]
     return await read_value(name, value) if is_file_source(value) else value
 
 

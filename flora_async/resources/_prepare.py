@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
+from flora_async._checks import non_blank, optional
 from flora_async._http.urls import check_https, is_video_url
 from flora_async._threads import off_loop
 from flora_async.errors import FieldError, FloraError, InputError
@@ -151,8 +152,10 @@ class InputPreparer:
         Raises:
             InputError: The technique does not take them, or there are none and no check; nothing was uploaded.
             FloraError: The technique could not be read, or a file could not be uploaded.
-            ValueError: No workspace is known for a file.
+            ValueError: No workspace is known for a file, or its id is malformed.
+            TypeError: The workspace's id is not text.
         """
+        optional(non_blank, "workspace_id", workspace_id)
         sent = await self.to_send(technique_id, raw_inputs, check=check)
         return await self.upload(sent, workspace_id)
 

@@ -77,7 +77,7 @@ class StartOptions(ShortRepr):
     def __attrs_post_init__(self) -> None:
         segment("technique_id", self.technique_id)
         if self.mode not in get_args(Mode):
-            raise ValueError(f"mode must be 'async' or 'stream', not {self.mode!r}")
+            raise ValueError(f"mode must be 'async' or 'stream', not {self.mode!r:.60}")
         if self.callback_url is not None:
             check_https("callback_url", self.callback_url)
 
@@ -250,6 +250,8 @@ class Starter:
 
     async def resolve(self, error: SubmissionUnknownError) -> Any:  # noqa: ANN401 - as start
         """Find out what became of a start; `FloraSession.resolve` documents it."""
+        if not isinstance(error, SubmissionUnknownError):
+            raise TypeError(f"error must be a SubmissionUnknownError, not {error!r:.60}")
         start = error._start  # noqa: SLF001 - kept there for this
         if not isinstance(start, PendingStart):
             raise error

@@ -4,6 +4,7 @@ import inspect
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -311,6 +312,8 @@ async def test_an_id_is_one_segment_of_the_path_whatever_it_holds(stub: Stub, fl
     with Sweep() as sweep:
         for value in ("a/b", "...", "größe ?#%2e", "a\\b"):
             for operation, place in IN_PATHS:
+                if path_ids(operation)[place].startswith(("ws_", "prj_")):
+                    continue
                 with sweep.row(operation.name, place, value):
                     stub.will_answer(404)
                     with pytest.raises(NotFoundError):
@@ -333,6 +336,34 @@ async def test_an_id_that_cannot_be_one_is_refused_before_anything_is_sent(stub:
     assert not stub.arrived
 
 
+async def test_an_id_that_flora_would_answer_with_a_500_is_refused_before_anything_is_sent(
+    stub: Stub, flora: FloraSession
+) -> None:
+    """It would be retried, and a start would be in doubt."""
+    with Sweep() as sweep:
+        for bad in ("My project", "run_1", "prj_", "ws_", "ws_1/2", "prj_1\n", "prj_\ud800", "PRJ_1", "ws_ä"):
+            refused = partial(pytest.raises, ValueError, match=r"_id must be an id as FLORA lists it \((ws|prj)_…\)")
+            for operation in OPERATIONS:
+                places = [place for place, value in path_ids(operation).items() if value.startswith(("ws_", "prj_"))]
+                for place in places:
+                    with sweep.row(operation.name, place, repr(bad)), refused():
+                        await call(flora, with_id(operation, place, bad))
+                for name in {**operation.needed, **operation.optional}:
+                    if name in {"workspace_id", "project_id"}:
+                        with sweep.row(operation.name, name, repr(bad)), refused():
+                            await call(flora, operation, **{name: bad})
+            for job in (
+                flora.run("caption", {"prompt": "x"}, workspace_id=bad),
+                flora.generate("x", type="image", project_id=bad),
+                flora.generations.run_all(["x"], project_id=bad),
+                flora.actions.run_all("rotate-image-browser", [], project_id=bad),
+                flora.assets.upload(b"%PDF-1.7", project_id=bad),
+            ):
+                with sweep.row(job.__qualname__, repr(bad)), refused():
+                    await job
+    assert not stub.arrived
+
+
 # --- other arguments ---
 
 TEXTS = [
@@ -342,6 +373,11 @@ TEXTS = [
     if isinstance(value, str) and name not in path_ids(operation) and name != "cursor"
 ]
 AN_ID = {"workspace_id": "ws_1"}
+ENDLESS: dict[str, Any] = {}
+ENDLESS["a"] = ENDLESS
+DEEP: list[Any] = []
+for _ in range(20_000):
+    DEEP = [DEEP]
 BAD_ARGUMENTS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("assets.create", {"source": "http://example.com/a.png"}, ValueError, "https"),
     ("assets.create", {"source": "photo.png"}, ValueError, "source"),
@@ -353,6 +389,11 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("actions.run", {"inputs": [{5: "x"}]}, TypeError, r"inputs\[0\] must have text for keys"),
     ("actions.run", {"params": {"a": float("nan")}}, ValueError, "JSON"),
     ("actions.run", {"params": {"a": object()}}, TypeError, "JSON"),
+    ("actions.run", {"params": ENDLESS}, ValueError, "levels deep, or contains itself"),
+    ("generations.create", {"params": ENDLESS}, ValueError, "levels deep, or contains itself"),
+    ("runs.start_technique", {"inputs": ENDLESS}, ValueError, "levels deep, or contains itself"),
+    ("workspaces.projects.canvas.replace_definition", {"definition": ENDLESS}, ValueError, "written as JSON"),
+    ("workspaces.projects.canvas.replace_definition", {"definition": {"a": DEEP}}, ValueError, "nested too deeply"),
     ("models.list", {"type": "t2i"}, ValueError, "image, video, audio, text"),
     ("generations.create", {"type": "t2i"}, ValueError, "image, video, audio, text"),
     ("generations.create", {"params": [1]}, TypeError, "params must be a mapping"),
@@ -405,6 +446,45 @@ async def test_a_blank_text_is_refused_before_anything_is_sent(stub: Stub, flora
             for nothing, kind in ((" ", ValueError), ("", ValueError), (5, (TypeError, ValueError))):
                 with sweep.row(operation.name, name, repr(nothing)), pytest.raises(kind, match=name):
                     await call(flora, operation, **{name: nothing})
+    assert not stub.arrived
+
+
+async def test_what_cannot_be_in_a_query_is_refused_by_name_before_anything_is_sent(
+    stub: Stub, flora: FloraSession
+) -> None:
+    bad: list[tuple[Any, type[Exception], str]] = [
+        ("a=1", TypeError, "params must be a mapping"),
+        ([("a", 1)], TypeError, "params must be a mapping"),
+        ({5: 1}, TypeError, "name must be text"),
+        ({" ": 1}, ValueError, "name must not be blank"),
+        ({"a": [1]}, TypeError, "'a' must be text or a number"),
+        ({"a": float("nan")}, ValueError, "'a' must be finite"),
+        ({"a": "\ud800"}, ValueError, "UTF-8"),
+    ]
+    with Sweep() as sweep:
+        for params, kind, words in bad:
+            with sweep.row(repr(params)), pytest.raises(kind, match=words):
+                await flora.request("GET", "/models", params=params)
+        for operation in LISTS:
+            for name in operation.optional:
+                if name not in {"limit", "type", "workspace_id", "project_id"}:
+                    with sweep.row(operation.name, name), pytest.raises(ValueError, match="UTF-8"):
+                        await call(flora, operation, **{name: "\ud800"})
+    assert not stub.arrived
+
+
+async def test_no_error_repeats_a_long_argument(stub: Stub, flora: FloraSession) -> None:
+    long = "x" * 1_000_000
+    with Sweep() as sweep:
+        for operation in OPERATIONS:
+            for name, value in {**operation.needed, **operation.optional}.items():
+                for bad in (long, long.encode(), [long], {5: long}):
+                    if isinstance(value, type(bad)):
+                        continue
+                    with sweep.row(operation.name, name, type(bad).__name__):
+                        with pytest.raises((TypeError, ValueError)) as caught:
+                            await call(flora, operation, **{name: bad})
+                        assert len(str(caught.value)) < 1000
     assert not stub.arrived
 
 
