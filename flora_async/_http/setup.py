@@ -11,7 +11,7 @@ from flora_async._clock import SYSTEM_CLOCK, Clock
 from flora_async._http.client import Client
 from flora_async._http.defaults import RequestDefaults
 from flora_async._http.secrets import Secret
-from flora_async._http.storage import StorageClient
+from flora_async._http.storage import StorageClient, StorageSettings
 from flora_async._http.transport import ClientSession, TraceConfig, Transport
 from flora_async._http.urls import Endpoints, check_endpoint, check_trusted
 from flora_async.config import PollPolicy, ResponseLimits, RetryPolicy
@@ -111,7 +111,15 @@ async def standalone_storage(*, allow_local: bool) -> AsyncGenerator[StorageClie
     Args:
         allow_local: Whether hosts on this machine may be named, as a local FLORA does.
     """
-    endpoints = Endpoints("http://localhost" if allow_local else BASE_URL)
+    settings = StorageSettings(Endpoints("http://localhost" if allow_local else BASE_URL), RetryPolicy(), 60.0)
+    async with keyless_storage(settings) as storage:
+        yield storage
+
+
+@asynccontextmanager
+async def keyless_storage(settings: StorageSettings) -> AsyncGenerator[StorageClient, None]:
+    """A client to other hosts with the settings of a session's, which may be in another process."""
+    endpoints, policy, idle = settings
     transport = Transport(
         Secret("Bearer none"),
         http_session=None,
@@ -120,7 +128,7 @@ async def standalone_storage(*, allow_local: bool) -> AsyncGenerator[StorageClie
         may_connect=endpoints.may_connect,
     )
     try:
-        yield StorageClient(transport, endpoints, policy=RetryPolicy(), idle=60.0, clock=SYSTEM_CLOCK)
+        yield StorageClient(transport, endpoints, policy=policy, idle=idle, clock=SYSTEM_CLOCK)
     finally:
         await transport.close()
 

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from copy import copy
 from http import HTTPStatus
 from types import EllipsisType
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urljoin
 
 from flora_async._clock import Clock
@@ -27,6 +27,20 @@ ResultT = TypeVar("ResultT")
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_ERROR_BODY: Final = 64 * 1024
+
+
+class StorageSettings(NamedTuple):
+    """What a client to other hosts is made of besides its connections; it can be pickled, and holds no key.
+
+    Attributes:
+        endpoints: Decides which hosts may be named.
+        policy: Decides how requests are retried.
+        idle: Seconds without a byte after which a transfer counts as lost; None = no limit.
+    """
+
+    endpoints: Endpoints
+    policy: RetryPolicy
+    idle: float | None
 
 
 class StorageClient:
@@ -47,12 +61,18 @@ class StorageClient:
         self._endpoints = endpoints
         self._idle = idle
         self._clock = clock
+        self._policy = policy
         self._retrier = Retrier(policy, clock)
+
+    @property
+    def settings(self) -> StorageSettings:
+        """The settings of the client, for one in another process."""
+        return StorageSettings(self._endpoints, self._policy, self._idle)
 
     def with_options(self, *, policy: RetryPolicy, idle: float | EllipsisType | None) -> "StorageClient":
         """The same client with another policy, and another limit unless it is left out."""
         client = copy(self)
-        client._retrier = Retrier(policy, self._clock)  # noqa: SLF001 - of this class
+        client._policy, client._retrier = policy, Retrier(policy, self._clock)  # noqa: SLF001 - of this class
         if not isinstance(idle, EllipsisType):
             client._idle = idle  # noqa: SLF001 - of this class
         return client

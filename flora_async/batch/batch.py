@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from attrs import evolve
 
 from flora_async._http.retry import logger
+from flora_async._http.storage import StorageSettings
 from flora_async._repr import bounded
 from flora_async._text import printable
 from flora_async._threads import in_thread
@@ -22,7 +23,7 @@ from flora_async.batch.kinds import Defaults, Lent, works_of
 from flora_async.batch.options import BatchOptions
 from flora_async.batch.pump import Pump
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
-from flora_async.batch.row_runner import RowRunner, Save
+from flora_async.batch.row_runner import EndedRow, RowRunner, Save
 from flora_async.batch.rows import iterate, length_of, source_of
 from flora_async.batch.saving import saver
 from flora_async.batch.watchers import TechniqueLookup, watcher_of
@@ -80,7 +81,7 @@ class Batch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._journal: Journal = Memory(options.name)
         self._entered_at = self._left_at = 0.0
-        self._announced: BatchResult | None = None
+        self._announced: EndedRow | None = None
         self._stopped_by: FloraError | None = None
         self._state = _State.NEW
 
@@ -251,21 +252,10 @@ class Batch:
             RuntimeError: The batch was not entered, or was left.
             Exception: The error of the source of rows, after the last result.
         """
-        if self._state is not _State.OPEN:
-            raise RuntimeError("A batch is used inside its block: async with flora.batch(…) as batch: …")
-        result = await self._pump.next_result()
-        if result is None:
+        ended = await self._next_row()
+        if ended is None:
             raise StopAsyncIteration
-        if self._options.on_progress is not None and result is not self._announced:
-            self._announced = result
-            try:
-                answer = self._options.on_progress(self.summary)
-                if isinstance(answer, Awaitable):
-                    await answer
-            except BaseException:
-                self._pump.put_back(result)  # a failing listener must not cost the result
-                raise
-        return result
+        return ended.result
 
     async def records(self) -> AsyncGenerator[dict[str, Any], None]:
         """Iterate over the results as flat records of plain data: `BatchResult.to_dict` of each.
@@ -308,6 +298,21 @@ class Batch:
         until = self._left_at if self._state is _State.CLOSED else self._clock.monotonic()
         return self._tally.summary(self._budget, until - self._entered_at)
 
+    async def _next_row(self) -> EndedRow | None:
+        if self._state is not _State.OPEN:
+            raise RuntimeError("A batch is used inside its block: async with flora.batch(…) as batch: …")
+        ended = await self._pump.next_row()
+        if ended is not None and self._options.on_progress is not None and ended is not self._announced:
+            self._announced = ended
+            try:
+                answer = self._options.on_progress(self.summary)
+                if isinstance(answer, Awaitable):
+                    await answer
+            except BaseException:
+                self._pump.put_back(ended)  # a failing listener must not cost the result
+                raise
+        return ended
+
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(job)
         self._tasks.add(task)
@@ -342,3 +347,29 @@ async def run_all(batch: Batch, *, raise_on_failure: bool) -> list[BatchResult]:
     if raise_on_failure and errors:
         raise ExceptionGroup(f"{len(errors)} of {len(results)} rows have no completed run", errors)
     return results
+
+
+async def next_row(batch: Batch) -> EndedRow | None:
+    """The next row of a batch that has ended, as its iteration gives it; None after the last one.
+
+    Raises:
+        RuntimeError: The batch was not entered, or was left.
+        Exception: The error of `on_progress`; or that of the source of rows, after the last row.
+    """
+    return await batch._next_row()  # noqa: SLF001 - of this module
+
+
+async def record_processed(batch: Batch, ended: EndedRow, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
+    """Record in the journal what was made of a row whose run has completed.
+
+    Raises:
+        JournalError: It could not be recorded.
+    """
+    if ended.row is not None and ended.entry is not None:
+        entry = evolve(ended.entry, processed={**ended.entry.processed, name: value})
+        await batch._journal.write(ended.row, entry)  # noqa: SLF001 - of this module
+
+
+def storage_settings(batch: Batch) -> StorageSettings:
+    """The settings by which the files of a batch are fetched; there is no key in them."""
+    return batch._storage.settings  # noqa: SLF001 - of this module

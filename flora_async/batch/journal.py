@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from flora_async.batch.rows import Kind, Planned, subject_of
 from flora_async.models import Run
@@ -32,6 +32,7 @@ class Entry:
             sent again under its key with the same arguments. JSON that `Work.upload` made; otherwise None.
         price: The amount in USD that this run counts for until its cost is known; None = no price is known either.
         callback_url: The callback URL as it was sent, with the token of the start; None = none was sent.
+        processed: What was made of the outputs of the completed run, as JSON, by the name of the processing.
     """
 
     state: State
@@ -42,6 +43,7 @@ class Entry:
     sent: Any = None
     price: float | None = None
     callback_url: str | None = None
+    processed: Mapping[str, Any] = field(factory=dict)
 
     def age(self, now: float) -> float | None:
         """Seconds since this attempt was first sent; None = unknown, as for a time that is in the future or not finite.

@@ -11,7 +11,7 @@ from flora_async.batch.concurrency import Limiter
 from flora_async.batch.costs import LateCosts
 from flora_async.batch.journal import Entry, Journal
 from flora_async.batch.results import BatchResult, Tally
-from flora_async.batch.row_runner import EXPECTED, RowRunner, result_of
+from flora_async.batch.row_runner import EXPECTED, EndedRow, RowRunner, result_of
 from flora_async.batch.rows import Planned, Request, Row, key_of
 from flora_async.batch.shared_history import Spawn
 from flora_async.batch.work import Works
@@ -93,14 +93,14 @@ class Pump:
         self._max_unread = max_unread
         self._spawn = spawn
         self._active: set[tuple[str, str]] = set()
-        self._unread: deque[BatchResult] = deque()
+        self._unread: deque[EndedRow] = deque()
         self._result_or_end = asyncio.Event()  # set for the consumer
         self._room = asyncio.Event()  # set for the pump: a result was read, or a run has ended
         self._started = False
         self._ended = False
 
-    async def next_result(self) -> BatchResult | None:
-        """Wait for the next result; None after the last one.
+    async def next_row(self) -> EndedRow | None:
+        """Wait for the next row that has ended; None after the last one.
 
         Raises:
             Exception: The error of the source of rows, after the last result.
@@ -115,9 +115,9 @@ class Pump:
                 return None
             self._result_or_end.clear()
             await self._result_or_end.wait()
-        result = self._unread.popleft()
+        ended = self._unread.popleft()
         self._room.set()
-        return result
+        return ended
 
     def stop(self) -> None:
         """Take no more rows, and start nothing more."""
@@ -125,13 +125,13 @@ class Pump:
         self._runner.pace.stop(None)
         self._room.set()
 
-    def put_back(self, result: BatchResult) -> None:
-        """Make a result the next one again."""
-        self._unread.appendleft(result)
+    def put_back(self, ended: EndedRow) -> None:
+        """Make a row the next one again."""
+        self._unread.appendleft(ended)
 
     def take_unread(self) -> list[BatchResult]:
         """Remove and return the results that were not read yet."""
-        unread = list(self._unread)
+        unread = [ended.result for ended in self._unread]
         self._unread.clear()
         return unread
 
@@ -178,7 +178,7 @@ class Pump:
             if not isinstance(error, EXPECTED):
                 logger.error("row %.40r could not be read", key, exc_info=error)
             self._stop_if_fatal(error, request)
-            self._deliver(BatchResult(index=index, key=key, request=request, error=error))
+            self._deliver(EndedRow(BatchResult(index=index, key=key, request=request, error=error)))
             return
         await self._wait_until(lambda: self._may_start(planned, entry))
         refusal = self._refusal(planned, entry)
@@ -186,7 +186,7 @@ class Pump:
             await self._late_costs.read_later()  # the costs may be lower than the prices counted for them
             refusal = self._refusal(planned, entry)
         if refusal is not None:
-            self._deliver(BatchResult(index=index, key=key, request=request, error=refusal))
+            self._deliver(EndedRow(BatchResult(index=index, key=key, request=request, error=refusal)))
             return
         if entry.state not in _UNDER_WAY:
             self._budget.reserve(planned.subject)
@@ -195,7 +195,7 @@ class Pump:
     async def _resume(self, planned: Planned, entry: Entry) -> None:
         """Deliver the result of a run that had ended in an earlier process."""
         if self._runner.save is None:
-            self._deliver(result_of(planned, entry, resumed=True))
+            self._deliver(EndedRow(result_of(planned, entry, resumed=True), planned, entry))
         else:
             await self._wait_until(self._has_free_slot)
             self._follow(planned, entry)
@@ -215,13 +215,13 @@ class Pump:
 
     async def _row(self, planned: Planned, entry: Entry) -> None:
         try:
-            result = await self._runner.run(planned, entry, may_start=self._starts_runs)
+            ended = await self._runner.run(planned, entry, may_start=self._starts_runs)
         finally:
             self._active.discard((planned.key, planned.digest))
             self._room.set()
-        if result.error is not None:
-            self._stop_if_fatal(result.error, planned.request)
-        self._deliver(result)
+        if ended.result.error is not None:
+            self._stop_if_fatal(ended.result.error, planned.request)
+        self._deliver(ended)
 
     def _has_room(self) -> bool:
         """Whether the consumer keeps up: at most as many results wait to be read as runs may be under way."""
@@ -267,9 +267,9 @@ class Pump:
             self._runner.pace.stop(cause)
             logger.warning("batch of %s starts nothing more: %s", self._works.target, cause)
 
-    def _deliver(self, result: BatchResult) -> None:
-        self._tally.count(result)
-        self._unread.append(result)
+    def _deliver(self, ended: EndedRow) -> None:
+        self._tally.count(ended.result)
+        self._unread.append(ended)
         self._result_or_end.set()
         self._room.set()
 

@@ -89,6 +89,7 @@ def encode(  # noqa: PLR0913 - what identifies a row
         "price": entry.price,
         "callback_url": entry.callback_url,
         "inputs": entry.sent,
+        "processed": entry.processed or None,
     }
     return Record(
         encode_text(key),
@@ -129,6 +130,7 @@ def decode_entry(record: Record) -> Entry:
             details.get("inputs"),
             details.get("price"),
             details.get("callback_url"),
+            dict(details.get("processed", ())),
         )
     except (LookupError, TypeError) as error:
         raise ValueError(f"a record cannot be read: {error!r}") from error

@@ -50,6 +50,21 @@ _FIRST_BACK_OFF: Final = 5.0
 _MAX_BACK_OFF: Final = 60.0
 
 
+@frozen
+class EndedRow:
+    """A row that has ended.
+
+    Attributes:
+        result: Its result.
+        row: The row; None if it could not be read.
+        entry: What is recorded about it; None likewise.
+    """
+
+    result: BatchResult
+    row: Planned | None = None
+    entry: Entry | None = None
+
+
 @define(eq=False)
 class _Progress:
     """The progress of a row, from which a result can be made at any time."""
@@ -102,7 +117,7 @@ class RowRunner:
     max_attempts: int
     context: Context
 
-    async def run(self, row: Planned, entry: Entry, *, may_start: Callable[[], bool]) -> BatchResult:
+    async def run(self, row: Planned, entry: Entry, *, may_start: Callable[[], bool]) -> EndedRow:
         """Take a row from the state in the journal to its end; every exception becomes the result's error.
 
         Args:
@@ -114,14 +129,14 @@ class RowRunner:
         try:
             await self._finish(progress, may_start)
         except Exception as error:  # noqa: BLE001 - one row's failure is that row's
-            return _failed(progress, error)
+            return EndedRow(_failed(progress, error), row, progress.entry)
         result = result_of(row, progress.entry, resumed=progress.resumed)
-        if self.save is None or result.run is None or not result.ok:
-            return result
-        try:
-            return evolve(result, files=await self.save(row, result.run))
-        except Exception as error:  # noqa: BLE001 - likewise; the next call with the journal saves them
-            return _failed(progress, error)
+        if self.save is not None and result.run is not None and result.ok:
+            try:
+                result = evolve(result, files=await self.save(row, result.run))
+            except Exception as error:  # noqa: BLE001 - likewise; the next call with the journal saves them
+                result = _failed(progress, error)
+        return EndedRow(result, row, progress.entry)
 
     def may_run_again(self, entry: Entry) -> bool:
         """Whether a row whose run has failed gets another run."""

@@ -208,5 +208,5 @@ def _costs_of(file: JournalFile) -> dict[bytes, Cost | Unsettled]:
             subject = known.subject if known is not None else recorded_subject(details)
             ended[record.run_id or record.digest + record.key] = Cost(subject, float(cost))
         elif record.state == FINISHED:
-            ended[record.run_id] = decode_unsettled(record)
+            ended.setdefault(record.run_id, decode_unsettled(record))  # or its cost is known by now
     return ended

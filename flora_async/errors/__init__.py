@@ -28,7 +28,8 @@ FloraError                          anything below; `.run` is the last seen run 
 ├── SkippedError                    a batch did not start this row; nothing was spent on it
 │   └── BudgetExceededError         … because it could have cost more than `max_cost` leaves
 ├── BatchInterruptedError           the rows' source or `on_progress` raised in `run_all`; `.results` has the rest
-└── JournalError                    the journal is in use, damaged, or belongs to another batch
+├── JournalError                    the journal is in use, damaged, or belongs to another batch
+└── ClusterLostError                the connection to the Dask cluster was lost; the run is not affected
 ```
 
 Arguments that can be checked before anything is sent raise the built-in `ValueError` or `TypeError`; using a
@@ -58,6 +59,7 @@ from flora_async.errors.requests import (
 from flora_async.errors.runs import (
     BatchInterruptedError,
     BudgetExceededError,
+    ClusterLostError,
     DownloadError,
     InputError,
     JournalError,
@@ -77,6 +79,7 @@ __all__ = [
     "BadRequestError",
     "BatchInterruptedError",
     "BudgetExceededError",
+    "ClusterLostError",
     "ConflictError",
     "DecodeError",
     "DownloadError",

@@ -220,3 +220,17 @@ class WebhookVerificationError(FloraError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ClusterLostError(FloraError):
+    """The connection to the Dask cluster was lost for good. Runs that have completed can be processed by the next call.
+
+    Example:
+        >>> str(ClusterLostError("the client is closed"))
+        'The cluster was lost: the client is closed. Connect again and start the batch again, with its journal'
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The cluster was lost: {printable(reason)}. Connect again and start the batch again, with its journal"
+        )

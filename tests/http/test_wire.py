@@ -103,6 +103,7 @@ TRUTH: list[tuple[FloraError, bool, bool, bool]] = [
     (errors.BudgetExceededError(max_cost=5.0, spent=4.5, price=0.75), False, True, False),
     (errors.BatchInterruptedError(LookupError("no such file"), []), False, True, False),
     (errors.JournalError("q3.sqlite", "is damaged"), False, True, False),
+    (errors.ClusterLostError("the client is closed"), False, True, False),
 ]
 ERRORS = [row[0] for row in TRUTH]
 

@@ -117,7 +117,7 @@ def test_the_public_names_are_these() -> None:
     assert flora_async.__all__ == [
         *["APIConnectionError", "APIStatusError", "APITimeoutError", "ActionRequest", "AuthenticationError"],
         *["BadRequestError", "Batch", "BatchInterruptedError", "BatchPlan", "BatchResult", "BatchSummary"],
-        *["BudgetExceededError", "ConflictError"],
+        *["BudgetExceededError", "ClusterLostError", "ConflictError"],
         *["DecodeError", "DownloadError"],
         *["Failure", "FailureHint", "FieldError", "FloraError", "FloraSession", "GenerationRequest", "Hooks"],
         *["IdempotencyError", "InputError"],

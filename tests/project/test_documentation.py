@@ -24,7 +24,7 @@ import pytest
 from sweep import Sweep
 
 import flora_async
-from flora_async import FloraSession, errors, hooks, models, otel, testing, webhooks
+from flora_async import FloraSession, dask, errors, hooks, models, otel, testing, webhooks
 from flora_async._http.routes import ROUTES
 from flora_async.testing import FakeFlora
 
@@ -213,7 +213,7 @@ def test_every_page_can_be_reached_from_the_index() -> None:
 
 def test_everything_public_is_in_the_reference() -> None:
     described = set(AUTODOC.findall((DOCS / "reference.md").read_text(encoding="utf-8")))
-    for module in (flora_async, hooks, otel, testing, webhooks, models):
+    for module in (flora_async, dask, hooks, otel, testing, webhooks, models):
         names = set(module.__all__) - set(flora_async.__all__ if module is not flora_async else ())
         names -= set(webhooks.__all__ if module is models else ())
         assert {f"{module.__name__}.{name}" for name in names} <= described

@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, assert_type
 
+from distributed import Client
+
 from flora_async import Batch, BatchResult, BatchSummary, FloraSession, Run, RunOutput, RunRequest
+from flora_async.dask import CompletedRow, ProcessedResult, process
 
 
 async def rows() -> AsyncIterator[RunRequest]:
@@ -60,6 +63,20 @@ def read_a_summary(summary: BatchSummary) -> None:
     assert_type(summary.ended, int)
     assert_type(summary.run_time_p50, float | None)
     assert_type(summary.requests, Mapping[str, int])
+
+
+def count_bytes(row: CompletedRow, paths: tuple[Path, ...]) -> int:
+    return sum(path.stat().st_size for path in paths) + len(row.outputs)
+
+
+async def process_on_a_cluster(flora: FloraSession, client: Client) -> None:
+    async with process(flora.batch("caption", []), client, count_bytes, save_to="s3://bucket/results") as results:
+        async for result in results:
+            assert_type(result, ProcessedResult[int])
+            assert_type(result.value, int | None)
+            assert_type(result.result, BatchResult)
+            assert_type(result.error, Exception | None)
+    process(flora.batch("caption", []), client, len)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 async def make_mistakes(flora: FloraSession) -> None:

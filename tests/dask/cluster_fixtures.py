@@ -1,0 +1,20 @@
+"""A cluster of two processes, which all tests of a module share."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from distributed import Client, LocalCluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    size: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 2}
+    with LocalCluster(**size, dashboard_address="127.0.0.1:0", host="127.0.0.1") as local:  # type: ignore[no-untyped-call]
+        yield local
+
+
+@pytest.fixture
+async def dask(cluster: LocalCluster) -> AsyncIterator[Client]:
+    async with Client(cluster.scheduler_address, asynchronous=True) as client:  # type: ignore[no-untyped-call]
+        yield client
