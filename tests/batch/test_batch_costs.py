@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from flora_async import BudgetExceededError, FloraSession, PollPolicy, RunFailedError, RunRequest
 from flora_async.batch import Row
 from flora_async.batch.budget import Budget, believable
-from flora_async.testing import FakeFlora, FakeTechnique, VirtualClock
+from flora_async.testing import FakeFlora, FakeTechnique, Status, VirtualClock
 
 ROWS: list[Row] = [RunRequest({"prompt": f"row {number}"}, key=f"key-{number}") for number in range(8)]
 LATE = 30.0  # seconds
@@ -64,6 +65,40 @@ async def test_costs_that_are_named_late_are_read_before_the_batch_ends(
     assert batch.summary.cost == pytest.approx(count * 0.2)
     assert batch.summary.cost_is_final is True
     assert str(batch.summary).count("not final") == 0
+
+
+@pytest.mark.parametrize(("count", "asked"), [(2, "poll"), (8, "history"), (8, "technique")])
+async def test_costs_are_read_later_where_flora_cannot_be_asked_for_them_now(
+    late: FakeFlora, session_on: OpenSession, clock: VirtualClock, count: int, asked: str
+) -> None:
+    flora = session(session_on, late, clock)
+    async with flora.batch("priced", ROWS[:count], watch="each") as batch:
+        results = [await anext(batch) for _ in range(count)]
+        late.inject(Status(404 if asked == "technique" else 500), on=asked, times=3)
+        assert [result async for result in batch] == []
+    assert all(result.ok for result in results)
+    assert (batch.summary.cost, batch.summary.cost_is_final) == (pytest.approx(count * 0.2), True)
+
+
+async def test_a_cost_that_cannot_be_recorded_does_not_end_the_batch(
+    late: FakeFlora, session_on: OpenSession, clock: VirtualClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = tmp_path / "j"
+    async with session(session_on, late, clock).batch("priced", ROWS[:2], journal=journal) as batch:
+        for _ in range(2):
+            await anext(batch)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            assert [result async for result in batch] == []
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (batch.summary.cost, batch.summary.cost_is_final) == (pytest.approx(0.4), True)
+    assert "costs of ended runs could not be read" in caplog.text
+    async with session(session_on, late, clock).batch("priced", ROWS[:2], journal=journal) as batch:
+        assert all([result.resumed async for result in batch])
+    assert (batch.summary.cost, batch.summary.cost_is_final) == (pytest.approx(0.4), True)
+    assert len(late.runs) == 2
 
 
 async def test_a_cost_that_is_never_named_counts_at_the_price_and_the_sum_is_not_final(

@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 
 from flora_async import JournalError, Run, RunRequest
 from flora_async.batch.journal import Entry, Unsettled
+from flora_async.batch.journal_file import JournalFile
+from flora_async.batch.records import encode_entry
 from flora_async.batch.rows import Planned
 from flora_async.batch.sqlite import SqliteJournal
 from flora_async.batch.techniques import plan_technique
@@ -190,6 +192,11 @@ async def test_a_clean_end_leaves_one_file_no_thread_and_no_lock(path: Path) -> 
     assert {file.name for file in path.parent.iterdir()} <= {path.name, f"{path.name}.lock"}
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("flora-journal")]
     await write(path, {})
+    journal = await SqliteJournal.open(path, None)
+    await journal.close()
+    await journal.close()
+    with pytest.raises(JournalError, match="closed"):
+        await journal.write(await planned(), Entry("planned", 1, None))
 
 
 async def test_a_program_that_reads_the_journal_does_not_get_in_the_way_of_its_end(path: Path) -> None:
@@ -308,6 +315,62 @@ async def test_a_full_place_is_noticed_on_opening(path: Path) -> None:
     assert "cannot be used" in open_in_a_child(path, let_no_file_grow).stdout
     assert {name: content for name, (_, content) in state_of(path.parent).items()} == before
     assert await read(path, "key") == [Entry("finished", 1, FINISHED, 0.05)]
+
+
+async def test_once_the_place_is_full_no_record_is_written_and_those_before_are_kept(path: Path) -> None:
+    long = evolve(FINISHED, outputs=(RunOutput("o", OutputType.TEXT, "long " * 20_000),))
+    journal = await SqliteJournal.open(path, None)
+    await journal.write(await planned("early"), Entry("finished", 1, FINISHED, 0.05))
+    rows = [await planned("late-1"), await planned("late-2")]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, limits[1]))
+    try:
+        refused = await asyncio.gather(
+            *(journal.write(row, Entry("finished", 1, long, 0.05)) for row in rows), return_exceptions=True
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    for error in refused:
+        assert isinstance(error, JournalError)
+        assert "cannot be used" in str(error)
+    # There is room again, but what came of the last transaction is not known.
+    with pytest.raises(JournalError):
+        await journal.write(await planned("later"), Entry("planned", 1, None))
+    await journal.close()
+    assert await read(path, "early", "late-1", "late-2", "later") == [
+        Entry("finished", 1, FINISHED, 0.05),
+        None,
+        None,
+        None,
+    ]
+
+
+async def test_a_journal_that_is_damaged_while_it_is_in_use_is_an_error_and_no_crash(path: Path) -> None:
+    await write(path, {f"key-{number}": Entry("finished", 1, FINISHED, 0.05) for number in range(400)})
+    journal = await SqliteJournal.open(path, None)
+    os.truncate(path, 8192)
+    with pytest.raises(JournalError, match="cannot be used"):
+        await journal.find(await planned("key-300"))
+    with pytest.raises(JournalError, match="cannot be used"):
+        await journal.run_ids()
+    await journal.close()
+
+
+async def test_a_recorded_run_that_cannot_be_read_is_named_by_its_row(path: Path) -> None:
+    file = JournalFile.open(str(path), None)
+    row = await planned("poster")
+    entry = encode_entry(row, Entry("finished", 1, FINISHED, 0.05), "")
+    file.append([entry._replace(run=b'{"status": "completed"}')])
+    file.close()
+    with pytest.raises(JournalError, match="row 'poster'"):
+        await read(path, "poster")
+
+
+async def test_a_journal_without_filelock_says_what_to_install(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    with pytest.raises(ImportError, match=r"pip install 'flora-async\[batch\]'"):
+        await SqliteJournal.open(path, None)
+    assert not list(path.parent.iterdir())
 
 
 @pytest.fixture

@@ -395,3 +395,25 @@ async def test_a_second_interrupt_of_a_batch_leaves_at_once_and_says_how_to_wait
     last = await interrupt_twice(process)
     assert "1 run is still running on FLORA and will be charged" in last
     assert f"for run in {fake.runs[0].run_id}; do flora-async wait -- $run; done" in last
+
+
+async def test_one_interrupt_leaves_a_batch_on_a_local_flora(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, 40)
+    process = await start("batch", "caption", rows, "--concurrency", "1", "--fake", cwd=tmp_path)
+    assert process.stdout is not None
+    await process.stdout.readline()  # the first row has ended
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert err.decode().endswith("interrupted: the local FLORA has ended too, and nothing was charged\n")
+
+
+async def test_an_interrupted_batch_without_runs_under_way_says_where_to_look_for_what_may_have_started(
+    fake: FakeFlora, tmp_path: Path
+) -> None:
+    fake.inject(Slow(30.0), on="start")
+    process = await start("batch", "caption", rows_of(tmp_path, 1), fake=fake, cwd=tmp_path)
+    while not any(request.operation == "start" for request in fake.requests):
+        await asyncio.sleep(0.001)
+    last = await interrupt_twice(process)
+    assert last == ("flora-async: interrupted: starts that were under way may have been charged: flora-async runs list")
