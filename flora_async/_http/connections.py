@@ -26,6 +26,8 @@ _LONG_QUEUE: Final = 1.0
 _SWEEP_INTERVAL: Final = 0.02
 # Marks the connections of aiohttp on which a request was sent before.
 _REUSED: Final = "flora_async_reused"
+# aiohttp's own limit of 8 KiB is less than what proxies add, and would cost the answer to a start; in bytes.
+_MAX_HEADER: Final = 64 * 1024
 
 
 class StaleConnectionError(aiohttp.ClientConnectionError):
@@ -315,6 +317,8 @@ def _session(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         request_class=ConnectedRequest,
+        max_line_size=_MAX_HEADER,
+        max_field_size=_MAX_HEADER,
         proxy=getattr(lent, "_default_proxy", None),
         **arguments,
     )

@@ -26,6 +26,15 @@ class Secret(str):
         return Secret(super().__getitem__(index))
 
 
+class _SecretBytes(bytes):
+    """Bytes that show as `b'***'` in every repr."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"b'{_MASK}'"
+
+
 class Redactor:
     """Masks a secret in what a server sends: plain, escaped as in URLs, JSON or HTML, in Base64, or in UTF-16.
 
@@ -36,13 +45,13 @@ class Redactor:
     __slots__ = ("_escaped", "_literals", "_longest", "_pattern", "_secret", "_wide")
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret.encode() if len(secret) >= _MIN_LENGTH else None
+        self._secret = _SecretBytes(secret.encode()) if len(secret) >= _MIN_LENGTH else None
         # A run of backslashes without a limit would take time that grows with the square of its length.
         escape = rb"(?:\\{1,%d}(?:u00|x)|%%(?:25){0,3})" % _MAX_BACKSLASHES
         spelling = rb"(?:%b|%b%02x|&#x0{0,4}%02x;|&#0{0,4}%d;)"
         spellings = [spelling % (re.escape(bytes((code,))), escape, code, code, code) for code in secret.encode()]
-        self._wide = _in_utf_16_and_32(secret)
-        self._literals = [secret.encode(), *_in_base64(secret)]
+        self._wide = list(map(_SecretBytes, _in_utf_16_and_32(secret)))
+        self._literals = list(map(_SecretBytes, [secret.encode(), *_in_base64(secret)]))
         literals = [re.escape(literal) for literal in (*self._literals, *self._wide)]
         self._pattern = re.compile(b"|".join([b"".join(spellings), *literals]), re.IGNORECASE)
         codes = b"|".join({b"%02x" % code for code in secret.encode()})

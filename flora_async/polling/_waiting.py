@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing
+from http import HTTPStatus
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
@@ -163,8 +164,9 @@ def watch_run(
     Raises:
         WaitTimeoutError: The deadline passed first. The last poll is made at the deadline and is given 2 s. When no
             poll has ever been answered, the error of the last one is raised instead.
-        APIStatusError: FLORA refused (4xx other than 408 and 429), or the outage lasted too long. A 404 without FLORA's
-            `request-id` is an outage, and so is one for a run that was just started, for up to a minute.
+        APIStatusError: FLORA refused (4xx other than 408 and 429), or the outage lasted too long. A refusal that is not
+            FLORA's (without its `request-id` and envelope) is an outage, as are redirects, and a 404 for a run that was
+            just started, for up to a minute.
         APIConnectionError: FLORA could not be reached for too long.
         DecodeError: FLORA's answers could not be read for too long.
         SessionClosedError: The session was closed.
@@ -247,8 +249,14 @@ class _Outage:
         self._since += asked
 
     def _is_stray(self, error: FloraError, now: float) -> bool:
-        """Whether a 404 is a proxy's, or FLORA's about a run that was started just now."""
-        return isinstance(error, NotFoundError) and (error.request_id is None or now < self._new_until)
+        """Whether a refusal is a proxy's or a login page's, or FLORA's 404 about a run that was started just now."""
+        if not isinstance(error, APIStatusError):
+            return False
+        if isinstance(error, NotFoundError) and now < self._new_until:
+            return True
+        # FLORA redirects nobody, and signs its answers by a request id or explains them by a code.
+        is_floras = error.request_id is not None or (error.code is not None and not isinstance(error, NotFoundError))
+        return error.status < HTTPStatus.BAD_REQUEST or not is_floras
 
 
 async def wait(  # noqa: PLR0913 - each keyword is one decision about waiting

@@ -138,6 +138,26 @@ def test_a_part_of_a_secret_is_secret_too() -> None:
     assert secret[:3] == "sk_"
 
 
+async def test_no_attribute_of_a_session_shows_the_key_however_deep_it_is() -> None:
+    gateway = {"X-Gateway": f"gateway {KEY}"}
+    async with FloraSession(KEY, base_url="http://127.0.0.1:1", headers=gateway, retry=ONCE) as flora:
+        await asyncio.gather(flora.generations.retrieve("run_1"), return_exceptions=True)
+        found, seen = [(flora, "flora"), (flora.with_options(timeout=1), "view")], set[int]()
+        while found:
+            thing, path = found.pop()
+            if id(thing) in seen or path.count(".") > 8:
+                continue
+            seen.add(id(thing))
+            assert not any(shown in repr(thing) for shown in (KEY, repr(KEY.encode("utf-16-le"))[2:-4])), path
+            named = {
+                **{str(number): item for number, item in enumerate(thing if isinstance(thing, list | tuple) else ())},
+                **(thing if isinstance(thing, dict) else getattr(thing, "__dict__", {})),
+                **{name: getattr(thing, name, None) for name in getattr(type(thing), "__slots__", ())},
+            }
+            found += [(item, f"{path}.{name}") for name, item in named.items()]
+    assert len(seen) > 100
+
+
 def test_other_text_is_left_as_it_is() -> None:
     redactor = Redactor(KEY)
     for text in ("", "100 %", "caf\\u00e9 \\u003c", KEY[:-1], "\\", "\ud800"):

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import client_exceptions
 from conftest import IMAGE, OpenSession
+from raw_flora import RUN, answer, raw_flora
 
 from flora_async import (
     APIConnectionError,
@@ -256,3 +257,11 @@ async def test_a_borrowed_sessions_own_headers_do_not_change_what_is_sent(
     async with aiohttp.ClientSession(headers={"Content-Type": "text/plain"}) as http:
         await session_on(fake, http_session=http).techniques.runs.create("cctv-cam", inputs=IMAGE)
     assert fake.requests[0].headers["Content-Type"] == "application/json"
+
+
+async def test_headers_of_proxies_may_be_long() -> None:
+    async def serve(_: bytes, __: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(RUN, Content_Security_Policy="x" * 60_000))
+
+    async with raw_flora(serve) as url, FloraSession("sk_test_1", base_url=url) as flora:
+        assert (await flora.techniques.runs.create("caption", inputs={"prompt": "x"})).run_id == "run_1"

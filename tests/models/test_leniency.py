@@ -286,6 +286,22 @@ def test_an_odd_encoding_costs_no_run_and_what_was_read_is_json_and_reads_back_e
     assert decode(written, Run) == run
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_a_run_is_read_in_any_encoding_of_unicode_and_with_nuls_behind_it(encoding: str) -> None:
+    body = json.dumps({"run_id": "run_1", "status": "completed", "error_message": "größe 🚲"}, ensure_ascii=False)
+    for end in ("", "\0\0", "\r\n"):
+        run = decode((body + end).encode(encoding), Run)
+        assert (run.run_id, run.error_message) == ("run_1", "größe 🚲")
+
+
+@pytest.mark.parametrize("other", ["", None])
+def test_an_empty_id_does_not_hide_the_one_under_its_other_name(other: str | None) -> None:
+    for kind in (Run, models.RunTicket):
+        assert decode(json.dumps({"run_id": other, "id": "run_1", "status": "x"}).encode(), kind).run_id == "run_1"
+        with pytest.raises(DecodeError, match="run_id: is missing"):
+            decode(json.dumps({"run_id": other, "id": "", "status": "x"}).encode(), kind)
+
+
 @pytest.mark.parametrize("body", [b"", b" \n", b"<html>", b"{", b'{"a":1}{', b"{'a':1}", b"\x00", b"\xff" * 300])
 def test_a_body_that_is_not_json_is_refused_as_a_whole_and_may_pass(body: bytes) -> None:
     with pytest.raises(DecodeError) as caught:

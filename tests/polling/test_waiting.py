@@ -11,14 +11,17 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from conftest import IMAGE, SWIFT_POLL, OpenSession
+from raw_flora import RUN, answer, raw_flora
 
 from flora_async import (
     APIConnectionError,
+    AuthenticationError,
     DecodeError,
     FloraError,
     FloraSession,
     InternalServerError,
     NotFoundError,
+    PermissionDeniedError,
     PollPolicy,
     Run,
     RunFailedError,
@@ -587,6 +590,41 @@ async def test_a_404_right_after_the_start_does_not_end_a_wait(
     run = await start(flora)
     fake.inject(stray, on="poll", times=3)
     assert (await flora.wait_for_run(run)).is_completed
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 304, 307, 400, 401, 402, 403, 404, 405, 407, 410, 451, 511])
+async def test_no_answer_of_a_proxy_ends_a_wait(status: int) -> None:
+    polls = 0
+
+    async def serve(_: bytes, __: bytes, writer: asyncio.StreamWriter) -> None:
+        nonlocal polls
+        polls += 1
+        login = answer(b"<html>Log in</html>", status, request_id="", Location="https://login.example/")
+        writer.write(login if polls <= 3 else answer(RUN))
+
+    async with raw_flora(serve) as url, FloraSession("sk_test_1", base_url=url, poll=SWIFT_POLL) as flora:
+        assert (await flora.wait_for_run("run_1")).is_completed
+
+
+async def test_a_refusal_that_is_floras_ends_a_wait_at_once() -> None:
+    """By its request id, or by a code in its envelope."""
+    polls = 0
+    refusals = [
+        answer({"error": {"code": "invalid_api_key", "message": "no"}}, 401, request_id=""),
+        answer(b"", 403),
+        answer({"error": {"code": "not_found", "message": "no"}}, 404),
+    ]
+
+    async def serve(_: bytes, __: bytes, writer: asyncio.StreamWriter) -> None:
+        nonlocal polls
+        writer.write(refusals[polls])
+        polls += 1
+
+    async with raw_flora(serve) as url, FloraSession("sk_test_1", base_url=url, poll=SWIFT_POLL) as flora:
+        for kind in (AuthenticationError, PermissionDeniedError, NotFoundError):
+            with pytest.raises(kind):
+                await flora.wait_for_run("run_1")
+    assert polls == len(refusals)
 
 
 async def test_a_404_of_a_proxy_does_not_end_a_wait_and_one_of_floras_own_does(

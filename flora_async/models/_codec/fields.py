@@ -57,12 +57,12 @@ class ModelFields:
                     known[name] = value
                 else:
                     known.setdefault(name, value)
-        for name, alias in self.aliases:
-            if name not in known and extra.get(alias) is not None:
-                known[name] = extra.pop(alias)
         for name in self.identifying:
             if known.get(name) == "":
                 del known[name]
+        for name, alias in self.aliases:
+            if name not in known and extra.get(alias) not in (None, ""):
+                known[name] = extra.pop(alias)
         return known, extra
 
 

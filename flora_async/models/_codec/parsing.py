@@ -19,12 +19,14 @@ _MAX_COLONS: Final = 150_000
 # Python takes time for an integer that grows with the square of its length.
 _MAX_DIGITS: Final = 1_000
 _STEP: Final = 1024 * 1024
+_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def parse_json(body: bytes, *, request_id: str | None = None) -> Any:  # noqa: ANN401 - any JSON value
     """Read a body as JSON, even if its encoding is not clean.
 
-    A byte order mark is skipped, and bytes that are not UTF-8 become U+FFFD. Numbers that JSON does not have (NaN,
+    A byte order mark and trailing NULs are skipped, UTF-16 and UTF-32 are recognized, and other bytes that are not
+    UTF-8 become U+FFFD. Numbers that JSON does not have (NaN,
     Infinity, 1e999), or that are too long to be read, stay text. So every value that is read can be written as JSON
     and read back as an equal one.
 
@@ -37,7 +39,7 @@ def parse_json(body: bytes, *, request_id: str | None = None) -> Any:  # noqa: A
         len(body) > _MAX_COLONS and (body.count(b",") > _MAX_COMMAS or body.count(b":") > _MAX_COLONS)
     ):
         raise DecodeError("", "it holds too many values", request_id=request_id, transient=True)
-    text = _text(body).removeprefix("\ufeff")
+    text = _text(body).removeprefix("\ufeff").rstrip("\0")
     try:
         data = _decode(text)
         deep = containers > MAX_DEPTH and _is_deep(data)
@@ -52,6 +54,11 @@ def parse_json(body: bytes, *, request_id: str | None = None) -> Any:  # noqa: A
 
 
 def _text(body: bytes) -> str:
+    if b"\0" in body[:4] or body[:2] in _MARKS:
+        try:
+            return body.decode(json.detect_encoding(body))
+        except UnicodeDecodeError:
+            pass
     try:
         return body.decode()
     except UnicodeDecodeError:  # which takes far longer to replace
