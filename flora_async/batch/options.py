@@ -4,14 +4,14 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, get_args
 
-from attrs import frozen
+from attrs import field, frozen
 
 from flora_async._checks import check_count, check_idempotency_key, check_number, non_blank, optional
 from flora_async._repr import ShortRepr
 from flora_async.batch.results import BatchSummary
 from flora_async.batch.watchers import Watch
 from flora_async.config import PollPolicy
-from flora_async.media.destinations import is_stored
+from flora_async.media.store_urls import is_stored
 
 if TYPE_CHECKING:
     from flora_async.media.stores import UPath
@@ -59,7 +59,7 @@ class BatchOptions(ShortRepr):
     watch: Watch = "auto"
     check: bool = True
     workspace_id: str | None = None
-    save_to: "str | os.PathLike[str] | UPath | None" = None
+    save_to: "str | os.PathLike[str] | UPath | None" = field(default=None, repr=False)  # a URL may hold a password
     poll: PollPolicy | None = None
     on_progress: OnProgress | None = None
 

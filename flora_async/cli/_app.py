@@ -38,7 +38,10 @@ for _group, _name in (
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How results are printed.")]
 FakeOption = Annotated[bool, typer.Option("--fake", help="Use a local FLORA: no key, no network, no cost.")]
-SaveOption = Annotated[Path, typer.Option("--save", "--output-dir", metavar="DIR", help="Where outputs are saved.")]
+SaveOption = Annotated[
+    str,
+    typer.Option("--save", "--output-dir", metavar="DIR|URL", help="Where outputs are saved, such as s3://bucket/."),
+]
 NoSaveOption = Annotated[bool, typer.Option("--no-save", help="Save no outputs, and print their URLs.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the run as JSON.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or print the run's id at once.")]
@@ -85,7 +88,7 @@ def _root(
 @app.command()
 def demo(
     directory: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--save", "--output-dir", metavar="DIR", help="Where to; default: a new temporary directory."),
     ] = None,
 ) -> None:
@@ -101,10 +104,10 @@ def run(
         typer.Option(
             *("--input", "-i"),
             metavar="ID=VALUE",
-            help="A value for one input: text, a URL, or @FILE; repeat it for more. @@ stands for @.",
+            help="A value for one input: text, a URL, or @FILE (also @s3://…); repeat it for more. @@ stands for @.",
         ),
     ] = None,
-    save: SaveOption = Path(),
+    save: SaveOption = ".",
     no_save: NoSaveOption = False,
     wait: WaitOption = True,
     as_json: JsonOption = False,
@@ -124,7 +127,7 @@ def generate(
     medium: Annotated[Medium, typer.Option("--type", help="What to make.")] = "image",
     params: ParamOption = None,
     project: ProjectOption = None,
-    save: SaveOption = Path(),
+    save: SaveOption = ".",
     no_save: NoSaveOption = False,
     wait: WaitOption = True,
     as_json: JsonOption = False,
@@ -149,7 +152,7 @@ def generate(
 @app.command(epilog=EXIT_CODES)
 def wait(
     reference: Annotated[str, typer.Argument(metavar="RUN_ID|POLL_URL", help="A run that was started before.")],
-    save: SaveOption = Path(),
+    save: SaveOption = ".",
     no_save: NoSaveOption = False,
     as_json: JsonOption = False,
     timeout: TimeoutOption = 1800.0,
@@ -251,7 +254,10 @@ def batch(
         typer.Option("--journal", metavar="FILE", help="Record each step; the same command then continues a batch."),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option("--save", "--output-dir", metavar="DIR", help="Where outputs are saved.")
+        str | None,
+        typer.Option(
+            "--save", "--output-dir", metavar="DIR|URL", help="Where outputs are saved, such as s3://bucket/."
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -312,7 +318,9 @@ def upload(
 @app.command()
 def download(
     url: Annotated[str, typer.Argument(metavar="URL", help="The URL of an output or an asset.")],
-    destination: Annotated[Path, typer.Argument(metavar="[PATH]", help="A file, or a directory.")] = Path(),
+    destination: Annotated[
+        str, typer.Argument(metavar="[PATH|URL]", help="A file or a directory, also in a store such as s3://bucket/.")
+    ] = ".",
     replace: Annotated[bool, typer.Option("--replace", help="Replace a file that exists.")] = False,
     fake: FakeOption = False,
 ) -> None:

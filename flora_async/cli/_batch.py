@@ -63,7 +63,7 @@ class BatchArguments:
     concurrency: int
     max_cost: float | None
     journal: Path | None
-    save_to: Path | None
+    save_to: str | None
     report: Path | None
     dry_run: bool
     output: Format

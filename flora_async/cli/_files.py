@@ -31,7 +31,7 @@ def upload(path: Path, workspace: str | None, output: Format | None, *, fake: bo
     return execute(command)
 
 
-def download(url: str, destination: Path, *, replace: bool, fake: bool) -> ExitCode:
+def download(url: str, destination: str, *, replace: bool, fake: bool) -> ExitCode:
     """Save the file behind a URL; the API key is not sent to its host."""
 
     async def command() -> ExitCode:

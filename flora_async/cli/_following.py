@@ -17,7 +17,8 @@ from flora_async.cli._picture import show_picture
 from flora_async.cli._progress import LineProgress, progress
 from flora_async.cli._time_left import showing_time_left
 from flora_async.errors import DownloadError, SubmissionUnknownError, UntrustedURLError
-from flora_async.media.disk import check_writable
+from flora_async.media.destinations import check_writable, path_of
+from flora_async.media.store_urls import shown_url
 from flora_async.models import Run, RunTicket
 from flora_async.models._codec import to_dict
 from flora_async.session import FloraSession
@@ -42,7 +43,7 @@ class Job:
     """
 
     repeat: Sequence[str] = ()
-    save_to: Path | None = None
+    save_to: str | None = None
     as_json: bool = False
     is_fake: bool = False
     key: str | None = None
@@ -96,7 +97,7 @@ class Job:
         return f"Run {printable(self.run_id, _MAX_ID)} is paid for, and is waited for."
 
     def _wait_command(self) -> str:
-        save = ("--no-save",) if self.save_to is None else ("--save", str(self.save_to))
+        save = ("--no-save",) if self.save_to is None else ("--save", shown_url(self.save_to))
         return shlex.join(["flora-async", "wait", *save, "--", printable(self.run_id or "", _MAX_ID)])
 
 
@@ -112,7 +113,7 @@ def prepare(job: Job, timeout: float | None, idempotency_key: str | None = None)
         check_idempotency_key(idempotency_key, "--idempotency-key")
     if job.save_to is not None:
         try:
-            check_writable(job.save_to)
+            check_writable(path_of("--save", job.save_to))
         except OSError as error:
             raise ValueError(f"--save {error.strerror or error}") from None
 
@@ -194,7 +195,7 @@ async def finish(flora: FloraSession, job: Job, run: Run) -> ExitCode:
 
 async def _save(flora: FloraSession, job: Job, run: Run) -> tuple[Path, ...]:
     try:
-        saved = await flora.save_outputs(run, job.save_to or Path(), sidecar=False)
+        saved = await flora.save_outputs(run, job.save_to or ".", sidecar=False)
     except (DownloadError, UntrustedURLError, OSError) as error:
         for line in getattr(error, "__notes__", None) or [str(error)]:
             note(line)

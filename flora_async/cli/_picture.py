@@ -15,7 +15,7 @@ _JPEG: Final = b"\xff\xd8\xff"
 def show_picture(path: Path) -> None:
     """Show a picture if stdout is a terminal that can; anything else is left alone."""
     protocol = _protocol()
-    if protocol is None or path.stat().st_size > _MAX_BYTES:
+    if protocol is None or not isinstance(path, Path) or path.stat().st_size > _MAX_BYTES:
         return
     content = path.read_bytes()
     if content.startswith(_PNG) and protocol == "kitty":

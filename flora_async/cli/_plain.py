@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="ID=VALUE",
-        help="a value for one input: text, the https URL of an image or video, or @FILE; repeat it for more",
+        help="a value for one input: text, the https URL of a medium, or @FILE (also @s3://…); repeat it for more",
     )
     command.add_argument("--no-wait", action="store_true", help="print the run's id once it is started")
     command.add_argument(
@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_following(command: argparse.ArgumentParser) -> None:
-    _add_save(command, Path(), "where outputs are saved (default: the current directory)")
+    _add_save(
+        command, ".", "a directory, or the URL of one in a store, for the outputs (default: the current directory)"
+    )
     command.add_argument("--no-save", action="store_true", help="save no outputs, and print their URLs")
     command.add_argument("--json", action="store_true", help="print the run as JSON")
     command.add_argument(
@@ -81,8 +83,8 @@ def _add_following(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_save(command: argparse.ArgumentParser, default: Path | None, text: str) -> None:
-    command.add_argument("--save", "--output-dir", type=Path, default=default, metavar="DIR", help=text)
+def _add_save(command: argparse.ArgumentParser, default: str | None, text: str) -> None:
+    command.add_argument("--save", "--output-dir", default=default, metavar="DIR", help=text)
 
 
 def _add_journal(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flora_async import InputValue, storage
 from flora_async.batch import GenerationRequest, RunRequest
 from flora_async.cli._values import json_or_text, read_pairs
+from flora_async.media.store_urls import is_store_url
 
 Cells = Mapping[str, Any]
 
@@ -109,9 +111,11 @@ def _object(line: str, number: int, path: Path) -> Cells:
     return row
 
 
-def _value(value: object, folder: Path) -> str | Path:
+def _value(value: object, folder: Path) -> InputValue:
     """Return the value of an input: text, or with `@` a file whose path is relative to the file of rows."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     if text.startswith("@@"):
         return text[1:]
+    if is_store_url(text[1:]) and text.startswith("@"):
+        return storage.open(text[1:])
     return folder / text[1:] if text.startswith("@") else text

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any, Literal
 
 from attrs import frozen
@@ -12,7 +11,8 @@ from flora_async.cli._connection import FAKE_PROJECT, connect
 from flora_async.cli._exit import ExitCode, execute
 from flora_async.cli._following import Job, follow, prepare, start_and_follow
 from flora_async.cli._output import Format, show, show_item
-from flora_async.cli._values import read_inputs, read_params
+from flora_async.cli._values import read_inputs, read_params, without_passwords
+from flora_async.media.store_urls import shown_url
 from flora_async.models import Generation, Run, RunTicket, TechniqueRun
 from flora_async.models._codec import to_dict
 from flora_async.resources.models import Medium
@@ -32,7 +32,7 @@ class FollowOptions:
         fake: Use a local FLORA.
     """
 
-    save_to: Path | None = Path()
+    save_to: str | None = "."
     as_json: bool = False
     wait: bool = True
     timeout: float | None = 1800.0
@@ -41,16 +41,16 @@ class FollowOptions:
     def job(self, *repeat: str) -> Job:
         """Make the job of a command; `repeat` is the command line that starts it again."""
         return Job(
-            [*repeat, *(() if self.save_to is None else ("--save", str(self.save_to)))] if repeat else [],
+            [*repeat, *(() if self.save_to is None else ("--save", shown_url(self.save_to)))] if repeat else [],
             self.save_to if self.wait else None,
             self.as_json,
             self.fake,
         )
 
 
-def demo(directory: Path | None) -> ExitCode:
+def demo(directory: str | None) -> ExitCode:
     """Run a technique against a local FLORA, through the same code as against the real one."""
-    folder = Path(tempfile.mkdtemp(prefix="flora-demo-")) if directory is None else directory
+    folder = tempfile.mkdtemp(prefix="flora-demo-") if directory is None else directory
     options = FollowOptions(folder, fake=True, timeout=60.0)
     return run("cctv-cam", ["input_image=https://example.com/photo.png"], options, run_seconds=2.0)
 
@@ -64,7 +64,7 @@ def run(
     run_seconds: float = 1.0,
 ) -> ExitCode:
     """Start a run of a technique, and follow it."""
-    arguments = [argument for pair in inputs for argument in ("-i", pair)]
+    arguments = [argument for pair in without_passwords(inputs) for argument in ("-i", pair)]
     job = options.job("flora-async", "run", technique, *arguments)
 
     async def command() -> ExitCode:

@@ -12,15 +12,30 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from attrs import field, frozen
 
 from flora_async._http.bodies import FileReader
+from flora_async.media.store_urls import is_stored
 
-FileSource = os.PathLike[str] | bytes | BinaryIO
-"""A path, the content itself, or a file that is open for reading bytes."""
+
+class StoredFile(Protocol):
+    """A file in a store: a `UPath` of universal-pathlib, or an `OpenFile` of fsspec."""
+
+    @property
+    def fs(self) -> Any:  # noqa: ANN401 - fsspec has no types
+        """The file system of the store."""
+
+    @property
+    def path(self) -> str:
+        """The path in it."""
+        ...
+
+
+FileSource = os.PathLike[str] | bytes | BinaryIO | StoredFile
+"""A path, the content itself, a file that is open for reading bytes, or a file in a store."""
 
 # For each type that FLORA takes: the type of an input that holds it, and the file name's extension.
 CONTENT_TYPES: Final[Mapping[str, tuple[str, str]]] = {
@@ -94,16 +109,16 @@ def input_type_by_ending(ending: str) -> str | None:
 
 
 def is_file_source(value: object) -> bool:
-    """Whether a value is a file to upload: a path, bytes or an open file."""
-    return isinstance(value, os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read")
+    """Whether a value is a file to upload: a path, bytes, an open file or a file in a store."""
+    return is_stored(value) or isinstance(value, os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read")
 
 
 def read_content(source: object, *, content_type: str | None = None, file_name: str | None = None) -> Content:
     """Inspect a file: its name, size and content type.
 
     Args:
-        source: A path, bytes, or a file that is open for reading bytes. An open file is read from its position on,
-            and its position stays where it is.
+        source: A path, bytes, a file in a store, or a file that is open for reading bytes. An open file is read from
+            its position on, and its position stays where it is.
         content_type: The type of the content; None = determined from the content (extra `media`), or else the name.
         file_name: The name to give it; None = its own name, or one made from its type.
 
@@ -114,6 +129,10 @@ def read_content(source: object, *, content_type: str | None = None, file_name: 
     """
     if isinstance(source, bytes | bytearray | memoryview):
         name, size, opened = _of_bytes(bytes(source))
+    elif is_stored(source):
+        from flora_async.media.stores import stored_file  # noqa: PLC0415 - an extra
+
+        name, size, opened = stored_file(source)
     elif isinstance(source, os.PathLike):
         name, size, opened = _of_path(Path(source))
     elif hasattr(source, "read"):
@@ -122,7 +141,7 @@ def read_content(source: object, *, content_type: str | None = None, file_name: 
         raise TypeError(f"a file must be a path, bytes or a file open for reading bytes, not {source!r:.60}")
     shown = f"{name!r:.80}" if name else f"the {type(source).__name__}"
     if size <= 0:
-        is_open = hasattr(source, "seek")
+        is_open = hasattr(source, "seek") and not is_stored(source)
         problem = "has nothing to read at its position: call seek(0)" if is_open else "is empty: it cannot be uploaded"
         raise ValueError(f"{shown} {problem}")
     file = opened()

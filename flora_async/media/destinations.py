@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,22 +11,10 @@ from urllib.request import url2pathname
 from flora_async.media import disk
 from flora_async.media.names import Destination
 from flora_async.media.parts import Exists, PartFile
+from flora_async.media.store_urls import is_stored, is_url
 
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+:(?::[a-z][a-z0-9+.-]+:)*//", re.IGNORECASE)
 _URL_IN_PATH: Final = re.compile(r"[a-z][a-z0-9+.-]+:[/\\](?![/\\])", re.IGNORECASE)
 _LOCAL: Final = frozenset({"file", "local"})
-
-
-def is_url(value: object) -> bool:
-    """Whether a text is a URL and not a path."""
-    return isinstance(value, str) and _URL.match(value) is not None
-
-
-def is_stored(value: object) -> bool:
-    """Whether a value names a file of a store: a `UPath` that is not a path of this machine, or fsspec's `OpenFile`."""
-    upath, core = sys.modules.get("upath"), sys.modules.get("fsspec.core")  # what is not loaded cannot be an instance
-    is_upath = upath is not None and isinstance(value, upath.UPath) and not isinstance(value, os.PathLike)
-    return is_upath or (core is not None and isinstance(value, core.OpenFile))
 
 
 def path_of(argument: str, value: object) -> Path:

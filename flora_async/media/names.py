@@ -106,22 +106,6 @@ def extension_for(content_type: str, url: str) -> str:
     return extension
 
 
-def shown_url(url: str) -> str:
-    """A URL without its password and without its query."""
-    return without_password(url.partition("?")[0])[0]
-
-
-def without_password(url: str) -> tuple[str, dict[str, str]]:
-    """Take user name and password out of a URL; `container@account`, as in abfs, is neither."""
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    user, at, host = host.rpartition("@")
-    if not at or ":" not in user:
-        return url, {}
-    name, _, password = user.partition(":")
-    return f"{scheme}{separator}{host}{slash}{path}", {"username": unquote(name), "password": unquote(password)}
-
-
 def run_name(argument: str, template: str, run: Run, technique_id: str | None) -> str:
     """The name of a file about a whole run, without its extension, from `{run_id}` and `{technique_id}`.
 

@@ -18,8 +18,8 @@ from upath import UPath as UPath  # noqa: PLC0414 - for annotations elsewhere
 
 from flora_async._text import printable
 from flora_async.media.disk import part_name
-from flora_async.media.names import shown_url, without_password
 from flora_async.media.parts import Exists, PartFile, placing
+from flora_async.media.store_urls import shown_url, without_password
 
 # Drivers keep a block of each file in memory, up to 50 MiB by default; S3 takes blocks of 5 MiB and more.
 _BLOCK_SIZE: Final = 8 * 1024 * 1024
@@ -36,9 +36,17 @@ def store_path(argument: str, value: object) -> Path:
     """
     if isinstance(value, OpenFile):
         raise TypeError(f"{argument} must be a URL or a UPath, not an OpenFile")
-    path = value if isinstance(value, UPath) else _path_of_url(argument, str(value))
+    path = _without_password(value) if isinstance(value, UPath) else _path_of_url(argument, str(value))
     _ = _file_system(argument, path)
     return cast("Path", path)  # which has the methods of a path that are used here
+
+
+def _without_password(path: UPath) -> UPath:
+    url, options = without_password(str(path))
+    if not options:
+        return path
+    clean: UPath = UPath(url, **{**path.storage_options, **options})
+    return clean
 
 
 def _path_of_url(argument: str, url: str) -> UPath:
@@ -50,9 +58,10 @@ def _path_of_url(argument: str, url: str) -> UPath:
         raise ValueError(f"{argument} {shown!r:.120} must be a URL without a query, or a UPath with storage_options")
     url, options = without_password(url)
     try:
-        return UPath(url, **options)
+        path: UPath = UPath(url, **options)
     except Exception as error:  # noqa: BLE001 - each driver has exceptions of its own, and they may quote the options
         raise ValueError(f"{argument} {shown!r:.120} cannot be used: {_message(error)}") from None
+    return path
 
 
 def _file_system(argument: str, path: UPath) -> AbstractFileSystem:
@@ -66,12 +75,21 @@ def _file_system(argument: str, path: UPath) -> AbstractFileSystem:
         raise ValueError(f"{argument} {shown!r:.120} cannot be used: {_message(error)}") from None
 
 
+def _fs_of(path: UPath) -> Any:  # noqa: ANN401 - fsspec has no types
+    return path.fs
+
+
+def _has_objects(fs: object) -> bool:
+    """Whether a store has objects, whose drivers are asynchronous, and not files, whose drivers are not."""
+    return isinstance(fs, AsyncFileSystem)
+
+
 def _message(error: BaseException) -> str:
     return printable(str(error)) or type(error).__name__
 
 
 @contextmanager
-def _store_errors(path: UPath) -> Iterator[None]:
+def _store_errors(path: object) -> Iterator[None]:
     """Turn the errors of a driver into `OSError`."""
     try:
         yield
@@ -83,7 +101,7 @@ def _store_errors(path: UPath) -> Iterator[None]:
 
 def _info(path: UPath) -> dict[str, Any] | None:
     """What the store knows about a path; None if it does not exist."""
-    fs = path.fs
+    fs = _fs_of(path)
     with _store_errors(path):
         fs.invalidate_cache(path.path)  # another process may have changed it
         try:
@@ -109,8 +127,7 @@ class StorePart(PartFile):
         super().__init__(path, exists=exists, source=source)
         self._remote = cast("UPath", path)
         self._fs: Any = self._remote.fs
-        # All drivers of object stores are asynchronous, and none of those that work with files is.
-        self._has_objects = isinstance(self._fs, AsyncFileSystem)
+        self._has_objects = _has_objects(self._fs)
         self._target = self._remote if self._has_objects else self._remote.with_name(part_name(path))
         self._file: Any = None
         self._position = 0
@@ -137,16 +154,17 @@ class StorePart(PartFile):
         with self._lock, _store_errors(self._remote):
             if self._is_discarded:
                 raise InterruptedError("the upload was discarded")
-            if self._file is None or position != self._position:
-                self._begin()
+            file = self._file
+            if file is None or position != self._position:
+                file = self._begin()
             if position != self._position:
                 raise io.UnsupportedOperation("what was sent to a store cannot be cut in the middle")
             with memoryview(content)[:size] as view:
                 self._digest.update(view)
-                self._file.write(bytes(view))
+                file.write(bytes(view))
             self._position += size
 
-    def _begin(self) -> None:
+    def _begin(self) -> Any:  # noqa: ANN401 - fsspec has no types
         self._drop()
         self._position, self._digest = 0, hashlib.sha256()
         if not self._has_objects:
@@ -156,6 +174,7 @@ class StorePart(PartFile):
                 self._file = self._fs.open(self._target.path, "xb", block_size=_BLOCK_SIZE)
         if self._file is None:
             self._file = self._fs.open(self._target.path, "wb", block_size=_BLOCK_SIZE)
+        return self._file
 
     def complete(self) -> None:
         """Complete the upload."""
@@ -235,7 +254,7 @@ class StorePart(PartFile):
 def find_file(candidates: Sequence[Path]) -> Path | None:
     """Return the first file that exists; all candidates are in one directory and begin alike."""
     paths = [cast("UPath", path) for path in candidates]
-    fs = paths[0].fs
+    fs = _fs_of(paths[0])
     if "prefix" not in inspect.signature(getattr(fs, "_find", fs.find)).parameters:
         found = ((path, _info(path)) for path in paths)
         return next((cast("Path", path) for path, info in found if info and info["type"] == "file"), None)
@@ -257,16 +276,16 @@ def read_file(path: Path, max_size: int) -> bytes | None:
     if info is None or info["type"] != "file" or info["size"] > max_size:
         return None
     with _store_errors(remote):
-        return bytes(remote.fs.cat_file(remote.path))
+        return bytes(_fs_of(remote).cat_file(remote.path))
 
 
 def check_writable(directory: Path) -> None:
     """Write a small object, and remove it."""
     probe = cast("UPath", directory / f".{secrets.token_hex(8)}.part")
-    fs = probe.fs
+    fs = _fs_of(probe)
     try:
         with _store_errors(probe):
-            if not isinstance(fs, AsyncFileSystem):
+            if not _has_objects(fs):
                 fs.makedirs(probe.parent.path, exist_ok=True)
             with fs.open(probe.path, "wb", block_size=_BLOCK_SIZE) as file:
                 file.write(b"flora")
@@ -293,28 +312,27 @@ def stored_file(source: object) -> tuple[str, int, Callable[[], Any]]:
     else:
         fs, path = _file_system("file", cast("UPath", source)), cast("UPath", source).path
     name = path.rstrip("/").rpartition("/")[2]
-    remote = UPath(path) if not isinstance(source, UPath) else source
-    with _store_errors(remote):
+    with _store_errors(name):
         fs.invalidate_cache(path)
         info = fs.info(path)
     if info["type"] == "directory":
         raise IsADirectoryError(f"{name!r:.120} is a directory: name a file in it")
     if not isinstance(info["size"], int):
         raise ValueError(f"{name!r:.120} has a size that the store does not tell: read it, and pass the bytes")  # noqa: TRY004 - of the file
-    return name, info["size"], lambda: _Reader(fs, path, remote)
+    return name, info["size"], lambda: _Reader(fs, path, name)
 
 
 class _Reader:
     """Reads a file of a store."""
 
-    def __init__(self, fs: Any, path: str, remote: UPath) -> None:  # noqa: ANN401 - fsspec has no types
-        self._remote = remote
-        with _store_errors(remote):
+    def __init__(self, fs: Any, path: str, name: str) -> None:  # noqa: ANN401 - fsspec has no types
+        self._name = name
+        with _store_errors(name):
             self._file = reader_of(fs, path)
 
     def read(self, size: int, /) -> bytes:
         """Read on from where the last read ended."""
-        with _store_errors(self._remote):
+        with _store_errors(self._name):
             return bytes(self._file.read(size))
 
     def close(self) -> None:

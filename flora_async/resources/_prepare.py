@@ -13,13 +13,14 @@ from flora_async._http.urls import check_https, is_video_url
 from flora_async._threads import off_loop
 from flora_async.errors import FieldError, FloraError, InputError
 from flora_async.media.content import Content, FileSource, input_type_by_ending, is_file_source, read_content
+from flora_async.media.store_urls import STORE_REMEDY, is_store_url, shown_url
 from flora_async.models import RunInput, Technique, TechniqueInput
 from flora_async.resources._hints import did_you_mean
 
 FoundT = TypeVar("FoundT")
 
 InputValue = str | FileSource
-"""A text, the https URL of a medium, or a file: a path, bytes, or a file open for reading bytes."""
+"""A text, the https URL of a medium, or a file: a path, bytes, a file open for reading bytes, or one in a store."""
 
 Inputs = Mapping[str, InputValue] | Sequence[RunInput]
 """Values by input id, or a sequence of `RunInput` that gives each type."""
@@ -299,6 +300,8 @@ def medium_problem(value: str | Content, kind: str) -> str | None:
     """Why a value is not a medium of a kind, going by its ending or its content; None = it may be one."""
     if not isinstance(value, str):
         return None if value.input_type == kind else f"takes {MEDIA[kind]}, not {value.content_type}"
+    if is_store_url(value):
+        return f"takes {MEDIA[kind]}, not the text {shown_url(value)!r:.80}: {STORE_REMEDY}"
     if not is_https(value):
         return f"takes {MEDIA[kind]} (an https URL, or a file as pathlib.Path), not the text {value!r:.40}"
     ending = PurePosixPath(urlsplit(value).path).suffix.lower()

@@ -24,13 +24,14 @@ from flora_async._threads import off_loop
 from flora_async.config import PollPolicy
 from flora_async.errors import APIStatusError, FloraError, IdempotencyError, SubmissionUnknownError, UploadError
 from flora_async.media.content import Content, FileSource, read_content
+from flora_async.media.store_urls import refuse_store_url
 from flora_async.models import Asset, AssetStatus
 from flora_async.polling import PollSchedule
 from flora_async.resources._default_workspace import DefaultWorkspace
 from flora_async.resources._operations import fetch, mutate, new_key, read_model
 
 UploadSource = str | FileSource
-"""An https URL that FLORA fetches, or a file: a path (also as text), bytes, or a file open for reading bytes."""
+"""An https URL that FLORA fetches, or a file: a path (also as text), bytes, an open one, or one in a store."""
 
 Progress = Callable[[int, int], object]
 """Called with the bytes sent and the bytes in all."""
@@ -91,6 +92,7 @@ class Uploads:
         if source == "":
             raise ValueError("source must not be empty: pass an https URL, or the path of a file")
         options: dict[str, Any] = {"folder": folder, "project_id": optional(non_blank, "project_id", project_id)}
+        refuse_store_url("source", source)
         if isinstance(source, str) and "://" in source:
             body = {"source": check_https("source", source), "content_type": content_type, "file_name": file_name}
             body = {**body, **options, "workspace_id": await self._workspace.choose(workspace_id)}

@@ -6,6 +6,7 @@ from flora_async._http.client import Client
 from flora_async._http.urls import check_https
 from flora_async._threads import off_loop
 from flora_async.media.content import FileSource, read_content
+from flora_async.media.store_urls import refuse_store_url
 from flora_async.resources._operations import Operations, fetch, mutate, paginate
 from flora_async.resources._pager import Pager
 from flora_async.resources._uploads import (
@@ -106,7 +107,7 @@ class Assets(Operations):
         Args:
             source: A public https URL of a file of up to 50 MB, which FLORA fetches; or `signed-url`: then the asset's
                 `upload` says where to send the content, and `complete` has to be called after that.
-            file: Instead, a file of up to 4 MB: a path, bytes, or a file open for reading bytes.
+            file: Instead, a file of up to 4 MB: a path, bytes, a file open for reading bytes, or one in a store.
             workspace_id: The workspace it will belong to (`ws_…`).
             content_type: The type of the file, such as `image/png`.
             file_name: What to call the file.
@@ -132,6 +133,7 @@ class Assets(Operations):
         """
         if (source is None) is (file is None):
             raise ValueError("assets.create takes one of two: source (an https URL, or 'signed-url'), or file")
+        refuse_store_url("source", source)
         given = {
             "workspace_id": non_blank("workspace_id", workspace_id),
             "content_type": optional(non_blank, "content_type", content_type),

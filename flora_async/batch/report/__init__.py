@@ -20,7 +20,7 @@ from flora_async._text import printable
 from flora_async._threads import in_thread
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
 from flora_async.media.destinations import write_file
-from flora_async.media.names import shown_url
+from flora_async.media.store_urls import shown_url
 
 _PICTURES: Final = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
