@@ -50,8 +50,8 @@ class Redactor:
         escape = rb"(?:\\{1,%d}(?:u00|x)|%%(?:25){0,3})" % _MAX_BACKSLASHES
         spelling = rb"(?:%b|%b%02x|&#x0{0,4}%02x;|&#0{0,4}%d;)"
         spellings = [spelling % (re.escape(bytes((code,))), escape, code, code, code) for code in secret.encode()]
-        self._wide = list(map(_SecretBytes, _in_utf_16_and_32(secret)))
-        self._literals = list(map(_SecretBytes, [secret.encode(), *_in_base64(secret)]))
+        self._wide: list[bytes] = [_SecretBytes(part) for part in _in_utf_16_and_32(secret)]
+        self._literals: list[bytes] = [_SecretBytes(part) for part in (secret.encode(), *_in_base64(secret))]
         literals = [re.escape(literal) for literal in (*self._literals, *self._wide)]
         self._pattern = re.compile(b"|".join([b"".join(spellings), *literals]), re.IGNORECASE)
         codes = b"|".join({b"%02x" % code for code in secret.encode()})

@@ -122,6 +122,20 @@ async def test_run_all_raises_a_broken_source_with_the_results_so_far(fake: Fake
     assert len(fake.runs) == 3
 
 
+async def test_a_source_whose_own_work_was_cancelled_ends_the_batch_with_the_results_so_far(
+    flora: FloraSession,
+) -> None:
+    async def source() -> AsyncIterator[dict[str, str]]:
+        yield {"prompt": "a"}
+        reading = asyncio.create_task(asyncio.sleep(3600))
+        reading.cancel()
+        await reading
+
+    with pytest.raises(BatchInterruptedError, match="was cancelled") as caught:
+        await flora.run_all("caption", source())
+    assert [result.ok for result in caught.value.results] == [True]
+
+
 async def test_run_all_raises_a_broken_listener_with_the_results_so_far(flora: FloraSession) -> None:
     def listen(summary: BatchSummary) -> None:
         if summary.completed >= 2:

@@ -297,7 +297,8 @@ def test_a_run_is_read_in_any_encoding_of_unicode_and_with_nuls_behind_it(encodi
 @pytest.mark.parametrize("other", ["", None])
 def test_an_empty_id_does_not_hide_the_one_under_its_other_name(other: str | None) -> None:
     for kind in (Run, models.RunTicket):
-        assert decode(json.dumps({"run_id": other, "id": "run_1", "status": "x"}).encode(), kind).run_id == "run_1"
+        read: Any = decode(json.dumps({"run_id": other, "id": "run_1", "status": "x"}).encode(), kind)
+        assert read.run_id == "run_1"
         with pytest.raises(DecodeError, match="run_id: is missing"):
             decode(json.dumps({"run_id": other, "id": "", "status": "x"}).encode(), kind)
 
