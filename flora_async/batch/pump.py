@@ -149,7 +149,7 @@ class Pump:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                self.source_error = RuntimeError("What the source of rows waited for was cancelled")
+                self.source_error = RuntimeError("The source of rows was cancelled")
                 self.source_error.__cause__ = error
                 break
             except Exception as error:  # noqa: BLE001 - the caller's own source; its error is raised to the consumer
