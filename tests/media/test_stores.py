@@ -435,3 +435,5 @@ async def test_a_store_in_memory_keeps_the_promises_of_a_directory(
         await flora.download(run.outputs[0], folder / "film [1].mp4")
     assert await flora.download(run.outputs[0], "memory://promises/") == await flora.download(run.outputs[0], folder)
     assert sorted(path.suffix for path in folder.iterdir()) == [".mp4", ".png"]
+    with pytest.raises(ValueError, match="was a URL before pathlib changed it"):
+        await flora.download(run.outputs[0], Path("memory://promises"))

@@ -34,6 +34,8 @@ HEAVY |= {
     "sqlite3",
     "xml",
     "tkinter",
+    "fsspec",
+    "upath",
 }
 
 
