@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-from distributed.protocol.pickle import dumps
+from distributed.protocol.pickle import dumps, loads
 
 from flora_async._checks import check_count, non_blank
 from flora_async._http.retry import logger
@@ -17,7 +17,7 @@ from flora_async.batch.batch import next_row, record_processed, storage_settings
 from flora_async.batch.row_runner import EndedRow
 from flora_async.dask.cluster import Cluster
 from flora_async.dask.results import CompletedRow, ProcessedResult, ValueT
-from flora_async.dask.tasks import Work, check_worker, process_row, task_of
+from flora_async.dask.tasks import Outcome, Work, check_worker, process_row, task_of
 from flora_async.errors import ClusterLostError, JournalError
 from flora_async.media.destinations import path_of
 
@@ -136,12 +136,13 @@ class Processing(Generic[ValueT]):
         recorded = {} if ended.entry is None else ended.entry.processed
         if self._name in recorded:
             return ProcessedResult(result=result, value=recorded[self._name])
-        outcome = await self._cluster.run(process_row, task, retries=self._retries)
+        outcome: Outcome = await self._cluster.run(process_row, task, retries=self._retries)
+        value: ValueT = loads(outcome.value)  # type: ignore[no-untyped-call]
         try:
-            await record_processed(self._batch, ended, self._name, outcome.value if outcome.is_json else None)
+            await record_processed(self._batch, ended, self._name, value if outcome.is_json else None)
         except JournalError as error:  # the batch stops at its own next record
             logger.warning("row %.40r was processed, but could not be recorded: %s", result.key, error)
-        return ProcessedResult(result=result, value=outcome.value, worker=outcome.worker, seconds=outcome.seconds)
+        return ProcessedResult(result=result, value=value, worker=outcome.worker, seconds=outcome.seconds)
 
     def _stop(self, error: ClusterLostError) -> None:
         """Start no more runs, as their outputs could not be processed."""

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from attrs import evolve, frozen
 from distributed import get_worker
+from distributed.protocol.pickle import dumps
 
 from flora_async._http.setup import keyless_storage
 from flora_async._http.storage import StorageSettings
@@ -64,13 +65,14 @@ class Outcome(NamedTuple):
     """What a worker has done.
 
     Attributes:
-        value: What the function returned.
+        value: What the function returned, pickled: where a client reads several results together, one that cannot be
+            pickled would cost the others.
         is_json: Whether a journal can keep it.
         worker: The worker's address.
         seconds: How long it took.
     """
 
-    value: Any
+    value: bytes
     is_json: bool
     worker: str
     seconds: float
@@ -97,13 +99,14 @@ def process_row(task: Task) -> Outcome:
     worker: Any = get_worker()
     try:
         value = _processed(task, worker.local_directory)
+        pickled: bytes = dumps(value)  # type: ignore[no-untyped-call]
     except BaseException as error:
         if isinstance(error, CancelledError) or not isinstance(error, Exception):
             # It would end the worker, or look like a task that was cancelled.
             raise RuntimeError(f"The function ended with {error!r:.200}") from error  # noqa: TRY004 - whatever it was
         error.add_note(f"On the worker {worker.address}, after {perf_counter() - began:.1f} s")
         raise
-    return Outcome(value, _is_json(value), worker.address, perf_counter() - began)
+    return Outcome(pickled, _is_json(value), worker.address, perf_counter() - began)
 
 
 def _processed(task: Task, local_directory: str) -> Any:  # noqa: ANN401 - whatever the function returns

@@ -128,7 +128,8 @@ async def test_workers_and_the_caller_are_killed_and_every_row_is_processed_and_
     calls = Counter(path.name.split(".")[0] for path in marks.iterdir())
     assert calls.total() < ROWS + 16 + 2 * 4
     if shared:
-        names = {path.name for path in saved.iterdir()}
+        # A killed process may leave a part of a file, under a hidden name.
+        names = {path.name for path in saved.iterdir() if path.name[0] != "."}
         assert names == {f"{run_name}{end}" for run_name, end in expected_names(hashed)}
         assert all((saved / name).stat().st_size == len(MEGABYTE) + 8 for name in names if name.endswith(".png"))
 
