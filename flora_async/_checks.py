@@ -40,6 +40,12 @@ def check_count(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r:.60}")
 
 
+def check_flag(name: str, value: object) -> None:
+    """Refuse anything but True and False: text such as "no" would count as True."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r:.60}")
+
+
 def check_progress(progress: object) -> None:
     """Refuse a `progress` that cannot be called with two numbers at once, as a coroutine function cannot."""
     if progress is not None and (not callable(progress) or iscoroutinefunction(progress)):

@@ -8,9 +8,8 @@ from inspect import iscoroutinefunction
 from typing import Any, Final, Literal
 
 from attrs import Attribute, field, frozen
-from attrs.validators import in_, instance_of
 
-from flora_async._checks import check_number
+from flora_async._checks import check_flag, check_number, one_of
 from flora_async._repr import ShortRepr
 
 __all__ = ["PollPolicy", "ResponseLimits", "RetryPolicy"]
@@ -88,6 +87,14 @@ def _schedule(instance: object, attribute: "Attribute[Any]", value: object) -> N
         raise TypeError(f"{name} must be 'learned', 'backoff' or a plain function of two numbers, not {value!r:.60}")
 
 
+def _learn(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    one_of(f"{type(instance).__name__}.{attribute.name}", value, ("auto", "history", "off"))
+
+
+def _flag(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    check_flag(f"{type(instance).__name__}.{attribute.name}", value)
+
+
 @frozen(kw_only=True)
 class RetryPolicy(ShortRepr):
     """How a request is retried after a failure that may be temporary.
@@ -126,7 +133,7 @@ class RetryPolicy(ShortRepr):
     maximum: float | None = field(default=30.0, validator=_number(unlimited=True))
     settle: float | None = field(default=30.0, validator=_number(unlimited=True))
     outage: float | None = field(default=120.0, validator=_number(unlimited=True))
-    resolve: bool = field(default=True, validator=instance_of(bool))
+    resolve: bool = field(default=True, validator=_flag)
     rate_limit_pause: float = field(default=5.0, validator=_number())
 
 
@@ -177,4 +184,4 @@ class PollPolicy(ShortRepr):
     timeout: float | None = field(default=1800.0, validator=_number(unlimited=True))
     outage: float | None = field(default=120.0, validator=_number(unlimited=True))
     schedule: Schedule = field(default="learned", validator=_schedule)
-    learn: Literal["auto", "history", "off"] = field(default="auto", validator=in_(("auto", "history", "off")))
+    learn: Literal["auto", "history", "off"] = field(default="auto", validator=_learn)

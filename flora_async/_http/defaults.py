@@ -66,7 +66,7 @@ def check_query(query: object, argument: str = "query") -> dict[str, ParameterVa
 
     Raises:
         TypeError: They are not a mapping of text to text, numbers, bools or None.
-        ValueError: A name is blank, or a number is not finite.
+        ValueError: A name is blank, a number is not finite, or a text cannot be written in UTF-8.
     """
     if query is None:
         return {}
@@ -83,6 +83,7 @@ def check_query(query: object, argument: str = "query") -> dict[str, ParameterVa
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{argument}: the value of {name!r:.60} must be finite, not {value!r}")
+        with_query("", {name: value})  # where it cannot be written, it is refused here
     return dict(query)
 
 

@@ -1,12 +1,12 @@
 """Check the arguments of a session, and build the client for its requests."""
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from types import EllipsisType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from flora_async._checks import check_api_key, check_count, check_number
+from flora_async._checks import check_api_key, check_count, check_flag, check_number
 from flora_async._clock import SYSTEM_CLOCK, Clock
 from flora_async._http.client import Client
 from flora_async._http.defaults import RequestDefaults
@@ -17,6 +17,7 @@ from flora_async._http.urls import Endpoints, check_endpoint, check_trusted
 from flora_async.config import PollPolicy, ResponseLimits, RetryPolicy
 
 BASE_URL: Final = "https://app.flora.ai/api/v1"
+_CLOCK: Final = ("monotonic", "time", "random", "sleep")
 
 
 class Setup(NamedTuple):
@@ -73,8 +74,12 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         _check_type("http_session", http_session, ClientSession)
         if trace_configs:
             raise ValueError("trace_configs cannot be combined with http_session: give them to that session instead")
-    if isinstance(trusted_origins, str):
-        raise TypeError(f"trusted_origins must be a sequence of URLs: [{trusted_origins!r:.60}]")
+    for trace in _several("trace_configs", trace_configs, "TraceConfig"):
+        _check_type("trace_configs", trace, TraceConfig)
+    _several("trusted_origins", trusted_origins, "URLs")
+    check_flag("allow_http", allow_http)
+    if clock is not None and not all(callable(getattr(clock, name, None)) for name in _CLOCK):
+        raise TypeError(f"clock must have the methods {', '.join(_CLOCK)}, as VirtualClock has, not {clock!r:.60}")
     base_url = os.environ.get("FLORA_BASE_URL", BASE_URL) if base_url is None else base_url
     endpoints = Endpoints(
         check_endpoint("base_url", base_url, allow_http=allow_http),
@@ -131,6 +136,12 @@ async def keyless_storage(settings: StorageSettings) -> AsyncGenerator[StorageCl
         yield StorageClient(transport, endpoints, policy=policy, idle=idle, clock=SYSTEM_CLOCK)
     finally:
         await transport.close()
+
+
+def _several(name: str, values: Any, what: str) -> Any:  # noqa: ANN401 - whatever was given
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence of {what}, not {values!r:.60}")
+    return values
 
 
 def check_options(*, timeout: float | EllipsisType | None, retry: RetryPolicy, poll: PollPolicy) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import evolve
 
+from flora_async._checks import check_flag
 from flora_async._http.retry import logger
 from flora_async._http.storage import StorageSettings
 from flora_async._repr import bounded
@@ -326,6 +327,7 @@ async def run_all(batch: Batch, *, raise_on_failure: bool) -> list[BatchResult]:
         BatchInterruptedError: The source of rows or `on_progress` raised; the error carries the results so far.
         ExceptionGroup: `raise_on_failure` is set, and rows have errors: all of them.
     """
+    check_flag("raise_on_failure", raise_on_failure)
     results: list[BatchResult] = []
     interruption: Exception | None = None
     try:

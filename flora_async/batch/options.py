@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 from attrs import field, frozen
 
-from flora_async._checks import check_count, check_idempotency_key, check_number, non_blank, optional
+from flora_async._checks import check_count, check_flag, check_idempotency_key, check_number, non_blank, optional
 from flora_async._repr import ShortRepr
 from flora_async.batch.results import BatchSummary
 from flora_async.batch.watchers import Watch
@@ -66,6 +66,7 @@ class BatchOptions(ShortRepr):
     def __attrs_post_init__(self) -> None:
         for name in ("concurrency", "run_attempts"):
             check_count(name, getattr(self, name))
+        check_flag("check", self.check)
         check_number("start_interval", self.start_interval)
         if self.max_cost is not None:
             check_number("max_cost", self.max_cost)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from attrs import define, evolve, field
 
-from flora_async._checks import check_number
+from flora_async._checks import check_flag, check_number
 from flora_async._http.deadline import until
 from flora_async._http.responses import may_pass
 from flora_async.config import PollPolicy
@@ -271,6 +271,7 @@ async def wait(  # noqa: PLR0913 - each keyword is one decision about waiting
 ) -> Run:
     """Wait until a run is completed or failed; `wait_for_run` documents it."""
     check_listener(on_update)
+    check_flag("raise_on_failure", raise_on_failure)
     settings = _settings_of(poller, poll, timeout, wake)
     # The loop below ends only after a terminal snapshot, so there is always a last one.
     last: Any = None
@@ -297,6 +298,7 @@ async def start_and_wait(  # noqa: PLR0913 - as wait
     """Start a run and wait for its end, with one deadline for both; `FloraSession.run` documents it."""
     # Before the start, so that a mistake costs nothing.
     check_listener(on_update)
+    check_flag("raise_on_failure", raise_on_failure)
     check_wake(wake, callback_url)
     limit = time_limit(poller.policy if poll is None else poll, timeout)
     clock = poller.clock

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flora_async import models
+from flora_async._checks import check_flag
 from flora_async.errors import NotFoundError
 from flora_async.resources._arguments import CatalogOperations, action_body, check_action, read_body
 from flora_async.resources._catalog import read_action
@@ -95,6 +96,7 @@ class Actions(CatalogOperations):
             >>> (await flora.wait_for_run(ticket)).is_completed
             True
         """
+        check_flag("check", check)
         body = action_body(
             action_id=action_id, inputs=inputs, project_id=project_id, workspace_id=workspace_id, params=params
         )

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import free_form, non_blank, optional
+from flora_async._checks import check_flag, free_form, non_blank, optional
 from flora_async._http.client import Client
 from flora_async._http.responses import Response
 from flora_async._http.retry import logger
@@ -97,6 +97,8 @@ class Generations(CatalogOperations):
             params=params,
             callback_url=callback_url,
         )
+        check_flag("check", check)
+        check_flag("adopt", adopt)
         key = new_key(idempotency_key)
         if wake is not None:
             body["callback_url"] = with_token(callback_url, key)
@@ -287,6 +289,7 @@ class Runs(Operations):
             >>> ticket.type, ticket.technique.technique_id
             ('technique', 'tech_caption')
         """
+        check_flag("check", check)
         technique_id = non_blank("technique_id", technique_id)
         key = new_key(idempotency_key)
         optional(non_blank, "workspace_id", workspace_id)

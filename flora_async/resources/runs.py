@@ -2,6 +2,7 @@
 
 from attrs import evolve
 
+from flora_async._checks import check_flag
 from flora_async._http.client import Client
 from flora_async._http.routes import ROUTES
 from flora_async.errors import NotFoundError
@@ -140,6 +141,8 @@ class TechniqueRuns(RunHistory):
             False
         """
         check_wake(wake, callback_url)
+        check_flag("check", check)
+        check_flag("adopt", adopt)
         options = StartOptions(technique_id, mode=mode, callback_url=callback_url, idempotency_key=idempotency_key)
         if wake is not None:
             options = evolve(options, callback_url=with_token(options.callback_url, options.idempotency_key))

@@ -1,6 +1,7 @@
 """The two policies: a mistake in one fails where it is written."""
 
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -9,10 +10,12 @@ from attrs import asdict, evolve
 from attrs.exceptions import FrozenInstanceError
 from sweep import Sweep
 
-from flora_async import PollPolicy, ResponseLimits, RetryPolicy
+from flora_async import FloraSession, PollPolicy, ResponseLimits, RetryPolicy
 from flora_async._checks import check_number
+from flora_async.testing import FakeFlora
 
 Policy = PollPolicy | RetryPolicy
+Job = Callable[[Any], Any]
 
 NUMBERS: list[tuple[type[Policy], str]] = [
     *[(RetryPolicy, name) for name in ("initial", "maximum", "settle", "rate_limit_pause")],
@@ -182,3 +185,51 @@ def test_a_limit_on_answers_is_a_number_of_bytes_that_ordinary_ones_fit_in() -> 
                     pytest.raises(TypeError, match=rf"^ResponseLimits\.{name} must be a whole number"),
                 ):
                     ResponseLimits(**{name: wrong})  # type: ignore[arg-type]  # that is the point
+
+
+async def test_a_flag_that_is_neither_true_nor_false_is_refused_before_anything_is_sent(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    """Text such as "no" would count as True."""
+    ticket: dict[str, Any] = {"technique_id": "tech_caption", "inputs": {"prompt": "x"}, "workspace_id": "ws_local"}
+    jobs: dict[str, Job] = {
+        "check": lambda flag: flora.run("caption", {"prompt": "x"}, check=flag),
+        "raise_on_failure": lambda flag: flora.run("caption", {"prompt": "x"}, raise_on_failure=flag),
+        "adopt": lambda flag: flora.techniques.runs.create("caption", inputs={"prompt": "x"}, adopt=flag),
+        "check ": lambda flag: flora.runs.start_technique(**ticket, check=flag),
+        "check  ": lambda flag: flora.generate("x", type="image", project_id="prj_local", check=flag),
+        "adopt ": lambda flag: flora.generations.create(prompt="x", type="image", project_id="prj_local", adopt=flag),
+        "check   ": lambda flag: flora.run_all("caption", [{"prompt": "x"}], check=flag),
+        "raise_on_failure ": lambda flag: flora.run_all("caption", [{"prompt": "x"}], raise_on_failure=flag),
+        "raise_on_failure  ": lambda flag: flora.wait_for_run("run_1", raise_on_failure=flag),
+    }
+    with Sweep() as sweep:
+        for name, job in jobs.items():
+            for flag in ("no", "False", 1, 0, None, math.nan):
+                with (
+                    sweep.row(name, repr(flag)),
+                    pytest.raises(TypeError, match=f"{name.strip()} must be True or False, not {flag!r}"),
+                ):
+                    await job(flag)
+    assert not fake.requests
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"allow_http": "no"}, TypeError, "allow_http must be True or False, not 'no'"),
+        ({"trace_configs": 5}, TypeError, "trace_configs must be a sequence of TraceConfig, not 5"),
+        ({"trace_configs": [5]}, TypeError, "trace_configs must be of type TraceConfig, not 5"),
+        ({"trusted_origins": 5}, TypeError, "trusted_origins must be a sequence of URLs, not 5"),
+        ({"trusted_origins": "https://example.com"}, TypeError, "trusted_origins must be a sequence of URLs"),
+        ({"clock": 5}, TypeError, "clock must have the methods monotonic, time, random, sleep"),
+        ({"query": {"a": "\ud800"}}, ValueError, "UTF-8 cannot write"),
+        ({"query": {"a": math.inf}}, ValueError, "'a' must be finite, not inf"),
+    ],
+    ids=repr,
+)
+def test_an_argument_that_no_session_can_use_is_refused_by_name(
+    options: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        FloraSession("sk_test_1", **options)
