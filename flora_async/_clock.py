@@ -4,7 +4,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
+
+_METHODS: Final = ("monotonic", "time", "random", "sleep")
 
 
 class Clock(Protocol):
@@ -28,6 +30,16 @@ class Clock(Protocol):
     async def sleep(self, seconds: float, /) -> None:
         """Return after `seconds`, or raise at once when cancelled."""
         ...
+
+
+def check_clock(clock: object) -> None:
+    """Refuse what is not a clock.
+
+    Raises:
+        TypeError: A method is missing.
+    """
+    if isinstance(clock, type) or not all(callable(getattr(clock, name, None)) for name in _METHODS):
+        raise TypeError(f"clock must have the methods {', '.join(_METHODS)}, as VirtualClock has, not {clock!r:.60}")
 
 
 class SystemClock:

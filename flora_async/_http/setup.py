@@ -7,7 +7,7 @@ from types import EllipsisType
 from typing import Any, Final, NamedTuple
 
 from flora_async._checks import check_api_key, check_count, check_flag, check_number
-from flora_async._clock import SYSTEM_CLOCK, Clock
+from flora_async._clock import SYSTEM_CLOCK, Clock, check_clock
 from flora_async._http.client import Client
 from flora_async._http.defaults import RequestDefaults
 from flora_async._http.secrets import Secret
@@ -17,7 +17,6 @@ from flora_async._http.urls import Endpoints, check_endpoint, check_trusted
 from flora_async.config import PollPolicy, ResponseLimits, RetryPolicy
 
 BASE_URL: Final = "https://app.flora.ai/api/v1"
-_CLOCK: Final = ("monotonic", "time", "random", "sleep")
 
 
 class Setup(NamedTuple):
@@ -78,8 +77,8 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         _check_type("trace_configs", trace, TraceConfig)
     _several("trusted_origins", trusted_origins, "URLs")
     check_flag("allow_http", allow_http)
-    if clock is not None and not all(callable(getattr(clock, name, None)) for name in _CLOCK):
-        raise TypeError(f"clock must have the methods {', '.join(_CLOCK)}, as VirtualClock has, not {clock!r:.60}")
+    clock = SYSTEM_CLOCK if clock is None else clock
+    check_clock(clock)
     base_url = os.environ.get("FLORA_BASE_URL", BASE_URL) if base_url is None else base_url
     endpoints = Endpoints(
         check_endpoint("base_url", base_url, allow_http=allow_http),
@@ -95,7 +94,6 @@ def set_up(  # noqa: PLR0913 - a session's own arguments
         resend=retry.attempts != 1,
         limits=limits,
     )
-    clock = SYSTEM_CLOCK if clock is None else clock
     client = Client(
         transport,
         endpoints,

@@ -146,7 +146,10 @@ def read_content(source: object, *, content_type: str | None = None, file_name: 
         raise ValueError(f"{shown} {problem}")
     file = opened()
     try:
-        head = file.read(_HEAD_SIZE)
+        head = b""
+        # A raw file may give less than it is asked for.
+        while len(head) < _HEAD_SIZE and (part := file.read(_HEAD_SIZE - len(head))):
+            head += part
     finally:
         file.close()
     kind = _content_type(shown, head, file_name or name, content_type)

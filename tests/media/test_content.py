@@ -83,6 +83,16 @@ def test_a_type_that_flora_does_not_take_is_refused_with_those_it_takes(source: 
         read_content(source)
 
 
+def test_a_file_that_is_read_in_pieces_is_the_same_file() -> None:
+    class Pieces(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(3, size) if size and size > 0 else size)
+
+    content = read_content(Pieces(PNG))
+    assert (content.content_type, content.size) == ("image/png", len(PNG))
+    assert content.digest() == hashlib.sha256(PNG).hexdigest()
+
+
 def test_a_program_is_not_an_image_because_of_its_name(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(b"MZ" + bytes(80))

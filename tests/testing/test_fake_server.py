@@ -152,3 +152,26 @@ def test_of_the_client_the_package_imports_only_its_table_of_routes() -> None:
         "flora_async._repr",
         "flora_async.webhooks",
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "words"),
+    [
+        ({"api_key": ""}, ValueError, "api_key must be printable ASCII"),
+        ({"api_key": "a b"}, ValueError, "without spaces, not 'a b'"),
+        ({"api_key": 5}, TypeError, "api_key must be text, not 5"),
+        ({"port": -1}, ValueError, "port must be from 0 .* to 65535, not -1"),
+        ({"port": 65536}, ValueError, "not 65536"),
+        ({"port": "80"}, TypeError, "port must be a whole number"),
+        ({"clock": VirtualClock}, TypeError, "clock must have the methods"),
+        ({"run_seconds": -1}, ValueError, "run_seconds must be 0 seconds or more"),
+        ({"run_seconds": float("inf")}, ValueError, "run_seconds must be finite"),
+        ({"run_seconds": True}, TypeError, "run_seconds must be a number"),
+    ],
+    ids=repr,
+)
+def test_a_setting_that_no_server_can_use_is_refused_by_name(
+    settings: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        FakeFlora(**settings)

@@ -10,7 +10,7 @@ from typing import Self, get_args
 from aiohttp import web
 
 from flora_async._clock import SYSTEM_CLOCK, Clock
-from flora_async.testing._checks import non_negative_seconds
+from flora_async.testing._checks import check_settings, non_negative_seconds
 from flora_async.testing._faults.queue import Fault, FaultQueue
 from flora_async.testing._server.api import Api
 from flora_async.testing._server.deliveries import Deliveries, FakeDelivery
@@ -127,6 +127,7 @@ class FakeFlora:
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        check_settings(api_key=api_key, port=port, clock=clock, run_seconds=run_seconds)
         workspace_ids = check_workspaces(workspaces)
         self.api_key = api_key
         self.webhook_secret = webhook_secret
