@@ -66,13 +66,13 @@ class LiveProgress(LineProgress):
             redirect_stdout=sys.stdout.isatty(),
             transient=True,
         )
-        self._task: TaskID | None = None
+        self._task: TaskID = self._progress.add_task("starting", start=False, total=None, details="")
         self._run: Run | None = None
         self._share = 0.0
         self._left = ""
 
     def __enter__(self) -> Self:
-        self._task = self._progress.add_task("starting", total=None, details="")
+        self._progress.start_task(self._task)
         self._progress.start()
         return self
 
@@ -104,10 +104,7 @@ class LiveProgress(LineProgress):
         self._update(f"{summary.ended}/{total or '?'} rows", summary.ended, total, _batch_details(summary, total))
 
     def _update(self, description: str, completed: float, total: float | None, details: str) -> None:
-        if self._task is not None:
-            self._progress.update(
-                self._task, description=description, completed=completed, total=total, details=details
-            )
+        self._progress.update(self._task, description=description, completed=completed, total=total, details=details)
 
 
 def progress() -> LineProgress:
