@@ -70,9 +70,9 @@ def fake_flora() -> Iterator["FakeFlora"]:
 
 
 def _session_fixture(loop_scope: str | None) -> Any:  # noqa: ANN401 - a fixture of pytest's or of pytest-asyncio's
-    """Return the fixture that opens the session, on the loop of this scope if there is a choice."""
+    """Return the fixture that opens the session: on pytest-asyncio's loop of this scope, or else on anyio's."""
     options: dict[str, Any] = {} if loop_scope is None else {"loop_scope": loop_scope}
-    fixture = pytest.fixture if pytest_asyncio is None else pytest_asyncio.fixture
+    fixture: Any = pytest.fixture if loop_scope is None else pytest_asyncio.fixture
 
     @fixture(name=f"_flora_session_on_{loop_scope}_loop", **options)
     async def session(fake_flora: "FakeFlora") -> AsyncIterator["FloraSession"]:
@@ -91,8 +91,12 @@ def _session_fixture(loop_scope: str | None) -> Any:  # noqa: ANN401 - a fixture
 
 
 # A session has to be on the event loop of the test, whose scope is only known at run time.
-for _scope in ("function", "class", "module", "package", "session") if _CHOOSES_LOOP else (None,):
+for _scope in (None, *(("function", "class", "module", "package", "session") if _CHOOSES_LOOP else ())):
     globals()[f"_flora_session_on_{_scope}_loop"] = _session_fixture(_scope)
+
+
+def _is_anyios(request: pytest.FixtureRequest) -> bool:
+    return "anyio_backend" in request.fixturenames and request.node.get_closest_marker("asyncio") is None
 
 
 @pytest.fixture
@@ -107,7 +111,7 @@ def flora_session(request: pytest.FixtureRequest) -> "FloraSession":
         ...     assert run.is_completed
     """
     scope = None
-    if _CHOOSES_LOOP:
+    if _CHOOSES_LOOP and request.config.pluginmanager.hasplugin("asyncio") and not _is_anyios(request):
         marker = request.node.get_closest_marker("asyncio")
         if marker is None:
             pytest.fail(

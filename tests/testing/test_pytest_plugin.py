@@ -72,6 +72,28 @@ def test_the_fixtures_are_on_the_loop_of_the_test_whatever_the_defaults(
     assert (code, "2 passed" in printed) == (0, True), printed
 
 
+@pytest.mark.parametrize("plugins", ["strict", "auto", "no:asyncio"])
+def test_the_session_is_on_the_loop_of_a_test_that_anyio_runs(tmp_path: Path, plugins: str) -> None:
+    pytest.importorskip("anyio")
+    tests = """
+import pytest
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+@pytest.mark.anyio
+async def test_a_run(flora_session):
+    assert (await flora_session.run("caption", {"prompt": "x"})).is_completed
+"""
+    code, printed = run_pytest(
+        tmp_path,
+        tests,
+        **({"addopts": "-p no:asyncio"} if plugins == "no:asyncio" else {"asyncio_mode": plugins}),
+    )
+    assert (code, "1 passed" in printed) == (0, True), printed
+
+
 def test_a_test_without_an_event_loop_has_a_server_and_is_told_what_the_session_needs(tmp_path: Path) -> None:
     tests = """
 import urllib.request
