@@ -282,7 +282,7 @@ def _show_result(result: BatchResult, output: Format) -> None:
     elif output == "table":
         cost = "" if record["cost"] is None else f"{record['cost']:.4g} USD"
         rest = record["error"] or ", ".join(record["files"] or record["output_texts"] or record["output_urls"])
-        say("  ".join(filter(None, (printable(result.key, 60), record["status"], record["run_id"], cost, rest))))
+        say(" ".join(filter(None, (printable(result.key, 60), record["status"], record["run_id"], cost, rest))))
 
 
 def _status(results: Sequence[BatchResult], summary: BatchSummary, stake: BatchStake) -> ExitCode:

@@ -35,9 +35,7 @@ class LineProgress:
     def show_run(self, run: "Run") -> None:
         """Show a run that has changed."""
         elapsed = time.monotonic() - self._began
-        note(
-            f"{elapsed:6.1f} s  {printable(str(run.status), 40):<10}{run.progress:4.0f} %  {printable(run.run_id, 80)}"
-        )
+        note(f"{elapsed:.1f} s {printable(str(run.status), 40)} {run.progress:.0f} % {printable(run.run_id, 80)}")
 
     def show_time_left(self, age: float, left: float) -> None:
         """Show how long the run still takes, in seconds; a line cannot count down."""
