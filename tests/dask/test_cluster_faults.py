@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cluster_work import HERE, counted, daemon, digest, scheduler, worker
 from conftest import OpenSession
-from distributed import Client
+from distributed import Client, LocalCluster
 
 from flora_async import ClusterLostError, FloraSession, RunRequest
 from flora_async.dask import process
@@ -26,7 +27,7 @@ DIGEST = hashlib.sha256(b"\x89PNG\r\n\x1a\n" + MEGABYTE).hexdigest()
 # The calling process: it prints each row when it is done.
 CALLER = """
 import asyncio, sys
-from distributed import Client
+from distributed import Client, LocalCluster
 from flora_async import FloraSession, PollPolicy, RetryPolicy, RunRequest
 from flora_async.dask import process
 from cluster_work import counted
@@ -191,19 +192,18 @@ async def test_a_connection_that_is_lost_ends_the_batch_although_the_client_conn
     assert len(hashed.runs) < 20
 
 
-async def test_workers_that_come_and_go_as_of_an_adaptive_cluster_process_everything(
+async def test_workers_that_come_late_and_go_early_process_everything(
     hashed: FakeFlora, flora: FloraSession, stack: AsyncExitStack, address: str, tmp_path: Path
 ) -> None:
     rows = [RunRequest({"prompt": str(n)}, key=f"key-{n}") for n in range(40)]
     async with connect(address) as client:
 
         async def come_and_go() -> None:
-            first = await stack.enter_async_context(daemon(*worker(tmp_path)))
+            await stack.enter_async_context(daemon(*worker(tmp_path)))
             await client.wait_for_workers(1)
             await stack.enter_async_context(daemon(*worker(tmp_path)))
             await client.wait_for_workers(2)
             await client.retire_workers(workers=[next(iter(client.scheduler_info()["workers"]))])
-            await first.wait() if first.returncode is not None else None
 
         coming = asyncio.ensure_future(come_and_go())  # there is no worker at first: nothing is paid for
         async with process(flora.batch("hashed", rows), client, digest) as results:
@@ -211,3 +211,17 @@ async def test_workers_that_come_and_go_as_of_an_adaptive_cluster_process_everyt
         await coming
     assert found == {f"key-{n}": DIGEST for n in range(40)}
     assert len(hashed.runs) == 40
+
+
+async def test_an_adaptive_cluster_grows_from_nothing_for_a_batch(hashed: FakeFlora, flora: FloraSession) -> None:
+    size: dict[str, Any] = {"n_workers": 0, "threads_per_worker": 2, "asynchronous": True}
+    address: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    rows = [RunRequest({"prompt": str(n)}, key=f"key-{n}") for n in range(8)]
+    async with LocalCluster(**size, **address) as cluster:  # type: ignore[no-untyped-call]
+        cluster.adapt(minimum=0, maximum=2, interval="50ms")
+        async with (
+            connect(cluster.scheduler_address) as client,
+            process(flora.batch("hashed", rows), client, digest) as results,
+        ):
+            assert {result.value async for result in results} == {DIGEST}
+    assert len(hashed.runs) == 8
