@@ -10,7 +10,8 @@ from distributed import Client, LocalCluster
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     size: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 2}
-    with LocalCluster(**size, dashboard_address="127.0.0.1:0", host="127.0.0.1") as local:  # type: ignore[no-untyped-call]
+    local: Any = LocalCluster(**size, dashboard_address="127.0.0.1:0", host="127.0.0.1")  # type: ignore[no-untyped-call]
+    with local:
         yield local
 
 

@@ -64,7 +64,7 @@ def flora(hashed: FakeFlora, session_on: OpenSession) -> FloraSession:
     return session_on(hashed)
 
 
-def connect(address: str) -> Client:
+def connect(address: str) -> Any:  # not what its methods are typed as: those of an asynchronous client are awaited
     return Client(address, asynchronous=True)  # type: ignore[no-untyped-call]
 
 
@@ -181,7 +181,6 @@ async def test_a_connection_that_is_lost_ends_the_batch_although_the_client_conn
                 reading = asyncio.ensure_future(anext(results))
                 while not list(marks.glob("key-*")):
                     await asyncio.sleep(0.01)
-                assert client.scheduler_comm is not None
                 client.scheduler_comm.comm.abort()
                 (marks / "hold").unlink()
                 found = [await reading, *[result async for result in results]]

@@ -279,6 +279,7 @@ async def test_a_value_comes_back_from_the_journal_as_json_makes_it(
         "none": None,
     }  # fmt: skip
     rows = [RunRequest({"prompt": key}, key=key) for key in values]
+    found: dict[str, Any] = {}
     for _ in range(2):
         batch = flora.batch("caption", rows, journal=tmp_path / "journal")
         async with process(batch, dask, lambda row, _: values[row.key]) as results:
