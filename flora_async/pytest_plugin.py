@@ -74,7 +74,6 @@ def _session_fixture(loop_scope: str | None) -> Any:  # noqa: ANN401 - a fixture
     options: dict[str, Any] = {} if loop_scope is None else {"loop_scope": loop_scope}
     fixture: Any = pytest.fixture if loop_scope is None else pytest_asyncio.fixture
 
-    @fixture(name=f"_flora_session_on_{loop_scope}_loop", **options)
     async def session(fake_flora: "FakeFlora") -> AsyncIterator["FloraSession"]:
         from flora_async import FloraSession, PollPolicy, RetryPolicy  # noqa: PLC0415 - likewise
 
@@ -87,7 +86,7 @@ def _session_fixture(loop_scope: str | None) -> Any:  # noqa: ANN401 - a fixture
         ) as opened:
             yield opened
 
-    return session
+    return fixture(name=f"_flora_session_on_{loop_scope}_loop", **options)(session)
 
 
 # A session has to be on the event loop of the test, whose scope is only known at run time.
