@@ -97,7 +97,7 @@ def test_every_text_and_every_number_is_read_back_as_it_was_written(  # noqa: PL
     async def check() -> None:
         run = evolve(FINISHED, run_id=run_id, error_message=text, extra=extra)
         inputs = [[text, "text", text]]
-        entry = Entry("running", 2, run, number, 1.5, inputs, number, callback_url)
+        entry = Entry("running", 2, run, number, 1.5, inputs, number, callback_url, {text: number})
         row = await planned(key, text)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "batch.sqlite")
@@ -143,6 +143,20 @@ async def test_ended_runs_without_a_cost_are_known_to_be_unsettled_until_their_c
     assert await journal.unsettled() == []
     await journal.close()
     assert await read(path, *entries) == list(entries.values())
+
+
+async def test_a_cost_that_became_known_before_a_row_was_processed_stays_known(path: Path) -> None:
+    late = Entry("finished", 1, evolve(FINISHED, charged_cost=None), None, 10.0, price=0.02)
+    await write(path, {"key": late})
+    journal = await SqliteJournal.open(path, None)
+    await journal.settle({"run_1": 0.03})
+    await journal.write(await planned(), evolve(late, processed={"process": [1, None]}))
+    assert await journal.costs() == [("technique:caption", 0.03)]
+    assert await journal.unsettled() == []
+    await journal.close()
+    (found,) = await read(path, "key")
+    assert found is not None
+    assert found.processed == {"process": [1, None]}
 
 
 async def test_the_ids_and_costs_of_earlier_attempts_at_a_row_are_kept(path: Path) -> None:
