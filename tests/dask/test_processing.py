@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cluster_work import counted, digest, fails_twice, hostile, seen
 from conftest import IMAGE
-from distributed import Client, LocalCluster
+from distributed import Client, Future, LocalCluster
 from distributed.scheduler import KilledWorker
 
 from flora_async import DownloadError, FloraSession, InsufficientCreditsError, RunFailedError, RunRequest, SkippedError
@@ -201,6 +201,26 @@ async def test_a_slow_cluster_stops_starts_and_a_slow_consumer_does_too(
         keys = {first.key} | {result.key async for result in results}
     assert keys == {row.key for row in rows}
     assert len(fake.runs) == 40
+
+
+async def test_a_task_that_someone_cancels_on_the_cluster_is_submitted_again(
+    fake: FakeFlora, flora: FloraSession, dask: Client, tmp_path: Path
+) -> None:
+    rows = held_rows(tmp_path, 4)
+    async with process(flora.batch("caption", rows), dask, counted) as results:
+        reading = asyncio.ensure_future(anext(results))
+
+        async def is_full() -> bool:
+            return await tasks_on(dask) == 4
+
+        await until(is_full)
+        cancelled: list[Future[Any]] = [Future(key, dask) for key in list(dask.futures)]
+        await dask.cancel(cancelled)  # type: ignore[no-untyped-call]
+        await until(is_full)
+        (tmp_path / "hold").unlink()
+        found = [await reading, *[result async for result in results]]
+    assert {result.key: result.value for result in found} == {f"key-{n}": sha(f"Caption: row {n}") for n in range(4)}
+    assert len(fake.runs) == 4
 
 
 @pytest.mark.parametrize("how", ["break", "error", "cancellation"])
