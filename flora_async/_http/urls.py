@@ -21,6 +21,8 @@ _ENCODED_DOT: Final = re.compile("%2e", re.IGNORECASE)
 _NOT_IN_ENCODED: Final = re.compile(r"[^!-~]")
 _PLAIN_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
+# Servers take no longer ones, and a run can be polled by its id instead.
+_MAX_URL: Final = 4096
 _VIDEO_ENDINGS: Final = (".mp4", ".webm", ".mov", ".m4v", ".qt", ".mkv", ".avi", ".ogv")
 
 START_PARAMETER: Final = "flora_start"
@@ -210,8 +212,10 @@ class Endpoints:
         Raises:
             UntrustedURLError: It is at neither the base URL's origin nor a trusted one, or is malformed.
         """
-        if url.startswith(self._root) and _PLAIN_PATH.fullmatch(url, len(self._root)):
+        if len(url) <= _MAX_URL and url.startswith(self._root) and _PLAIN_PATH.fullmatch(url, len(self._root)):
             return url, True  # as FLORA writes them: nothing to resolve or encode
+        if len(url) > _MAX_URL:
+            raise UntrustedURLError(url, f"it has more than {_MAX_URL} characters")
         try:
             _check_characters(url)
             absolute = urljoin(f"{self.base_url}/", url)

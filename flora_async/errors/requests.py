@@ -32,7 +32,8 @@ class FloraError(Exception):
     """The root of the tree of errors.
 
     Attributes:
-        run: The last seen run, on every error raised while waiting; else None.
+        run: The last seen run, on every error raised while waiting, with the status `unknown` if only its start was
+            answered; else None.
         request_id: The `request-id` of the response behind this error, which FLORA's support asks for; else None.
     """
 

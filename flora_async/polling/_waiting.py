@@ -4,8 +4,8 @@ import asyncio
 import inspect
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from http import HTTPStatus
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
@@ -126,7 +126,7 @@ async def _snapshots(
             pause = max(pause if failure else wakeable.stretch(pause), asked or 0.0)
             poll_once.repeats(failure, outage.failures, min(pause, deadline - clock.monotonic()))
     except FloraError as error:
-        error.run = seen
+        error.run = seen or _run_of(run)
         raise
     except asyncio.CancelledError:
         logger.info("The wait for run %s was cancelled; FLORA continues the run", name_of(run))
@@ -197,6 +197,14 @@ def time_limit(policy: PollPolicy, timeout: float | EllipsisType | None) -> floa
     if timeout is not None:
         check_number("timeout", timeout)
     return timeout
+
+
+def _run_of(reference: RunReference) -> Run | None:
+    """The run of a ticket that was never polled with success, so that its id is not lost; None of a URL or an id."""
+    run_id = getattr(reference, "run_id", None)
+    if isinstance(reference, str) or not isinstance(run_id, str) or not run_id:
+        return None
+    return Run(run_id=run_id, status="unknown", poll_url=reference.poll_url)
 
 
 def _timeout_error(seen: Run | None, elapsed: float, failure: FloraError | None) -> FloraError:
@@ -305,7 +313,7 @@ async def start_and_wait(  # noqa: PLR0913 - as wait
     deadline = math.inf if limit is None else clock.monotonic() + limit
     with until(deadline):
         started = await start()
-    with _followed(poller, started):
+    with _followed(poller, started), _naming(started):
         if isinstance(started, Run) and not started.is_terminal:
             await notify(on_update, started)
         finished = await wait(
@@ -318,6 +326,18 @@ async def start_and_wait(  # noqa: PLR0913 - as wait
             wake=wake,
         )
     return evolve(finished, adopted=True) if started.adopted else finished
+
+
+@contextmanager
+def _naming(started: "Run | RunTicket") -> Generator[None, None, None]:
+    """Add the run's id to what ends its wait: the caller may not have it, and the run continues."""
+    try:
+        yield
+    except BaseException as error:
+        is_named = isinstance(error, FloraError) and error.run is not None
+        if not is_named and not any(started.run_id in note for note in getattr(error, "__notes__", ())):
+            error.add_note(f"The run {name_of(started)} was started, and continues on FLORA")
+        raise
 
 
 async def wait_for_run(  # noqa: PLR0913 - as wait

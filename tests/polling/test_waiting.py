@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from attrs import evolve
 from conftest import IMAGE, SWIFT_POLL, OpenSession
 from raw_flora import RUN, answer, raw_flora
 
@@ -604,6 +605,53 @@ async def test_no_answer_of_a_proxy_ends_a_wait(status: int) -> None:
 
     async with raw_flora(serve) as url, FloraSession("sk_test_1", base_url=url, poll=SWIFT_POLL) as flora:
         assert (await flora.wait_for_run("run_1")).is_completed
+
+
+@pytest.mark.parametrize("fault", [Status(403), Status(500), Garbage(), Drop(acts=False)], ids=repr)
+async def test_a_wait_that_never_saw_its_run_says_which_run_it_is(
+    fake: FakeFlora, flora: FloraSession, fault: Any
+) -> None:
+    fake.inject(fault, on="poll", times=None)
+    ticket = await flora.generations.create(prompt="x", type="image", project_id="prj_local")
+    for job in (flora.generate("x", type="image", project_id="prj_local"), flora.wait_for_run(ticket)):
+        with pytest.raises(FloraError) as caught:
+            await job
+        seen = caught.value.run
+        assert seen is not None
+        assert seen.run_id in {run.run_id for run in fake.runs}
+    assert seen is not None
+    assert seen.run_id == ticket.run_id
+    fake.heal()
+    assert (await flora.wait_for_run(seen)).is_completed
+
+
+async def test_whatever_else_ends_a_wait_for_a_run_that_was_just_started_names_it(
+    fake: FakeFlora, session_on: OpenSession
+) -> None:
+    fake.add_technique(FakeTechnique("slow", inputs={"prompt": "text"}, outputs={"o": "text"}, pending=3600))
+    broken = PollPolicy(schedule=lambda _, __: 1 / 0)
+    flora = session_on(fake)
+
+    def raises(_: Run) -> None:
+        raise KeyError
+
+    cancelled = asyncio.create_task(flora.run("slow", {"prompt": "x"}, on_update=lambda _: cancelled.cancel()))
+    with pytest.raises(asyncio.CancelledError) as late:
+        await cancelled
+    with pytest.raises(KeyError) as listener:
+        await flora.run("slow", {"prompt": "x"}, on_update=raises)
+    with pytest.raises(ZeroDivisionError) as schedule:
+        await flora.run("slow", {"prompt": "x"}, poll=broken)
+    ends = (late.value, listener.value, schedule.value)
+    for error, run in zip(ends, fake.runs, strict=True):
+        (note,) = getattr(error, "__notes__", [])
+        assert run.run_id in note
+
+
+async def test_a_poll_url_that_is_too_long_is_not_followed(fake: FakeFlora, flora: FloraSession) -> None:
+    run = await flora.techniques.runs.create("caption", inputs={"prompt": "x"})
+    long = evolve(run, poll_url=f"{fake.base_url}/runs/{'x' * 5000}")
+    assert (await flora.wait_for_run(long)).run_id == run.run_id
 
 
 async def test_a_refusal_that_is_floras_ends_a_wait_at_once() -> None:
