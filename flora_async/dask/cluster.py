@@ -48,7 +48,6 @@ class Cluster:
             self._check_connection()
             with suppress(CancelledError):
                 return await self._run_once(function, argument, retries)
-        self._check_connection()
         raise ClusterLostError(f"a task was cancelled {_MAX_SUBMISSIONS} times")
 
     def _check_connection(self) -> None:
@@ -59,6 +58,11 @@ class Cluster:
 
     async def _run_once(self, function: Callable[[Any], Any], argument: object, retries: int) -> Any:  # noqa: ANN401
         future = self._client.submit(function, argument, pure=False, retries=retries)
+        try:
+            self._check_connection()  # a client on another thread may have connected again just before
+        except ClusterLostError:
+            future.release()
+            raise
         # Not cancelled itself: a client reads the results for all who wait for one in the same request.
         reading = asyncio.ensure_future(self._on_its_loop(self._client.gather, [future]))
         try:
