@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
     ),
     # Types of arguments that users pass but do not import; their docstrings say what fits.
     ("py:class", r"flora_async\.([a-z]+\.)?_\w+\..*|flora_async\.(models|batch|dask|media|webhooks|testing)\.\w+\..*"),
-    ("py:class", r"Application|Client|Exists|Medium|OnProgress|Progress|Rows|UPath|Watch"),
+    ("py:class", r"Application|Client|Exists|Medium|OnProgress|PathT|Progress|Rows|UPath|Watch"),
     # The first words of a description, which napoleon takes for a type where a colon or a semicolon follows.
     ("py:class", r".* .*|ready|The asset"),
 ]

@@ -72,7 +72,7 @@ def fake_flora() -> Iterator["FakeFlora"]:
 def _session_fixture(loop_scope: str | None) -> Any:  # noqa: ANN401 - a fixture of pytest's or of pytest-asyncio's
     """Return the fixture that opens the session: on pytest-asyncio's loop of this scope, or else on anyio's."""
     options: dict[str, Any] = {} if loop_scope is None else {"loop_scope": loop_scope}
-    fixture: Any = pytest.fixture if loop_scope is None else pytest_asyncio.fixture
+    plugin: Any = pytest if loop_scope is None else pytest_asyncio
 
     async def session(fake_flora: "FakeFlora") -> AsyncIterator["FloraSession"]:
         from flora_async import FloraSession, PollPolicy, RetryPolicy  # noqa: PLC0415 - likewise
@@ -86,7 +86,7 @@ def _session_fixture(loop_scope: str | None) -> Any:  # noqa: ANN401 - a fixture
         ) as opened:
             yield opened
 
-    return fixture(name=f"_flora_session_on_{loop_scope}_loop", **options)(session)
+    return plugin.fixture(name=f"_flora_session_on_{loop_scope}_loop", **options)(session)
 
 
 # A session has to be on the event loop of the test, whose scope is only known at run time.

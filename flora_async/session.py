@@ -5,9 +5,8 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from copy import copy
 from functools import cached_property, partial
-from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from attrs import evolve
 
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from flora_async.batch import Batch, BatchResult, OnProgress, Rows, Watch
     from flora_async.hooks import Hooks
     from flora_async.media import Exists, Progress
-    from flora_async.media.stores import UPath
+    from flora_async.media.stores import PathT, UPath
     from flora_async.models import Asset
     from flora_async.resources.models import Medium
 
@@ -743,40 +742,16 @@ class FloraSession:
         )
         return await batch.run_all(batch_of_rows, raise_on_failure=raise_on_failure)
 
-    @overload
-    async def download(
-        self,
-        source: "RunOutput | Asset | str",
-        destination: str | os.PathLike[str],
-        *,
-        exists: "Exists" = ...,
-        overwrite: bool = ...,
-        max_bytes: int | None = ...,
-        progress: "Progress | None" = ...,
-    ) -> Path: ...
-
-    @overload
-    async def download(
-        self,
-        source: "RunOutput | Asset | str",
-        destination: "UPath",
-        *,
-        exists: "Exists" = ...,
-        overwrite: bool = ...,
-        max_bytes: int | None = ...,
-        progress: "Progress | None" = ...,
-    ) -> "UPath": ...
-
     async def download(  # noqa: PLR0913 - the decisions about one file
         self,
         source: "RunOutput | Asset | str",
-        destination: "str | os.PathLike[str] | UPath",
+        destination: "str | os.PathLike[str] | PathT",
         *,
         exists: "Exists" = "keep",
         overwrite: bool = False,
         max_bytes: int | None = MAX_FILE_SIZE,
         progress: "Progress | None" = None,
-    ) -> "Path | UPath":
+    ) -> "PathT":
         """Save one output, asset or URL as a file, completely or not at all; a dropped connection is resumed.
 
         The key does not go to the host of the file. A text output is written as UTF-8.
@@ -824,38 +799,10 @@ class FloraSession:
             progress=progress,
         )
 
-    @overload
-    async def save_outputs(
-        self,
-        run: Run,
-        directory: str | os.PathLike[str],
-        *,
-        name: str = ...,
-        exists: "Exists" = ...,
-        overwrite: bool = ...,
-        max_bytes: int | None = ...,
-        sidecar: bool = ...,
-        technique_id: str | None = ...,
-    ) -> tuple[Path, ...]: ...
-
-    @overload
-    async def save_outputs(
-        self,
-        run: Run,
-        directory: "UPath",
-        *,
-        name: str = ...,
-        exists: "Exists" = ...,
-        overwrite: bool = ...,
-        max_bytes: int | None = ...,
-        sidecar: bool = ...,
-        technique_id: str | None = ...,
-    ) -> "tuple[UPath, ...]": ...
-
     async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a run
         self,
         run: Run,
-        directory: "str | os.PathLike[str] | UPath",
+        directory: "str | os.PathLike[str] | PathT",
         *,
         name: str = "{run_id}-{output_id}",
         exists: "Exists" = "keep",
@@ -863,7 +810,7 @@ class FloraSession:
         max_bytes: int | None = MAX_FILE_SIZE,
         sidecar: bool = True,
         technique_id: str | None = None,
-    ) -> "tuple[Path, ...] | tuple[UPath, ...]":
+    ) -> "tuple[PathT, ...]":
         """Save all outputs of a run, and next to them a JSON file that says where they come from.
 
         One output that cannot be saved does not keep the others from being saved. The side-car is written last, once

@@ -1,11 +1,10 @@
 """Save files: one download, or all outputs of a run together with a file that records their origin."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import unquote
 
 from flora_async._checks import check_progress
@@ -34,7 +33,9 @@ from flora_async.models import Asset, OutputType, Run, RunOutput, TechniqueRun
 from flora_async.models._codec import parse_json
 
 if TYPE_CHECKING:
-    from flora_async.media.stores import UPath
+    import os
+
+    from flora_async.media.stores import PathT
 
 _MEDIA: Final = frozenset({OutputType.IMAGE, OutputType.VIDEO, OutputType.AUDIO})
 _MAX_SIDECAR: Final = 32 * 1024 * 1024
@@ -52,23 +53,24 @@ class _Options(NamedTuple):
 async def save_file(  # noqa: PLR0913 - the decisions about one file
     storage: StorageClient,
     source: RunOutput | Asset | str,
-    destination: "str | os.PathLike[str] | UPath",
+    destination: "str | os.PathLike[str] | PathT",
     *,
     exists: Exists = "keep",
     overwrite: bool = False,
     max_bytes: int | None = MAX_FILE_SIZE,
     progress: Progress | None = None,
-) -> Path:
+) -> "PathT":
     """Save one file; `FloraSession.download` documents it."""
     options = _options(exists, overwrite, max_bytes, progress)
     file = _file_of(source)
-    return await _save(storage, file, await in_thread(destination_of, destination, file.name), options)
+    path = await _save(storage, file, await in_thread(destination_of, destination, file.name), options)
+    return cast("PathT", path)
 
 
 async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a run
     storage: StorageClient,
     run: Run,
-    directory: "str | os.PathLike[str] | UPath",
+    directory: "str | os.PathLike[str] | PathT",
     *,
     name: str = "{run_id}-{output_id}",
     exists: Exists = "keep",
@@ -78,7 +80,7 @@ async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a ru
     sidecar_name: str = "{run_id}",
     technique_id: str | None = None,
     inputs: Mapping[str, Any] | None = None,
-) -> tuple[Path, ...]:
+) -> "tuple[PathT, ...]":
     """Save all outputs of a run and their side-car; `FloraSession.save_outputs` documents it.
 
     Args:
@@ -124,7 +126,7 @@ async def save_outputs(  # noqa: PLR0913 - the decisions about the files of a ru
     if sidecar:
         content = _json(about | {"outputs": [_entry(*pair, folder) for pair in zip(run.outputs, paths, strict=True)]})
         await in_thread(write_file, note, content, exists=options.exists, source=f"side-car of {run.run_id}")
-    return paths
+    return cast("tuple[PathT, ...]", paths)
 
 
 class _File(NamedTuple):
@@ -269,42 +271,16 @@ def _all_or_raise(outputs: Sequence[RunOutput], saved: Sequence[Path | Exception
     raise errors[0]
 
 
-@overload
-async def download(
-    source: "RunOutput | Asset | str",
-    destination: str | os.PathLike[str],
-    *,
-    exists: Exists = ...,
-    overwrite: bool = ...,
-    max_bytes: int | None = ...,
-    progress: "Progress | None" = ...,
-    allow_local: bool = ...,
-) -> Path: ...
-
-
-@overload
-async def download(
-    source: "RunOutput | Asset | str",
-    destination: "UPath",
-    *,
-    exists: Exists = ...,
-    overwrite: bool = ...,
-    max_bytes: int | None = ...,
-    progress: "Progress | None" = ...,
-    allow_local: bool = ...,
-) -> "UPath": ...
-
-
 async def download(  # noqa: PLR0913 - the decisions about one file
     source: "RunOutput | Asset | str",
-    destination: "str | os.PathLike[str] | UPath",
+    destination: "str | os.PathLike[str] | PathT",
     *,
     exists: Exists = "keep",
     overwrite: bool = False,
     max_bytes: int | None = MAX_FILE_SIZE,
     progress: "Progress | None" = None,
     allow_local: bool = False,
-) -> "Path | UPath":
+) -> "PathT":
     """Save one output, asset or URL as a file, without a session: see `FloraSession.download`.
 
     Args:

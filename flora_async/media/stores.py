@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from fsspec.asyn import AsyncFileSystem
@@ -20,6 +20,12 @@ from flora_async._text import printable
 from flora_async.media.disk import part_name
 from flora_async.media.parts import Exists, PartFile, placing
 from flora_async.media.store_urls import shown_url, without_password
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # The path of what was saved: of the kind that was given, and a Path where a directory was given as text.
+    PathT = TypeVar("PathT", bound=Path | UPath, default=Path)
 
 # Drivers keep a block of each file in memory, up to 50 MiB by default; S3 takes blocks of 5 MiB and more.
 _BLOCK_SIZE: Final = 8 * 1024 * 1024
