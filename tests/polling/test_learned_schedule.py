@@ -284,5 +284,5 @@ def test_a_policy_refuses_an_unknown_schedule_where_it_is_written() -> None:
         PollPolicy(schedule="lerned")  # type: ignore[arg-type]  # a mistake that users make
     with pytest.raises(TypeError, match="a plain function of two numbers, not 5"):
         PollPolicy(schedule=5)  # type: ignore[arg-type]  # likewise
-    with pytest.raises(ValueError, match="'learn' must be in"):
+    with pytest.raises(ValueError, match="learn must be one of"):
         PollPolicy(learn="always")  # type: ignore[arg-type]  # likewise

@@ -80,13 +80,13 @@ async def test_an_empty_history_is_an_empty_iteration(flora: FloraSession) -> No
 async def test_filters_are_sent_under_floras_names_unless_they_are_none(fake: FakeFlora, flora: FloraSession) -> None:
     fake.inject(Replace({"technique_runs": []}), on="history", times=2)
     await flora.techniques.runs.list(
-        workspace_id="ws_1 &?", project_id="prj_1", technique_id="tech_1", status=RunStatus.FAILED, limit=5
+        workspace_id="ws_1", project_id="prj_1", technique_id="tech 1 &?", status=RunStatus.FAILED, limit=5
     )
     await flora.techniques.runs.list(status="queued")
     assert dict(fake.requests[0].query) == {
-        "workspace_id": "ws_1 &?",
+        "workspace_id": "ws_1",
         "project_id": "prj_1",
-        "technique_id": "tech_1",
+        "technique_id": "tech 1 &?",
         "status": "failed",
         "limit": "5",
     }

@@ -329,7 +329,7 @@ class _Flaky(io.BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads += 1
-        if self.reads > 2:
+        if self.reads > 3:
             raise OSError("the disk is gone")
         return super().read(size)
 
