@@ -34,6 +34,10 @@ def _fake_is_the_flora_of_the_environment(fake_flora: FakeFlora, monkeypatch: py
     monkeypatch.setenv("FLORA_BASE_URL", fake_flora.base_url)
 
 
+def _leave_alone(**_: object) -> None:
+    """Set up no logging."""
+
+
 async def test_an_arq_job_whose_worker_ends_is_repeated_and_paid_for_once(
     fake_flora: FakeFlora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +82,10 @@ def test_a_celery_task_that_is_delivered_again_gets_the_run_that_it_has_paid_for
     fake_flora: FakeFlora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     testing = pytest.importorskip("celery.contrib.testing.worker", reason="needs Celery, from the extra dev")
+    # Or else the worker sets up the logging of this process.
+    setup_logging = pytest.importorskip("celery.signals").setup_logging
+    monkeypatch.setattr(setup_logging, "receivers", [*setup_logging.receivers])
+    setup_logging.connect(_leave_alone)
     monkeypatch.setenv("BROKER_URL", "memory://")
     monkeypatch.setenv("RESULT_BACKEND", "cache+memory://")
     tasks = load("celery_tasks")
