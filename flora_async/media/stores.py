@@ -286,7 +286,7 @@ def read_file(path: Path, max_size: int) -> bytes | None:
 
 
 def check_writable(directory: Path) -> None:
-    """Write a small object, and remove it."""
+    """Write a small object, and remove it, unless that is forbidden: to save files takes no right to delete any."""
     probe = cast("UPath", directory / f".{secrets.token_hex(8)}.part")
     fs = _fs_of(probe)
     try:
@@ -295,7 +295,8 @@ def check_writable(directory: Path) -> None:
                 fs.makedirs(probe.parent.path, exist_ok=True)
             with fs.open(probe.path, "wb", block_size=_BLOCK_SIZE) as file:
                 file.write(b"flora")
-            fs.rm_file(probe.path)
+            with suppress(PermissionError):
+                fs.rm_file(probe.path)
     except OSError as error:
         shown = shown_url(str(directory))
         problem = f"{shown!r:.120} cannot be written to ({_message(error)}): choose another directory"

@@ -398,6 +398,18 @@ async def test_a_batch_checks_its_store_and_saves_in_the_next_call_what_it_could
     assert b"never-to-be-seen" not in kept
 
 
+async def test_a_bucket_in_which_nothing_may_be_deleted_is_good_enough(
+    fake: FakeFlora, flora: FloraSession, bucket: Bucket
+) -> None:
+    body = b"<Error><Code>AccessDenied</Code></Error>"
+    denied = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    bucket.gate.rule = lambda head: denied if head.startswith(b"DELETE ") else None
+    (result,) = await flora.run_all("caption", [{"prompt": "x"}], save_to=bucket.path)
+    assert result.ok, result.error
+    assert {path.name for path in result.files} < set(await bucket.objects())
+    assert len(fake.runs) == 1
+
+
 async def test_files_in_stores_are_inputs_and_are_read_again_for_a_retry(
     fake: FakeFlora, flora: FloraSession, bucket: Bucket
 ) -> None:
