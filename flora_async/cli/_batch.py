@@ -127,6 +127,8 @@ class BatchStake:
             return "the local FLORA has ended too, and nothing was charged"
         if self.batch is None or not (self.is_stopped or self.in_flight):  # nothing was started, or all has ended
             return ""
+        if self.batch.summary.completed == self.batch.summary.total:
+            return ""
         number = len(self.in_flight)
         runs = f"{number} {'run is' if number == 1 else 'runs are'} still running on FLORA and will be charged; "
         running = runs if number else ""

@@ -319,13 +319,20 @@ def stored_file(source: object) -> tuple[str, int, Callable[[], Any]]:
     else:
         fs, path = _file_system("file", cast("UPath", source)), cast("UPath", source).path
     name = path.rstrip("/").rpartition("/")[2]
-    with _store_errors(name):
-        fs.invalidate_cache(path)
-        info = fs.info(path)
+    shown = shown_url(source.full_name if isinstance(source, OpenFile) else str(source))
+    try:
+        with _store_errors(name):
+            fs.invalidate_cache(path)
+            info = fs.info(path)
+    except OSError as error:
+        is_named_alone = _message(error).strip("/") == path.strip("/")  # the driver gives the path as the whole message
+        reason = "there is no such file" if is_named_alone else _message(error)
+        kind = type(error) if isinstance(error, PermissionError | FileNotFoundError | TimeoutError) else OSError
+        raise kind(f"{shown!r:.120} cannot be read ({reason}): check the URL and the driver's credentials") from error
     if info["type"] == "directory":
-        raise IsADirectoryError(f"{name!r:.120} is a directory: name a file in it")
+        raise IsADirectoryError(f"{shown!r:.120} is a directory: name a file in it")
     if not isinstance(info["size"], int):
-        raise ValueError(f"{name!r:.120} has a size that the store does not tell: read it, and pass the bytes")  # noqa: TRY004 - of the file
+        raise ValueError(f"{shown!r:.120} has a size that the store does not tell: read it, and pass the bytes")  # noqa: TRY004 - of the file
     return name, info["size"], lambda: _Reader(fs, path, name)
 
 

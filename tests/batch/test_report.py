@@ -97,6 +97,12 @@ async def test_the_report_of_a_batch_has_its_pictures_up_to_a_size_and_links_to_
     assert len(fake.runs) == 2
 
 
+async def test_what_is_no_result_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="BatchResult objects, not 3"):
+        await write_report([3], tmp_path / "report.html")  # type: ignore[list-item]  # a mistake that users make
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_the_totals_say_whether_the_cost_is_final(tmp_path: Path) -> None:
     final = await write_report([result(0), result(1)], tmp_path / "final.html")
     assert "<dt>Cost</dt><dd>0.5 USD</dd>" in final.read_text("utf-8")

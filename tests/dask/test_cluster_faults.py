@@ -20,6 +20,8 @@ from flora_async import ClusterLostError, FloraSession, RunRequest
 from flora_async.dask import process
 from flora_async.testing import FakeFlora, FakeTechnique
 
+pytestmark = pytest.mark.xdist_group("dask")  # one worker, and so one cluster for a module
+
 ROWS = 120
 MEGABYTE = bytes(range(256)) * 4096
 DIGEST = hashlib.sha256(b"\x89PNG\r\n\x1a\n" + MEGABYTE).hexdigest()

@@ -20,6 +20,8 @@ from flora_async.batch.journal_reader import JournalReader
 from flora_async.dask import ProcessedResult, process
 from flora_async.testing import FakeFlora, FakeTechnique, Status
 
+pytestmark = pytest.mark.xdist_group("dask")  # one worker, and so one cluster for a module
+
 pytest_plugins = ["cluster_fixtures"]
 
 ROWS = [RunRequest({"prompt": f"row {number}"}, key=f"key-{number}") for number in range(12)]

@@ -9,11 +9,14 @@ from io import BytesIO
 from pathlib import Path
 
 import fsspec
+import pytest
 from cluster_work import daemon, scheduler, worker
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from PIL import Image
 
 from flora_async.testing import FakeFlora, FakeTechnique
+
+pytestmark = pytest.mark.xdist_group("dask")  # one worker, and so one cluster for a module
 
 PROGRAM = Path(__file__).parents[2] / "docs" / "examples" / "thumbnails.py"
 

@@ -432,8 +432,20 @@ async def test_files_in_stores_are_inputs_and_are_read_again_for_a_retry(
         await flora.run("cctv-cam", {"input_image": f"s3://{bucket.name}/photo.png"})
     with pytest.raises(ValueError, match=r"storage\.open"):
         await flora.assets.upload(f"s3://{bucket.name}/photo.png")
-    with pytest.raises(FileNotFoundError):
-        await flora.run("cctv-cam", {"input_image": bucket.path / "missing.png"})
+
+
+async def test_an_input_that_a_store_does_not_have_is_named_by_its_url(
+    fake: FakeFlora, flora: FloraSession, bucket: Bucket
+) -> None:
+    missing = bucket.path / "missing.png"
+    with pytest.raises(FileNotFoundError, match=rf"'s3://{bucket.name}/missing.png' cannot be read \(there is no such"):
+        await flora.run("cctv-cam", {"input_image": missing})
+    elsewhere = fsspec.open("s3://nowhere-at-all/photo.png", "rb", **bucket.options)
+    with pytest.raises(FileNotFoundError, match=r"nowhere-at-all/photo\.png' cannot be read \(.*bucket does not exist"):
+        await flora.run("cctv-cam", {"input_image": elsewhere})
+    with pytest.raises(IsADirectoryError, match="'memory:/"):
+        await flora.run("cctv-cam", {"input_image": storage.open("memory://")})
+    assert fake.runs == ()
 
 
 async def test_a_store_in_memory_keeps_the_promises_of_a_directory(

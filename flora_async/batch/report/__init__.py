@@ -60,6 +60,7 @@ async def write_report(  # noqa: PLR0913 - where, what, and how large
 
     Raises:
         OSError: The file cannot be written.
+        TypeError: One of the results is not that of a batch.
 
     Example:
         >>> from flora_async.batch import write_report
@@ -71,7 +72,10 @@ async def write_report(  # noqa: PLR0913 - where, what, and how large
     check_number("max_total_mb", max_total_mb)
     target = Path(path)
     budget = _Thumbnails(max_thumbnail_kb * _KB, max_total_mb * _KB * _KB)
-    return await in_thread(_write, target, list(results), summary, str(title), budget)
+    rows = list(results)
+    if strange := [row for row in rows if not isinstance(row, BatchResult)]:
+        raise TypeError(f"results must be those of a batch, BatchResult objects, not {strange[0]!r:.60}")
+    return await in_thread(_write, target, rows, summary, str(title), budget)
 
 
 def _write(
