@@ -440,7 +440,7 @@ async def test_an_input_that_a_store_does_not_have_is_named_by_its_url(
     missing = bucket.path / "missing.png"
     with pytest.raises(FileNotFoundError, match=rf"'s3://{bucket.name}/missing.png' cannot be read \(there is no such"):
         await flora.run("cctv-cam", {"input_image": missing})
-    elsewhere = fsspec.open("s3://nowhere-at-all/photo.png", "rb", **bucket.options)
+    elsewhere: Any = fsspec.open("s3://nowhere-at-all/photo.png", "rb", **bucket.options)
     with pytest.raises(FileNotFoundError, match=r"nowhere-at-all/photo\.png' cannot be read \(.*bucket does not exist"):
         await flora.run("cctv-cam", {"input_image": elsewhere})
     with pytest.raises(IsADirectoryError, match="'memory:/"):
