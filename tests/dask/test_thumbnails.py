@@ -37,9 +37,10 @@ async def test_thumbnails_are_in_the_bucket_and_the_second_call_pays_for_nothing
         await asyncio.to_thread(store.mkdir, "thumbnails")
         await stack.enter_async_context(daemon(*scheduler(tmp_path)))
         await stack.enter_async_context(daemon(*worker(tmp_path), env=environment))
-        while not (tmp_path / "scheduler.json").exists():
+        file = tmp_path / "scheduler.json"
+        while not (file.exists() and file.stat().st_size):  # it is there a moment before its content
             await asyncio.sleep(0.01)
-        address = json.loads((tmp_path / "scheduler.json").read_text(encoding="utf-8"))["address"]
+        address = json.loads(file.read_text(encoding="utf-8"))["address"]
 
         async def call() -> str:
             process = await asyncio.create_subprocess_exec(
