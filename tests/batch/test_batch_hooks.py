@@ -8,32 +8,14 @@ from typing import Any
 
 import pytest
 from conftest import OpenSession
+from recorded_runs import Runs
 
-from flora_async import ActionRequest, Hooks, RunRequest
+from flora_async import ActionRequest, RunRequest
 from flora_async.batch import Row
-from flora_async.hooks import RequestSent, RunEnded, RunStarted
 from flora_async.models import ActionInput
 from flora_async.testing import FakeFlora, FakeTechnique, Replace
 
 PLACE: ContextVar[str] = ContextVar("place", default="nowhere")
-
-
-class Runs:
-    """The starts and ends of runs of which hooks were told."""
-
-    def __init__(self) -> None:
-        self.started: list[RunStarted] = []
-        self.ended: list[RunEnded] = []
-        self.sent: list[RequestSent] = []
-        self.hooks = Hooks(
-            on_request=self.sent.append, on_run_start=self.started.append, on_run_end=self.ended.append
-        )  # fmt: skip
-
-    def pairs(self) -> list[tuple[RunStarted, RunEnded]]:
-        """All starts with their ends: each has exactly one."""
-        ends = {end.start: end for end in self.ended}
-        assert len(ends) == len(self.ended) == len(self.started)
-        return [(start, ends[start]) for start in self.started]
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from attrs import evolve
 from conftest import IMAGE, SWIFT_POLL, UNRESOLVED, OpenSession
 from raw_flora import RUN, answer, raw_flora
+from recorded_runs import Runs
 
 from flora_async import (
     FloraSession,
-    Hooks,
     PermissionDeniedError,
     RetryPolicy,
     Run,
@@ -22,33 +22,11 @@ from flora_async import (
     UntrustedURLError,
     WaitTimeoutError,
 )
-from flora_async.hooks import RunEnded, RunStarted
 from flora_async.models import ActionInput
 from flora_async.polling import RunTracker
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, Fault, Garbage, Slow, Status, Truncate, VirtualClock
 
 PROMPT = {"prompt": "a red bicycle"}
-
-
-class Runs:
-    """The starts and ends of runs of which hooks were told."""
-
-    def __init__(self) -> None:
-        self.started: list[RunStarted] = []
-        self.ended: list[RunEnded] = []
-        self.hooks = Hooks(on_run_start=self.started.append, on_run_end=self.ended.append)
-
-    def pair(self) -> tuple[RunStarted, RunEnded]:
-        """The only start and its end."""
-        (start,), (end,) = self.started, self.ended
-        assert end.start is start
-        return start, end
-
-    def pairs(self) -> list[tuple[RunStarted, RunEnded]]:
-        """All starts with their ends: each has exactly one."""
-        ends = {end.start: end for end in self.ended}
-        assert len(ends) == len(self.ended) == len(self.started)
-        return [(start, ends[start]) for start in self.started]
 
 
 @pytest.fixture
