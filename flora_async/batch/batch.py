@@ -226,6 +226,7 @@ class Batch:
             await self._group.__aexit__(*((exc_type, exc, traceback) if cancelled else (None, None, None)))
         finally:
             self._state, self._left_at = _State.CLOSED, self._clock.monotonic()
+            self._pump.leave()
             await self._close()
             summary = self.summary
             logger.info("batch of %s: %s", self._works.target, summary)

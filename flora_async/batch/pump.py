@@ -98,11 +98,13 @@ class Pump:
         self._room = asyncio.Event()  # set for the pump: a result was read, or a run has ended
         self._started = False
         self._ended = False
+        self._is_left = False
 
     async def next_row(self) -> EndedRow | None:
         """Wait for the next row that has ended; None after the last one.
 
         Raises:
+            RuntimeError: The batch was left.
             Exception: The error of the source of rows, after the last result.
         """
         if not self._started:
@@ -113,6 +115,8 @@ class Pump:
                 if self.source_error is not None:
                     raise self.source_error
                 return None
+            if self._is_left:
+                raise RuntimeError("The batch was left before its last result")
             self._result_or_end.clear()
             await self._result_or_end.wait()
         ended = self._unread.popleft()
@@ -124,6 +128,11 @@ class Pump:
         self._is_stopped = True
         self._runner.pace.stop(None)
         self._room.set()
+
+    def leave(self) -> None:
+        """Let no task wait for a result any longer, as none will come."""
+        self._is_left = True
+        self._result_or_end.set()
 
     def put_back(self, ended: EndedRow) -> None:
         """Make a row the next one again."""

@@ -46,6 +46,7 @@ class Processing(Generic[ValueT]):
         self._feeder: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost: ClusterLostError | None = None
+        self._is_left = False
 
     async def __aenter__(self) -> Self:
         """Make sure that the cluster can do the work, and enter the batch.
@@ -68,12 +69,12 @@ class Processing(Generic[ValueT]):
         Raises:
             FloraError: The error that stopped the batch, or `ClusterLostError`.
         """
+        self._is_left = True
         try:
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            self._feeder = None
             self._unread.clear()
         finally:
             await self._batch.__aexit__(exc_type, exc, traceback)
@@ -92,12 +93,16 @@ class Processing(Generic[ValueT]):
             RuntimeError: The block was not entered, or was left.
             Exception: The error of `on_progress`; or that of the source of rows, after the last result.
         """
-        if self._feeder is None:
-            self._feeder = self._spawn(self._feed())
-            self._tasks.add(self._feeder)
+        feeder = self._feeder
         while not self._unread:
-            if not self._tasks:
-                feeder, self._feeder = self._feeder, None
+            if self._is_left:
+                raise RuntimeError("The results are read inside the block: async with process(…) as results: …")
+            if feeder is None:
+                feeder = self._feeder = self._spawn(self._feed())
+                self._tasks.add(feeder)
+            elif not self._tasks:
+                if self._feeder is feeder:
+                    self._feeder = None  # the next call asks the batch again, as after an error of `on_progress`
                 feeder.result()
                 raise StopAsyncIteration
             self._news.clear()

@@ -328,6 +328,18 @@ async def test_a_batch_runs_once_and_only_inside_its_block(flora: FloraSession) 
         await batch.__aenter__()
 
 
+async def test_a_task_that_waits_for_a_result_does_not_wait_for_a_batch_that_was_left(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    fake.add_technique(FakeTechnique("endless", running=NEVER))
+    async with flora.batch("endless", prompts(2)) as batch:
+        reading = asyncio.ensure_future(anext(batch))
+        while len(fake.runs) < 2:
+            await asyncio.sleep(0.001)
+    with pytest.raises(RuntimeError, match="left before its last result"):
+        await asyncio.wait_for(reading, 10)
+
+
 @pytest.mark.parametrize("code", ["model_timeout", "internal_error", "provider_error"])
 async def test_a_transient_failure_gets_another_run_under_a_new_key_and_both_costs_count(
     fake: FakeFlora, flora: FloraSession, code: str

@@ -17,7 +17,7 @@ from distributed.scheduler import KilledWorker
 
 from flora_async import DownloadError, FloraSession, InsufficientCreditsError, RunFailedError, RunRequest, SkippedError
 from flora_async.batch.journal_reader import JournalReader
-from flora_async.dask import ProcessedResult, process
+from flora_async.dask import ProcessedResult, Processing, process
 from flora_async.testing import FakeFlora, FakeTechnique, Status
 
 pytestmark = pytest.mark.xdist_group("dask")  # one worker, and so one cluster for a module
@@ -258,6 +258,27 @@ async def test_leaving_early_leaves_nothing_on_the_cluster_and_no_task_here(
     (tmp_path / "hold").unlink()
     await until(partial(nothing_left, dask))
     assert {task for task in asyncio.all_tasks() - tasks if "flora" in repr(task.get_coro())} == set()
+
+
+async def test_several_tasks_share_the_results_and_wait_for_none_after_the_block(
+    flora: FloraSession, dask: Client, tmp_path: Path
+) -> None:
+    async def read(results: Processing[str]) -> list[str]:
+        return [result.key async for result in results]
+
+    async with process(flora.batch("caption", ROWS), dask, digest) as results:
+        shares = await asyncio.gather(read(results), read(results))
+    assert sorted(shares[0] + shares[1]) == sorted(EXPECTED)
+    async with process(flora.batch("caption", held_rows(tmp_path, 4)), dask, counted) as results:
+        reading = asyncio.ensure_future(read(results))
+
+        async def is_busy() -> bool:
+            return await tasks_on(dask) == 4
+
+        await until(is_busy)
+    (tmp_path / "hold").unlink()
+    with pytest.raises(RuntimeError, match="inside the block"):
+        await asyncio.wait_for(reading, 10)
 
 
 async def test_the_next_call_processes_what_is_missing_and_recalls_the_rest(
