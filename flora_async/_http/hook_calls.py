@@ -1,5 +1,6 @@
 """Build events and call hooks with them, so that nothing a hook raises has an effect on a request or a run."""
 
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from inspect import iscoroutine
 from typing import Any, Final
@@ -33,7 +34,8 @@ class HookCall:
             if iscoroutine(result):
                 result.close()
                 raise TypeError("a hook must not return a coroutine: it would not be awaited")  # noqa: TRY301 - as any other
-        except Exception as error:  # noqa: BLE001 - the caller's own function, and what it raises is logged
+        # A plain function cannot be cancelled: it raises CancelledError when it reads a future that was.
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - the caller's own function, and what it raises is logged
             if self._has_failed:
                 logger.debug("The hook %s raised again: %s", self._name, type(error).__name__)
                 return

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 from weakref import WeakKeyDictionary
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from flora_async._http.bodies import FileReader
 from flora_async.media.store_urls import is_stored
@@ -100,6 +100,34 @@ class Content:
         finally:
             file.close()
         return found.hexdigest()
+
+
+def verified(content: Content, digest: str) -> Content:
+    """The same file, whose last bytes are not read if its content does not have the digest any longer."""
+    return evolve(content, open=lambda: _VerifyingReader(content, digest))
+
+
+class _VerifyingReader:
+    """Reads a file that something else may be writing to."""
+
+    def __init__(self, content: Content, digest: str) -> None:
+        self._file = content.open()
+        self._left = content.size
+        self._expected = digest
+        self._found = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        """Read on from where the last read ended."""
+        chunk = self._file.read(size)
+        self._found.update(chunk)
+        self._left -= len(chunk)
+        if self._left <= 0 and self._found.hexdigest() != self._expected:
+            raise OSError("it has changed since it was inspected: use it once nothing writes to it")
+        return chunk
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
 
 
 def input_type_by_ending(ending: str) -> str | None:

@@ -203,11 +203,14 @@ class StorePart(PartFile):
         try:
             self._file.close()
         except Exception:
-            if is_conditional and self.is_kept():
-                self._check_same()
-                return
-            raise
-        self._file = None
+            if not is_conditional or self.kind() != "file":
+                raise
+            # Another file has appeared; or this one, and the answer that said so was lost.
+            if self.exists == "keep":
+                self.check_existing()
+            self._check_same()
+        else:
+            self._file = None
         self.remember()
 
     def _place_file(self) -> None:

@@ -23,7 +23,7 @@ from flora_async._http.urls import check_https
 from flora_async._threads import off_loop
 from flora_async.config import PollPolicy
 from flora_async.errors import APIStatusError, FloraError, IdempotencyError, SubmissionUnknownError, UploadError
-from flora_async.media.content import Content, FileSource, read_content
+from flora_async.media.content import Content, FileSource, read_content, verified
 from flora_async.media.store_urls import refuse_store_url
 from flora_async.models import Asset, AssetStatus
 from flora_async.polling import PollSchedule
@@ -111,11 +111,13 @@ class Uploads:
             ValueError: No workspace is known for it.
         """
         workspace = await self._workspace.choose(workspace_id)
-        key = (await off_loop(content.digest), content.content_type, workspace)
+        digest = await off_loop(content.digest)
+        key = (digest, content.content_type, workspace)
         async with self._locks.hold(key):
             url = self._urls.get(key)
             if url is None:
-                asset = await self._send(content, {"workspace_id": workspace}, None, self._poll.timeout)
+                checked = verified(content, digest)  # the URL is remembered for this digest
+                asset = await self._send(checked, {"workspace_id": workspace}, None, self._poll.timeout)
                 url = self._urls[key] = str(asset.url)
             return url
 

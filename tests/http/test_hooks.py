@@ -140,11 +140,12 @@ async def test_no_event_and_no_record_holds_the_key_even_if_the_server_sends_it(
     assert "tok_0123456789" not in everything
 
 
+@pytest.mark.parametrize("kind", [ZeroDivisionError, asyncio.CancelledError])
 async def test_a_hook_that_raises_costs_nothing_and_is_logged_once_with_its_traceback(
-    fake: FakeFlora, session_on: OpenSession, caplog: pytest.LogCaptureFixture
+    fake: FakeFlora, session_on: OpenSession, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
     def crash(_: object) -> None:
-        raise ZeroDivisionError("a mistake in a hook")
+        raise kind("a mistake in a hook")
 
     hooks = Hooks(
         on_request=crash, on_response=crash, on_retry=crash, on_pause=crash, on_run_start=crash, on_run_end=crash
@@ -157,7 +158,7 @@ async def test_a_hook_that_raises_costs_nothing_and_is_logged_once_with_its_trac
     logged = [record for record in caplog.records if record.levelno == logging.ERROR]
     names = [name for record in logged for name in [record.getMessage().split()[2]]]
     assert sorted(names) == ["on_pause", "on_request", "on_response", "on_retry", "on_run_end", "on_run_start"]
-    assert all(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in logged)
+    assert all(record.exc_info and record.exc_info[0] is kind for record in logged)
 
 
 async def test_a_hook_that_returns_a_coroutine_is_a_mistake_that_is_logged(

@@ -444,6 +444,46 @@ async def test_equal_files_at_once_are_uploaded_once(fake: FakeFlora, flora: Flo
     assert len(fake.runs) == 21
 
 
+class _Rewritten(io.BytesIO):
+    """A file that something overwrites just before it is read for the given time."""
+
+    def __init__(self, turn: int, old: bytes, new: bytes) -> None:
+        super().__init__(old)
+        self._turn = turn
+        self._new = new
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._turn -= 1
+        if self._turn == 0:
+            position = self.tell()
+            self.seek(0)
+            self.write(self._new)
+            self.seek(position)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("growth", [0, 1000])
+async def test_a_file_that_is_overwritten_meanwhile_is_used_whole_or_not_at_all(
+    fake: FakeFlora, flora: FloraSession, growth: int
+) -> None:
+    whole, refused = set(), []
+    for turn in range(1, 8):
+        old = png(f"old {turn}") + bytes(1000)
+        new = (png(f"new {turn}") + bytes(9000))[: len(old) + growth]
+        whole |= {old, new}
+        try:
+            await flora.run("cctv-cam", {"input_image": _Rewritten(turn, old, new)})
+        except UploadError as error:
+            refused.append(str(error))
+        await flora.run("cctv-cam", {"input_image": old})
+        asset_id = next(kept.asset_id for kept in fake.assets if kept.content == old)
+        assert asset_id in fake.runs[-1].inputs["input_image"]
+    assert {kept.content for kept in fake.assets} <= whole
+    assert 0 < len(refused) < 7
+    assert all("has changed" in message for message in refused)
+    assert len(fake.runs) == 14 - len(refused)
+
+
 @pytest.mark.parametrize("turns", range(6))
 async def test_equal_files_are_uploaded_once_even_where_the_first_upload_is_cancelled(
     session_on: OpenSession, turns: int
