@@ -1,5 +1,6 @@
 """The command line: `flora-async`, also as `python -m flora_async`."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         `python -m flora_async run cctv-cam -i input_image=https://example.com/photo.png`
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by a shell's >&-, or never open, as under pythonw
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - until the process ends
     try:
         from flora_async.cli._app import main as full  # noqa: PLC0415 - one of two
     except ModuleNotFoundError as error:

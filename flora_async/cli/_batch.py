@@ -168,7 +168,7 @@ def batch(arguments: BatchArguments, command_line: Sequence[str]) -> ExitCode:
             rows = generation_rows(arguments.rows, arguments.mapping, arguments.key)
         else:
             rows = technique_rows(arguments.rows, arguments.mapping, arguments.key)
-        _check_report(arguments.report)
+        _check_report(arguments)
         async with connect(fake=arguments.fake) as flora:
             shown = progress()
             made = _make(flora, arguments, params, rows, lambda summary: shown.show_batch(summary, len(rows)))
@@ -245,14 +245,18 @@ def _show_plan(plan: BatchPlan, output: Format) -> ExitCode:
     return ExitCode.OK if plan.fits and not plan.problems else ExitCode.FAILED
 
 
-def _check_report(report: Path | None) -> None:
+def _check_report(arguments: BatchArguments) -> None:
     """Make sure that the report can be written, before money is spent.
 
     Raises:
         ValueError: It cannot.
     """
+    report = arguments.report
     if report is None:
         return
+    for file in (arguments.rows, arguments.journal):
+        if file is not None and report.resolve() == file.resolve():
+            raise ValueError(f"--report {str(report)!r:.200} would replace {file.name!r:.100}: name another file")
     if report.is_dir():
         raise ValueError(f"--report {str(report)!r:.200} is a directory: name a file, such as report.html")
     try:

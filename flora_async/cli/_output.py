@@ -24,8 +24,9 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 def note(text: str) -> None:
-    """Print one line about what is going on to stderr."""
-    say(text, sys.stderr)
+    """Print one line about what is going on to stderr, if there is anything to say."""
+    if text:
+        say(text, sys.stderr)
 
 
 def print_json(value: object) -> None:

@@ -4,14 +4,16 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from flora_async import InputValue, storage
 from flora_async.batch import GenerationRequest, RunRequest
+from flora_async.batch.frames import present
 from flora_async.cli._values import json_or_text, read_pairs
 from flora_async.media.store_urls import is_store_url
 
 Cells = Mapping[str, Any]
+_JSON_TYPES: Final = (bool, int, float, list, dict)
 
 
 def technique_rows(path: Path, mapping: Sequence[str], key: str | None) -> list[RunRequest]:
@@ -59,10 +61,12 @@ def _read(path: Path, mapping: Sequence[str], key: str | None) -> tuple[dict[str
     """Return the column of each input, or None for all columns, and the rows without their empty cells."""
     try:
         table = _table(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{str(path)!r:.200} is not UTF-8 ({error}): save it as UTF-8") from None
+    except (OSError, csv.Error) as error:
         raise ValueError(f"{str(path)!r:.200} cannot be read: {error}") from None
     columns = {name for row in table for name in row}
-    names = {name: column for column, name in read_pairs("--map", mapping).items()} or None
+    names = _columns_by_input(mapping)
     for column in [*(names or {}).values(), *([key] if key else [])]:
         if column not in columns:
             known = ", ".join(sorted(map(repr, columns)))
@@ -70,25 +74,28 @@ def _read(path: Path, mapping: Sequence[str], key: str | None) -> tuple[dict[str
     return names, [
         {
             name: value if name == key else _value(value, path.parent)
-            for name, value in row.items()
-            if value is not None and value != ""
+            for name, value in present(row.items()).items()
+            if value != ""
         }
         for row in table
     ]
 
 
+def _columns_by_input(mapping: Sequence[str]) -> dict[str, str] | None:
+    names: dict[str, str] = {}
+    for column, name in read_pairs("--map", mapping).items():
+        if name in names:
+            raise ValueError(f"--map gives the input {name!r:.60} two columns, {names[name]!r:.60} and {column!r:.60}")
+        names[name] = column
+    return names or None
+
+
 def _table(path: Path) -> list[Cells]:
     match path.suffix.lower():
         case ".csv" | ".tsv":
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-                rows: list[Cells] = list(reader)
-            for number, row in enumerate(rows, 2):
-                if None in row or None in row.values():
-                    raise ValueError(f"{path.name!r:.100}, row {number}: it has more or fewer cells than the header")
-            return rows
+            return _separated(path)
         case ".jsonl" | ".ndjson":
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
                 return [_object(line, number, path) for number, line in enumerate(file, 1) if line.strip()]
         case ".parquet":
             try:
@@ -101,9 +108,26 @@ def _table(path: Path) -> list[Cells]:
             raise ValueError(f"{path.name!r:.100}: rows come from .csv, .tsv, .jsonl or .parquet, not {other!r:.20}")
 
 
+def _separated(path: Path) -> list[Cells]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+        file.seek(0)
+        # Excel separates cells by semicolons where numbers are written with a comma.
+        separator = "\t" if path.suffix.lower() == ".tsv" else ";" if ";" in header and "," not in header else ","
+        reader = csv.DictReader(file, delimiter=separator, strict=True)
+        rows: list[Cells] = list(reader)
+    names = [name for name in reader.fieldnames or () if name.strip()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{path.name!r:.100} has two columns {twice!r:.60}: rename one, or leave it out")
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ValueError(f"{path.name!r:.100}, row {number}: it has more or fewer cells than the header")
+    return rows
+
+
 def _object(line: str, number: int, path: Path) -> Cells:
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_without_repetition)
     except ValueError as error:
         raise ValueError(f"{path.name!r:.100}, line {number} is not JSON: {error}") from None
     if not isinstance(row, dict):
@@ -111,9 +135,19 @@ def _object(line: str, number: int, path: Path) -> Cells:
     return row
 
 
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {next(name for name in names if names.count(name) > 1)!r:.60} twice")
+    return found
+
+
 def _value(value: object, folder: Path) -> InputValue:
     """Return the value of an input: text, or with `@` a file whose path is relative to the file of rows."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    if isinstance(value, bytes):
+        return value
+    text = json.dumps(value, default=str) if isinstance(value, _JSON_TYPES) else str(value)
     if text.startswith("@@"):
         return text[1:]
     if is_store_url(text[1:]) and text.startswith("@"):

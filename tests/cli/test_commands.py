@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -184,8 +184,10 @@ def test_nothing_that_flora_says_can_forge_a_line_or_control_the_terminal(local:
     ("name", "content"),
     [
         ("rows.csv", "sku,headline,shelf\n1,a red bicycle,B\n2,a blue boat,C\n"),
+        ("rows.csv", "\ufeffsku;headline;shelf\r\n1;a red bicycle;B\r\n2;a blue boat;0,5\r\n"),  # as from Excel
         ("rows.tsv", "sku\theadline\tshelf\n1\ta red bicycle\tB\n2\ta blue boat\tC\n"),
         ("rows.jsonl", '{"sku": 1, "headline": "a red bicycle"}\n\n{"sku": 2, "headline": "a blue boat"}\n'),
+        ("rows.jsonl", '\ufeff{"sku": "1", "headline": "a red bicycle"}\r\n{"sku": "2", "headline": "a blue boat"}'),
         ("rows.parquet", ""),
     ],
 )
@@ -268,6 +270,9 @@ def test_a_row_that_fails_makes_the_batch_exit_1_and_does_not_affect_the_others(
         ("rows.csv", None, "rows.csv"),
         ("rows.csv", "prompt\nx,y\n", "cells"),
         ("rows.csv", "text\nx\n", "'text'"),
+        ("rows.csv", "prompt,prompt\nx,y\n", "two columns 'prompt'"),
+        ("rows.csv", "\udcff\udcfe", "save it as UTF-8"),
+        ("rows.jsonl", '{"prompt": "x", "prompt": "y"}', "'prompt' twice"),
         ("rows.jsonl", "{]", "line 1"),
         ("rows.jsonl", "[]", "line 1"),
         ("rows.xls", "x", ".csv"),
@@ -277,16 +282,46 @@ def test_a_file_that_does_not_have_the_rows_is_refused_before_anything_is_sent(
     local: FakeFlora, capsys: Capture, name: str, content: str | None, words: str
 ) -> None:
     if content is not None:
-        Path(name).write_text(content)
+        Path(name).write_text(content, "utf-8", "surrogateescape")
     assert words in complaint(capsys, "batch", "caption", name, "--map", "prompt=prompt", status=2)
     assert not local.requests
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_anything_is_sent(local: FakeFlora, capsys: Capture) -> None:
     Path("rows.csv").write_text("prompt\nx\n")
-    for place in (".", "/proc/report.html"):
+    for place in (".", "/proc/report.html", "./rows.csv"):
         assert "--report" in complaint(capsys, "batch", "caption", "rows.csv", "--report", place, status=2)
     assert not local.requests
+
+
+def test_an_input_that_is_given_two_columns_is_refused(local: FakeFlora, capsys: Capture) -> None:
+    Path("rows.csv").write_text("long,short\nx,y\n")
+    columns = ("--map", "long=prompt", "--map", "short=prompt")
+    assert "'long' and 'short'" in complaint(capsys, "batch", "caption", "rows.csv", *columns, status=2)
+    assert not local.requests
+
+
+def test_the_values_of_a_parquet_file_are_inputs_by_their_type(local: FakeFlora, capsys: Capture) -> None:
+    table = {"input_image": [PHOTO, None], "prompt": [None, nan], "day": [None, date(2026, 1, 2)]}
+    pl.DataFrame(table).write_parquet("rows.parquet")
+    image = ("batch", "cctv-cam", "rows.parquet", "--map", "input_image=input_image")
+    printed(capsys, *image, status=1)  # the second row is without
+    printed(capsys, "batch", "caption", "rows.parquet", "--map", "prompt=prompt", status=1)
+    printed(capsys, "batch", "caption", "rows.parquet", "--map", "day=prompt", status=1)
+    assert [asset.content for asset in local.assets] == [PHOTO]
+    assert [run.inputs.get("prompt") for run in local.runs] == [None, "2026-01-02"]
+
+
+def test_a_batch_whose_output_is_closed_is_run_to_its_end(local: FakeFlora, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("rows.csv").write_text("prompt\n" + "x\n" * 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)  # as Python has it after >&-
+        patch.setattr(sys, "stderr", None)
+        status = main(("batch", "caption", "rows.csv", "--save", "out"))
+        for stream in (sys.stdout, sys.stderr):
+            stream.close()
+    assert status == 0
+    assert len(list(Path("out").glob("*.txt"))) == len(local.runs) == 3
 
 
 def test_a_batch_that_flora_refuses_as_a_whole_exits_as_a_single_run_does(
