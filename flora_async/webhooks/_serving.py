@@ -17,6 +17,7 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MAX_BODY_BYTES: Final = 1024 * 1024
+_SHUTDOWN: Final = 0.5  # seconds for a request that is under way at the end
 _BAD_REQUEST: Final = 400
 _METHOD_NOT_ALLOWED: Final = 405
 _TIMED_OUT: Final = 408
@@ -120,7 +121,7 @@ async def serve(app: "Application", host: str, port: int) -> AsyncIterator[str]:
     """Serve an application for aiohttp inside the `async with`; yields its URL. Port 0 means any free port."""
     from aiohttp import web  # noqa: PLC0415 - a web server, loaded when one is started
 
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

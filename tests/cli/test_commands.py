@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -349,7 +350,7 @@ def test_a_webhook_is_verified_with_the_secret_of_the_environment(
     assert "mismatch" in complaint(capsys, *verify, status=1)
 
 
-def test_received_webhooks_are_printed() -> None:
+def test_received_webhooks_are_printed_and_no_slow_client_is_waited_for() -> None:
     environment = {**os.environ, "FLORA_WEBHOOK_SECRET": "whsec_local"}
     command = [sys.executable, "-m", "flora_async", "webhook", "listen", "--port", "0", "--count", "1"]
     with subprocess.Popen(  # noqa: S603 - our own command
@@ -357,8 +358,10 @@ def test_received_webhooks_are_printed() -> None:
     ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
-        found = re.search(r"http://\S+/", process.stderr.readline())
+        found = re.search(r"http://(\S+):(\d+)/", process.stderr.readline())
         assert found is not None
+        slow = socket.create_connection((found[1], int(found[2])))
+        slow.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         body = '{"id": "whd_1", "type": "run.completed", "data": {"run_id": "run_1", "status": "completed"}}'
         script = (
             "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], sys.argv[2].encode(),"
@@ -366,6 +369,8 @@ def test_received_webhooks_are_printed() -> None:
         )
         subprocess.run([sys.executable, "-c", script, found[0], body, sign(body, "whsec_local")], check=True)  # noqa: S603 - likewise
         event = json.loads(process.stdout.readline())
+        with slow:
+            assert slow.recv(100) == b""  # and not that it was too slow
     assert (event["id"], process.returncode) == ("whd_1", 0)
 
 
