@@ -68,7 +68,8 @@ class Elements(HTMLParser):
 
 async def test_whatever_rows_contain_adds_no_element_and_the_policy_allows_this_script_alone(tmp_path: Path) -> None:
     plain = await write_report([result(0)], tmp_path / "plain.html")
-    hostile = await write_report(hostile_results(), tmp_path / "hostile.html", title=HOSTILE)
+    malformed = result(3, outputs=[RunOutput(output_id="u", type="imageUrl", url="https://[::1")])
+    hostile = await write_report([*hostile_results(), malformed], tmp_path / "hostile.html", title=HOSTILE)
     pages = [Elements(path.read_text("utf-8")) for path in (plain, hostile)]
     assert [tag for tag, _ in pages[0].tags] == [tag for tag, _ in pages[1].tags]
     (policy,) = (a["content"] for _, a in pages[1].tags if a.get("http-equiv") == "Content-Security-Policy")

@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from flora_async._checks import check_number
 from flora_async._text import printable
@@ -108,7 +108,7 @@ def _page(
 def _row(result: BatchResult, thumbnails: "_Thumbnails", folder: Path) -> dict[str, Any]:
     record = result.to_dict()
     links = [_file_link(path, folder) for path in result.files if path.suffix != ".json"] or [
-        url for url in record["output_urls"] if urlsplit(url).scheme in {"http", "https"}
+        url for url in record["output_urls"] if url.lower().startswith(("http://", "https://"))
     ]
     return record | {
         "key": printable(result.key),
