@@ -43,6 +43,23 @@ def download(url: str, destination: str, *, replace: bool, fake: bool) -> ExitCo
     return execute(command)
 
 
+class _RequestStake:
+    """A request that may cost money, once it may have been sent."""
+
+    is_in_doubt = False
+    may_cost = False
+
+    def advice(self) -> str:
+        """What to do before the request is repeated; "" if it can be repeated as it is."""
+        if not self.may_cost:
+            return ""
+        return "the request may have been carried out, and charged; before you repeat it, see: flora-async runs list"
+
+    def learn(self, error: BaseException) -> None:  # noqa: ARG002 - as the protocol has it
+        """Say nothing about a request that has ended: its error does."""
+        self.may_cost = False
+
+
 def api(  # noqa: PLR0913 - what a request takes
     method: str,
     path: str,
@@ -54,11 +71,13 @@ def api(  # noqa: PLR0913 - what a request takes
     fake: bool,
 ) -> ExitCode:
     """Send a request to FLORA's API, and print its JSON."""
+    stake = _RequestStake()
 
     async def command() -> ExitCode:
         params = read_pairs("--query", query)
         content = _body(fields, body)
         async with connect(fake=fake) as flora:
+            stake.may_cost = not fake and method.upper() in {"POST", "PATCH"}
             answer = await flora.request(
                 method.upper(), path, params=params or None, json=content, idempotency_key=idempotency_key
             )
@@ -66,7 +85,7 @@ def api(  # noqa: PLR0913 - what a request takes
             print_json(answer)
         return ExitCode.OK
 
-    return execute(command)
+    return execute(command, stake)
 
 
 def _body(fields: Sequence[str], body: str | None) -> Mapping[str, Any] | Any:  # noqa: ANN401 - any JSON value

@@ -101,8 +101,14 @@ class Job:
         return shlex.join(["flora-async", "wait", *save, "--", printable(self.run_id or "", _MAX_ID)])
 
 
-def prepare(job: Job, timeout: float | None, idempotency_key: str | None = None) -> None:
+def prepare(job: Job, timeout: float | None, idempotency_key: str | None = None, *, saves: bool) -> None:
     """Check the options of a run and make sure that its outputs can be saved, before money is spent.
+
+    Args:
+        job: The run.
+        timeout: Seconds to wait for the end; None = no limit.
+        idempotency_key: The key that was given; None = none.
+        saves: Whether this command saves the outputs, and not a later one.
 
     Raises:
         ValueError: An option is out of range, or outputs cannot be saved.
@@ -111,7 +117,7 @@ def prepare(job: Job, timeout: float | None, idempotency_key: str | None = None)
         check_number("--timeout", timeout, exclusive=True)
     if idempotency_key is not None:
         check_idempotency_key(idempotency_key, "--idempotency-key")
-    if job.save_to is not None:
+    if saves and job.save_to is not None:
         try:
             check_writable(path_of("--save", job.save_to))
         except OSError as error:

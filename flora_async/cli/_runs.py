@@ -42,7 +42,7 @@ class FollowOptions:
         """Make the job of a command; `repeat` is the command line that starts it again."""
         return Job(
             [*repeat, *(() if self.save_to is None else ("--save", shown_url(self.save_to)))] if repeat else [],
-            self.save_to if self.wait else None,
+            self.save_to,
             self.as_json,
             self.fake,
         )
@@ -69,7 +69,7 @@ def run(
 
     async def command() -> ExitCode:
         values = read_inputs(inputs)
-        prepare(job, options.timeout, idempotency_key)
+        prepare(job, options.timeout, idempotency_key, saves=options.wait)
         async with connect(fake=options.fake, run_seconds=run_seconds) as flora:
 
             async def start(key: str) -> Run:
@@ -106,7 +106,7 @@ def generate(  # noqa: PLR0913 - FLORA's own fields
         if project_id is None:
             raise ValueError("name the project to make it in with --project or FLORA_PROJECT_ID (prj_…)")
         target = project_id
-        prepare(job, options.timeout, idempotency_key)
+        prepare(job, options.timeout, idempotency_key, saves=options.wait)
         async with connect(fake=options.fake) as flora:
 
             async def start(key: str) -> RunTicket:
@@ -133,7 +133,7 @@ def wait(reference: str, options: FollowOptions) -> ExitCode:
     job = options.job()
 
     async def command() -> ExitCode:
-        prepare(job, options.timeout)
+        prepare(job, options.timeout, saves=True)
         async with connect(fake=options.fake) as flora:
             return await follow(flora, job, reference, timeout=options.timeout)
 

@@ -237,6 +237,18 @@ async def test_interrupting_a_download_twice_shows_the_command_that_saves(fake: 
     assert not list(tmp_path.iterdir())
 
 
+async def test_interrupting_a_request_that_may_cost_money_says_where_to_look(fake: FakeFlora, tmp_path: Path) -> None:
+    fake.inject(Slow(30.0), on="start")
+    body = 'inputs=[{"id": "prompt", "type": "text", "value": "x"}]'
+    process = await start("api", "POST", "/techniques/caption/runs", "-f", body, fake=fake, cwd=tmp_path)
+    while not fake.requests:
+        await asyncio.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert b"may have been carried out, and charged; before you repeat it, see: flora-async runs list" in err
+
+
 async def test_a_closed_pipe_does_not_end_the_wait_for_a_paid_run(fake: FakeFlora, tmp_path: Path) -> None:
     fake.add_technique(FakeTechnique("slow", running=float("inf")))
     process = await start("run", "slow", "--input", "prompt=x", fake=fake, cwd=tmp_path)

@@ -83,6 +83,11 @@ def test_runs_are_started_listed_shown_and_waited_for(local: FakeFlora, capsys: 
     assert not [path for path in Path().iterdir() if path.name != "out"]
 
 
+def test_a_run_that_is_not_waited_for_is_to_be_saved_where_it_was_said(local: FakeFlora, capsys: Capture) -> None:
+    assert main(("run", "caption", "-i", "prompt=x", "--no-wait", "--save", "out")) == 0
+    assert f"to continue: flora-async wait --save out -- {local.runs[0].run_id}" in capsys.readouterr().err
+
+
 def test_a_generation_takes_parameters_and_prints_where_its_output_is(local: FakeFlora, capsys: Capture) -> None:
     arguments = (
         "generate",
