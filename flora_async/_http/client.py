@@ -203,6 +203,14 @@ class Client:
         """How long the last poll waited for its turn, after a 429, and for a connection, in seconds."""
         return self._transport.queue_time + self._gate.queue_time("poll")
 
+    def check_open(self) -> None:
+        """Refuse to work with a closed session.
+
+        Raises:
+            SessionClosedError: The session is closed, or the one that was lent to it.
+        """
+        self._transport.check_open()
+
     async def available(self, deadline: float = math.inf) -> None:
         """Return once a start may be sent: at once, unless FLORA is known to be out of reach.
 

@@ -369,11 +369,19 @@ class Transport:
             if pool is not None:
                 await pool.close()
 
-    async def _open(self, *, for_transfers: bool) -> Pool:
+    def check_open(self) -> None:
+        """Refuse to work with a closed session.
+
+        Raises:
+            SessionClosedError: The session is closed, or the one that was lent to it.
+        """
         if self.closed:
             raise SessionClosedError("This FloraSession is closed: enter it again with `async with`, or make a new one")
         if self._lent is not None and self._lent.closed:
             raise SessionClosedError("The http_session given to this FloraSession is closed: keep it open while in use")
+
+    async def _open(self, *, for_transfers: bool) -> Pool:
+        self.check_open()
         loop = asyncio.get_running_loop()
         pools = [pool for pool in (self._pool, self._transfers) if pool is not None]
         if any(pool.loop is not loop and not pool.loop.is_closed() for pool in pools):

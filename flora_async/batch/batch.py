@@ -103,6 +103,7 @@ class Batch:
         """Open the journal, and make sure that outputs can be saved.
 
         Raises:
+            SessionClosedError: The session is closed.
             OSError: Files cannot be written to the directory for outputs.
             JournalError: The journal is in use, damaged, or belongs to another batch.
             ImportError: A journal needs filelock, which is not installed.
@@ -110,6 +111,7 @@ class Batch:
         """
         if self._state is not _State.NEW:
             raise RuntimeError("A batch runs once: make another one, with the same journal to continue")
+        self._client.check_open()
         self._state = _State.OPEN
         self._entered_at = self._clock.monotonic()
         try:
@@ -152,6 +154,7 @@ class Batch:
         """
         if self._state is not _State.NEW:
             raise RuntimeError("A batch is planned or run once: make another one")
+        self._client.check_open()
         self._state = _State.CLOSED
         from flora_async.batch.plans import plan_of  # noqa: PLC0415 - with SQLite, which is loaded when it is used
 
@@ -325,6 +328,7 @@ async def run_all(batch: Batch, *, raise_on_failure: bool) -> list[BatchResult]:
     """Run a batch to its end and return its results in the order of the rows.
 
     Raises:
+        SessionClosedError: The session was closed before the batch began; no row was read.
         BatchInterruptedError: The source of rows or `on_progress` raised; the error carries the results so far.
         ExceptionGroup: `raise_on_failure` is set, and rows have errors: all of them.
     """

@@ -3,9 +3,10 @@
 import inspect
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from flora_async import (
     Page,
     Pager,
     RetryPolicy,
+    SessionClosedError,
     SubmissionUnknownError,
     models,
 )
@@ -274,6 +276,33 @@ async def test_a_read_is_sent_again_until_it_is_answered(stub: Stub, flora: Flor
                 stub.will_answer(DROPPED, 503, operation.answer)
                 assert await call(flora, operation) == operation.result
                 assert not [request for request in stub.arrived if "Idempotency-Key" in request.headers]
+
+
+async def test_a_closed_session_refuses_every_call_and_reads_no_row(stub: Stub, tmp_path: Path) -> None:
+    flora = FloraSession("sk_test_1", base_url=stub.base_url)
+    await flora.close()
+    rows = iter([{"prompt": "x"}] * 3)
+    here: dict[str, Any] = {"project_id": "prj_1"}
+    journal = tmp_path / "batch.sqlite"
+    calls: dict[str, Callable[[], Any]] = {
+        **{operation.name: partial(call, flora, operation) for operation in OPERATIONS},
+        "run": partial(flora.run, "caption", {"prompt": "x"}),
+        "generate": partial(flora.generate, "x", type="image", **here),
+        "wait_for_run": partial(flora.wait_for_run, "run_1"),
+        "request": partial(flora.request, "GET", "/models"),
+        "upload": partial(flora.assets.upload, b"%PDF-1.7\n", workspace_id="ws_1"),
+        "download": partial(flora.download, "https://media.flora.ai/a.png", tmp_path / "a.png"),
+        "run_all": partial(flora.run_all, "caption", rows, journal=journal),
+        "generations.run_all": partial(flora.generations.run_all, rows, **here),
+        "actions.run_all": partial(flora.actions.run_all, "concat-text-browser", rows, **here),
+        "batch": flora.batch("caption", rows, check=False, save_to=tmp_path / "out").__aenter__,
+        "plan": flora.batch("caption", rows, check=False).plan,
+    }
+    with Sweep() as sweep:
+        for name, refused in calls.items():
+            with sweep.row(name), pytest.raises(SessionClosedError, match="enter it again"):
+                await refused()
+    assert (len(list(rows)), stub.arrived, list(tmp_path.iterdir())) == (3, [], [])
 
 
 async def test_the_counts_of_traffic_know_what_is_sent(stub: Stub, flora: FloraSession) -> None:
