@@ -12,6 +12,9 @@ CheckedT = TypeVar("CheckedT")
 PUBLIC_IDS: Final[Mapping[str, str]] = {"workspace_id": "ws_", "project_id": "prj_"}
 """How the ids begin whose form FLORA checks, by the names of the arguments."""
 _PUBLIC_ID: Final = re.compile(r"[A-Za-z]+_[A-Za-z0-9_-]+")
+_NOT_IN_IDS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HALF_CHARACTER: Final = re.compile(r"[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
+_EXCERPT: Final = 20
 
 _MAX_PAGE_SIZE: Final = 100
 
@@ -53,20 +56,74 @@ def check_progress(progress: object) -> None:
 
 
 def non_blank(name: str, value: object) -> str:
-    """Text that is not blank; a workspace's or a project's id has the form that FLORA gives it.
+    """Text that is not blank, such as a prompt or a name.
 
     Raises:
         TypeError: It is not text.
-        ValueError: It is blank, or not such an id.
+        ValueError: It is blank, or is not text that can be meant.
     """
+    text = _text(name, value)
+    check_text(name, text)
+    return text
+
+
+def identifier(name: str, value: object) -> str:
+    """An id or slug; a workspace's or a project's has the form that FLORA gives it.
+
+    Raises:
+        TypeError: It is not text.
+        ValueError: It is blank, holds what no id does, such as a line break, or is not such an id.
+    """
+    text = _text(name, value)
+    prefix = PUBLIC_IDS.get(name)
+    if prefix is not None and not (text.startswith(prefix) and _PUBLIC_ID.fullmatch(text)):
+        raise ValueError(f"{name} must be an id as FLORA lists it ({prefix}…), not {text!r:.60}")
+    if text != text.strip() or _NOT_IN_IDS.search(text):
+        raise ValueError(
+            f"{name} {text!r:.60} must not have blanks around it, line breaks or control characters: strip it, or pass "
+            "it as FLORA lists it"
+        )
+    return text
+
+
+def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {value!r:.60}")
     if not value.strip():
         raise ValueError(f"{name} must not be blank: leave it out, or say what it is")
-    prefix = PUBLIC_IDS.get(name)
-    if prefix is not None and not (value.startswith(prefix) and _PUBLIC_ID.fullmatch(value)):
-        raise ValueError(f"{name} must be an id as FLORA lists it ({prefix}…), not {value!r:.60}")
     return value
+
+
+def check_text(name: str, text: str) -> None:
+    """Refuse text that cannot be meant, and comes from bytes that were decoded wrongly.
+
+    JSON can write both as escapes, but half of a surrogate pair is not a character (RFC 8259, 8.2), and neither the
+    RFC nor FLORA gives NUL a meaning, while databases refuse it, which leaves a start in doubt.
+
+    Raises:
+        ValueError: It holds half of a surrogate pair, or a NUL character.
+    """
+    check_characters(name, text)
+    if "\0" in text:
+        raise ValueError(f"{name} holds a NUL character, {_around(text, text.index(chr(0)))}: remove it")
+
+
+def check_characters(name: str, text: str) -> None:
+    """Refuse text that no UTF-8 can write.
+
+    Raises:
+        ValueError: It holds half of a surrogate pair.
+    """
+    half = None if text.isascii() else _HALF_CHARACTER.search(text)
+    if half is not None:
+        raise ValueError(
+            f"{name} holds half of a character, {_around(text, half.start())}, which UTF-8 cannot write: "
+            "decode the text again from its source, or remove it"
+        )
+
+
+def _around(text: str, at: int) -> str:
+    return repr(text[max(at - _EXCERPT, 0) : at + _EXCERPT])
 
 
 def optional(check: Callable[[str, object], CheckedT], name: str, value: object) -> CheckedT | None:

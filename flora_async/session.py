@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 from attrs import evolve
 
 from flora_async import batch, media, resources
-from flora_async._checks import check_number, non_blank, optional
+from flora_async._checks import check_number, identifier, optional
 from flora_async._clock import Clock
 from flora_async._http.deadline import until
 from flora_async._http.defaults import conceal_values
@@ -128,7 +128,7 @@ class FloraSession:
             clock=clock,
         )
         workspace = os.environ.get("FLORA_WORKSPACE_ID") or None if workspace_id is None else workspace_id
-        self._workspace_id = optional(non_blank, "workspace_id", workspace)
+        self._workspace_id = optional(identifier, "workspace_id", workspace)
         self._poll = poll
         run_times = RunTimes()
         self._technique_cache = resources.TechniqueCache(self._client, self._clock)

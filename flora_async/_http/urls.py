@@ -11,7 +11,7 @@ from socket import inet_aton, inet_ntoa
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from flora_async._checks import PUBLIC_IDS, non_blank
+from flora_async._checks import PUBLIC_IDS, identifier
 from flora_async._http.addresses import is_public
 from flora_async.errors import UntrustedURLError
 
@@ -121,23 +121,18 @@ def segment(name: str, value: object) -> str:
 
     Raises:
         TypeError: It is not text.
-        ValueError: It is blank, `.` or `..`, holds characters that UTF-8 cannot write, or is a workspace's or a
+        ValueError: It is blank, `.` or `..`, holds what no id does, such as a line break, or is a workspace's or a
             project's and does not have FLORA's form.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {value!r:.60}")
-    if name in PUBLIC_IDS:
-        non_blank(name, value)
-    if _PLAIN_SEGMENT.fullmatch(value):  # every id and slug that FLORA gives out: nothing to encode
+    if name not in PUBLIC_IDS and _PLAIN_SEGMENT.fullmatch(value):  # as nearly all that FLORA gives out
         return value
     if not value.strip():
         raise ValueError(f"{name} must not be blank: pass FLORA's id or slug")
     if value in {".", ".."}:  # a proxy may resolve these as path steps, encoded or not
         raise ValueError(f"{name} must not be {value!r:.60}: pass FLORA's id or slug")
-    try:
-        return quote(value, safe="")
-    except UnicodeEncodeError:
-        raise ValueError(f"{name} {value!r:.60} holds characters that UTF-8 cannot write") from None
+    return quote(identifier(name, value), safe="")
 
 
 def check_path(path: object) -> str:

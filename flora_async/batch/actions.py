@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from flora_async._checks import free_form, non_blank, optional
+from flora_async._checks import free_form, identifier, optional
 from flora_async._repr import ShortRepr
 from flora_async.batch.arguments import ArgumentsWork, params_of, planned, project_of
 from flora_async.batch.rows import ActionRequest, Kind, Planned, read_fields
@@ -31,7 +31,7 @@ class ActionDefaults(ShortRepr):
 
     def __attrs_post_init__(self) -> None:
         for name in ("action_id", "project_id"):
-            optional(non_blank, name, getattr(self, name))
+            optional(identifier, name, getattr(self, name))
         optional(free_form, "params", self.params)
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
-from flora_async._checks import free_form, non_blank, optional
+from flora_async._checks import free_form, identifier, optional
 from flora_async._repr import ShortRepr
 from flora_async.batch.arguments import ArgumentsWork, params_of, planned, project_of
 from flora_async.batch.rows import GenerationRequest, Kind, Planned, read_fields
@@ -34,7 +34,7 @@ class GenerationDefaults(ShortRepr):
 
     def __attrs_post_init__(self) -> None:
         for name in ("model", "project_id"):
-            optional(non_blank, name, getattr(self, name))
+            optional(identifier, name, getattr(self, name))
         optional(free_form, "params", self.params)
         if self.type is not None:
             check_medium("type", self.type)

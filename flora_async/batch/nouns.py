@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flora_async import resources
-from flora_async._checks import non_blank
+from flora_async._checks import identifier
 from flora_async.batch.actions import ActionDefaults
 from flora_async.batch.batch import Batch, run_all
 from flora_async.batch.generations import GenerationDefaults
@@ -285,7 +285,7 @@ class Actions(resources.Actions):
             poll=poll,
             on_progress=on_progress,
         )
-        defaults = ActionDefaults(action_id=non_blank("action_id", action_id), params=params, project_id=project_id)
+        defaults = ActionDefaults(action_id=identifier("action_id", action_id), params=params, project_id=project_id)
         return Batch(self._lent, defaults, rows, options)
 
     async def run_all(  # noqa: PLR0913 - as batch

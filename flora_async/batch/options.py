@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 from attrs import field, frozen
 
-from flora_async._checks import check_count, check_flag, check_idempotency_key, check_number, non_blank, optional
+from flora_async._checks import check_count, check_flag, check_idempotency_key, check_number, identifier, optional
 from flora_async._repr import ShortRepr
 from flora_async.batch.results import BatchSummary
 from flora_async.batch.watchers import Watch
@@ -77,7 +77,7 @@ class BatchOptions(ShortRepr):
             check_idempotency_key(self.name, "name")
         if self.watch not in get_args(Watch):
             raise ValueError(f"watch must be 'auto', 'list' or 'each', not {self.watch!r:.60}")
-        optional(non_blank, "workspace_id", self.workspace_id)
+        optional(identifier, "workspace_id", self.workspace_id)
         if self.poll is not None and not isinstance(self.poll, PollPolicy):
             raise TypeError(f"poll must be a PollPolicy, not {self.poll!r:.60}")
         if self.on_progress is not None and not callable(self.on_progress):

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import free_form, non_blank, optional
+from flora_async._checks import free_form, identifier, non_blank, optional
 from flora_async._http.client import Client
 from flora_async._http.urls import check_https
 from flora_async.resources._catalog import Catalog
@@ -38,9 +38,9 @@ def generation_body(  # noqa: PLR0913 - FLORA's own fields
     return {
         "type": optional(check_medium, "type", type),
         "prompt": non_blank("prompt", prompt),
-        "workspace_id": optional(non_blank, "workspace_id", workspace_id),
-        "project_id": non_blank("project_id", project_id),
-        "model": optional(non_blank, "model", model),
+        "workspace_id": optional(identifier, "workspace_id", workspace_id),
+        "project_id": identifier("project_id", project_id),
+        "model": optional(identifier, "model", model),
         "params": optional(free_form, "params", params),
         "callback_url": optional(check_https, "callback_url", callback_url),
     }
@@ -54,10 +54,10 @@ def action_body(*, action_id: object, inputs: object, project_id: object, worksp
         TypeError: One has the wrong type.
     """
     body = {
-        "action_id": non_blank("action_id", action_id),
+        "action_id": identifier("action_id", action_id),
         "inputs": all_to_json("inputs", inputs, models.ActionInput),
-        "workspace_id": optional(non_blank, "workspace_id", workspace_id),
-        "project_id": non_blank("project_id", project_id),
+        "workspace_id": optional(identifier, "workspace_id", workspace_id),
+        "project_id": identifier("project_id", project_id),
         "params": optional(free_form, "params", params),
     }
     if not body["inputs"]:

@@ -5,7 +5,7 @@ from copy import copy
 from typing import Final
 
 from flora_async._cache import KeyedLocks
-from flora_async._checks import non_blank
+from flora_async._checks import identifier
 from flora_async._http.client import Client
 from flora_async.models import Workspace
 from flora_async.resources._operations import paginate
@@ -43,7 +43,7 @@ class DefaultWorkspace:
             FloraError: The workspaces could not be listed.
         """
         if workspace_id is not None:
-            return non_blank("workspace_id", workspace_id)
+            return identifier("workspace_id", workspace_id)
         if not self._chosen:
             async with self._lock.hold("workspace"):
                 if not self._chosen:

@@ -8,7 +8,15 @@ from typing import Any, Final, TypeVar
 
 from attrs import AttrsInstance, evolve
 
-from flora_async._checks import check_idempotency_key, free_form, items, non_blank, page_size
+from flora_async._checks import (
+    check_characters,
+    check_idempotency_key,
+    free_form,
+    identifier,
+    items,
+    non_blank,
+    page_size,
+)
 from flora_async._http.client import Client
 from flora_async._http.defaults import check_query
 from flora_async._http.responses import Response
@@ -80,7 +88,7 @@ def paginate(  # noqa: PLR0913 - the parts of a list
     """
     route, ids = ROUTES[operation], ids or {}
     client.url(route, ids)  # a bad id is refused here, not with the first page
-    query = {name: str(non_blank(name, value)) for name, value in (filters or {}).items() if value is not None}
+    query = {name: _filter(name, value) for name, value in (filters or {}).items() if value is not None}
     size = page_size(limit)
     if cursor is not None and not isinstance(cursor, str):
         raise TypeError(f"cursor must be text, as a page's next_cursor is, not {cursor!r:.60}")
@@ -93,6 +101,10 @@ def paginate(  # noqa: PLR0913 - the parts of a list
         return page if complete is None else evolve(page, items=tuple(map(complete, page.items)))
 
     return Pager(fetch_page, cursor, operation)
+
+
+def _filter(name: str, value: object) -> str:
+    return str(identifier(name, value) if name.endswith("_id") else non_blank(name, value))
 
 
 async def mutate(  # noqa: PLR0913 - the parts of a change
@@ -211,7 +223,7 @@ def to_content(body: Mapping[str, Any]) -> bytes:
     """Encode a body as JSON; entries that are None are left out.
 
     Raises:
-        ValueError: A number is not finite.
+        ValueError: A number is not finite, or text holds half of a character.
         TypeError: A value is not JSON.
     """
     given = {name: value for name, value in body.items() if value is not None}
@@ -220,11 +232,14 @@ def to_content(body: Mapping[str, Any]) -> bytes:
 
 def _encode(name: str, data: object) -> bytes:
     try:
-        return json.dumps(data, allow_nan=False).encode()
+        text = json.dumps(data, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name} cannot be written as JSON: {error}") from None
     except RecursionError:
         raise ValueError(f"{name} cannot be written as JSON: nested too deeply") from None
+    if "\\ud" in text:  # beyond the BMP, or half of a character
+        check_characters(name, json.dumps(data, ensure_ascii=False))
+    return text.encode()
 
 
 def read_page(model: type[ModelT], items_key: str, response: Response) -> Page[ModelT]:

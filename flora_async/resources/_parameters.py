@@ -33,7 +33,7 @@ async def read_files(name: str, value: Any, depth: int = 0) -> Any:  # noqa: ANN
     """Copy a mapping or list, reading each file in it, at any depth, as content that can be uploaded.
 
     Raises:
-        ValueError: It contains itself, or is nested too deeply; or a file cannot be uploaded.
+        ValueError: It contains itself, or is nested too deeply; a text cannot be meant, or a file cannot be uploaded.
         OSError: A file cannot be read.
     """
     if depth > _MAX_DEPTH:
@@ -42,7 +42,7 @@ async def read_files(name: str, value: Any, depth: int = 0) -> Any:  # noqa: ANN
         return {key: await read_files(f"{name}[{key!r}]", item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [await read_files(f"{name}[{number}]", item, depth + 1) for number, item in enumerate(value)]
-    return await read_value(name, value) if is_file_source(value) else value
+    return await read_value(name, value) if isinstance(value, str) or is_file_source(value) else value
 
 
 async def upload_files(value: Any, preparer: InputPreparer, workspace_id: str | None) -> Any:  # noqa: ANN401 - any JSON value

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
-from flora_async._checks import non_blank, optional
+from flora_async._checks import check_text, identifier, optional
 from flora_async._http.urls import check_https, is_video_url
 from flora_async._threads import off_loop
 from flora_async.errors import FieldError, FloraError, InputError
@@ -60,7 +60,7 @@ async def read_inputs(inputs: object, technique_id: str = "") -> tuple[RawInput,
 
     Raises:
         TypeError: `inputs` is not a mapping or a sequence of `RunInput`, or a value is neither text nor a file.
-        ValueError: An id is blank or given twice, or a file cannot be uploaded.
+        ValueError: An id is blank or given twice, a text cannot be meant, or a file cannot be uploaded.
         InputError: A value is a list.
         OSError: A file cannot be read.
     """
@@ -76,6 +76,7 @@ async def read_inputs(inputs: object, technique_id: str = "") -> tuple[RawInput,
         for part, text in (("id", name), ("type", "text" if kind is None else kind)):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"inputs: the {part} of an input must be text and not blank, not {text!r:.60}")
+            check_text(f"inputs: the {part} of an input", text)
         if isinstance(value, list | tuple):
             raise InputError(technique_id, [FieldError(name, _SEVERAL)])
         if not isinstance(value, str) and not is_file_source(value):
@@ -94,10 +95,11 @@ async def read_value(name: str, value: object) -> str | Content:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: The file cannot be uploaded.
+        ValueError: The file cannot be uploaded, or the text cannot be meant.
         TypeError: The value is neither text nor a file.
     """
     if isinstance(value, str):
+        check_text(name, value)
         return value
     try:
         return await off_loop(read_content, value)
@@ -156,7 +158,7 @@ class InputPreparer:
             ValueError: No workspace is known for a file, or its id is malformed.
             TypeError: The workspace's id is not text.
         """
-        optional(non_blank, "workspace_id", workspace_id)
+        optional(identifier, "workspace_id", workspace_id)
         sent = await self.to_send(technique_id, raw_inputs, check=check)
         return await self.upload(sent, workspace_id)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from flora_async._cache import KeyedLocks, RecentItems
-from flora_async._checks import check_number, check_progress, non_blank, optional
+from flora_async._checks import check_number, check_progress, identifier, optional
 from flora_async._clock import Clock
 from flora_async._http.bodies import File, Form
 from flora_async._http.client import Client
@@ -91,7 +91,7 @@ class Uploads:
         check_progress(progress)
         if source == "":
             raise ValueError("source must not be empty: pass an https URL, or the path of a file")
-        options: dict[str, Any] = {"folder": folder, "project_id": optional(non_blank, "project_id", project_id)}
+        options: dict[str, Any] = {"folder": folder, "project_id": optional(identifier, "project_id", project_id)}
         refuse_store_url("source", source)
         if isinstance(source, str) and "://" in source:
             body = {"source": check_https("source", source), "content_type": content_type, "file_name": file_name}

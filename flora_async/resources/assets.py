@@ -1,7 +1,7 @@
 """`flora.assets`: files uploaded to FLORA."""
 
 from flora_async import models
-from flora_async._checks import non_blank, optional
+from flora_async._checks import identifier, non_blank, optional
 from flora_async._http.client import Client
 from flora_async._http.urls import check_https
 from flora_async._threads import off_loop
@@ -135,11 +135,11 @@ class Assets(Operations):
             raise ValueError("assets.create takes one of two: source (an https URL, or 'signed-url'), or file")
         refuse_store_url("source", source)
         given = {
-            "workspace_id": non_blank("workspace_id", workspace_id),
+            "workspace_id": identifier("workspace_id", workspace_id),
             "content_type": optional(non_blank, "content_type", content_type),
             "file_name": optional(non_blank, "file_name", file_name),
             "folder": optional(non_blank, "folder", folder),
-            "project_id": optional(non_blank, "project_id", project_id),
+            "project_id": optional(identifier, "project_id", project_id),
         }
         if file is not None:
             content = await off_loop(read_content, file, content_type=content_type, file_name=file_name)

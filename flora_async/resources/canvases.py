@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import free_form, items, non_blank, optional
+from flora_async._checks import free_form, identifier, items, non_blank, optional
 from flora_async._http.client import Client
 from flora_async._http.urls import check_https
 from flora_async.resources._operations import Operations, all_to_json, fetch, mutate, to_json
@@ -153,7 +153,7 @@ class WorkspaceCanvas(Operations):
             "update": all_to_json("update", update, models.NodeChange),
             "connect": all_to_json("connect", connect, models.GraphEdge),
             "disconnect": all_to_json("disconnect", disconnect, models.GraphEdge),
-            "remove": [{"id": non_blank("remove", node_id)} for node_id in items("remove", remove)],
+            "remove": [{"id": identifier("remove", node_id)} for node_id in items("remove", remove)],
         }
         if not any(body.values()):
             raise ValueError("A changeset needs at least one of add, update, connect, disconnect and remove")

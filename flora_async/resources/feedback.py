@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from flora_async import models
-from flora_async._checks import items, non_blank, one_of, optional
+from flora_async._checks import identifier, items, non_blank, one_of, optional
 from flora_async._http.client import Client
 from flora_async.resources._operations import Operations, mutate
 
@@ -64,9 +64,9 @@ class Feedback(Operations):
             "summary": non_blank("summary", summary),
             "detail": non_blank("detail", detail),
             "attempted_tools": None if tools is None else [non_blank("attempted_tools", tool) for tool in tools],
-            "workspace_id": optional(non_blank, "workspace_id", workspace_id),
-            "project_id": optional(non_blank, "project_id", project_id),
-            "run_id": optional(non_blank, "run_id", run_id),
+            "workspace_id": optional(identifier, "workspace_id", workspace_id),
+            "project_id": optional(identifier, "project_id", project_id),
+            "run_id": optional(identifier, "run_id", run_id),
         }
         return await mutate(
             self._client, "feedback.record", models.FeedbackReceipt, body=body, idempotency_key=idempotency_key

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import check_flag, free_form, non_blank, optional
+from flora_async._checks import check_flag, free_form, identifier, optional
 from flora_async._http.client import Client
 from flora_async._http.responses import Response
 from flora_async._http.retry import logger
@@ -290,9 +290,9 @@ class Runs(Operations):
             ('technique', 'tech_caption')
         """
         check_flag("check", check)
-        technique_id = non_blank("technique_id", technique_id)
+        technique_id = identifier("technique_id", technique_id)
         key = new_key(idempotency_key)
-        optional(non_blank, "workspace_id", workspace_id)
+        optional(identifier, "workspace_id", workspace_id)
         given = await read_files("inputs", free_form("inputs", inputs))
         if check:
             given = await self._checked(technique_id, given)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flora_async import models
-from flora_async._checks import free_form, non_blank, optional
+from flora_async._checks import free_form, identifier, non_blank, optional
 from flora_async._http.client import Client
 from flora_async.polling import RunTracker
 from flora_async.resources._operations import Operations, fetch, mutate, paginate
@@ -48,7 +48,7 @@ class Projects(Operations):
             >>> project.name
             'Spring campaign'
         """
-        body = {"name": non_blank("name", name), "workspace_id": non_blank("workspace_id", workspace_id)}
+        body = {"name": non_blank("name", name), "workspace_id": identifier("workspace_id", workspace_id)}
         return await mutate(self._client, "projects.create", models.Project, body=body, idempotency_key=idempotency_key)
 
     async def retrieve(self, project_id: str) -> "models.Project":
@@ -93,7 +93,7 @@ class Projects(Operations):
             >>> [project.project_id async for project in flora.projects.list(workspace_id="ws_local")]
             ['prj_local']
         """
-        filters = {"workspace_id": non_blank("workspace_id", workspace_id), "query": query}
+        filters = {"workspace_id": identifier("workspace_id", workspace_id), "query": query}
         return paginate(
             self._client,
             "projects.list",
@@ -211,7 +211,7 @@ class ProjectActions(Operations):
             >>> node.action_id
             'rotate-image-browser'
         """
-        body = {"action_id": non_blank("action_id", action_id), "params": optional(free_form, "params", params)}
+        body = {"action_id": identifier("action_id", action_id), "params": optional(free_form, "params", params)}
         return await mutate(
             self._client,
             "projects.actions.create",

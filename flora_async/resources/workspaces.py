@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from flora_async import models
-from flora_async._checks import items, non_blank
+from flora_async._checks import identifier, items, non_blank
 from flora_async._http.client import Client
 from flora_async.polling import RunTracker
 from flora_async.resources._operations import Operations, fetch, mutate, paginate
@@ -142,7 +142,7 @@ class WorkspaceProjects(Operations):
             >>> [(run.is_started, run.reason) for run in answer.runs]
             [(False, 'node_not_found')]
         """
-        nodes = [non_blank("node_ids", node_id) for node_id in items("node_ids", node_ids)]
+        nodes = [identifier("node_ids", node_id) for node_id in items("node_ids", node_ids)]
         if not 1 <= len(nodes) <= _MAX_NODES:
             raise ValueError(f"node_ids must name 1 to {_MAX_NODES} nodes, not {len(nodes)}: split them up")
         return await mutate(

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
@@ -25,6 +26,7 @@ from flora_async import (
     Page,
     Pager,
     RetryPolicy,
+    RunRequest,
     SessionClosedError,
     SubmissionUnknownError,
     models,
@@ -393,6 +395,47 @@ async def test_an_id_that_flora_would_answer_with_a_500_is_refused_before_anythi
     assert not stub.arrived
 
 
+IDS_ELSEWHERE = [
+    (operation, name, value)
+    for operation in OPERATIONS
+    for name, value in {**operation.needed, **operation.optional}.items()
+    if name not in path_ids(operation) and (name.endswith("_id") or name in {"model", "node_ids", "remove"})
+]
+
+
+async def test_an_id_with_a_line_break_or_blanks_around_it_is_refused_before_anything_is_sent(
+    stub: Stub, flora: FloraSession
+) -> None:
+    here: dict[str, Any] = {"project_id": "prj_1"}
+    with Sweep() as sweep:
+        for ending in ("\n", " ", "\t", "\x00x", "\u2028x"):
+            refused = partial(pytest.raises, ValueError, match="must (not have blanks around it|be an id as FLORA)")
+            for operation, place in IN_PATHS:
+                bad = path_ids(operation)[place] + ending
+                with sweep.row(operation.name, place, bad), refused():
+                    await call(flora, with_id(operation, place, bad))
+            for operation, name, value in IDS_ELSEWHERE:
+                given: Any = value + ending if isinstance(value, str) else [*value, f"n{ending}"]
+                with sweep.row(operation.name, name, given), refused():
+                    await call(flora, operation, **{name: given})
+            for name, job in {
+                "run": flora.run(f"caption{ending}", {"prompt": "x"}),
+                "wait_for_run": flora.wait_for_run(f"run_1{ending}"),
+                "generate": flora.generate("x", type="image", model=f"flux-pro{ending}", **here),
+                "upload": flora.assets.upload(b"%PDF-1.7", project_id=f"prj_1{ending}"),
+                "run_all": flora.run_all(f"caption{ending}", [{"prompt": "x"}]),
+                "generations.run_all": flora.generations.run_all(["x"], model=f"flux-pro{ending}", **here),
+                "actions.run_all": flora.actions.run_all(f"rotate{ending}", [], **here),
+            }.items():
+                with sweep.row(name, ending), refused():
+                    await job
+            request = RunRequest({"prompt": "x"}, technique_id=f"caption{ending}")
+            with sweep.row("row", ending), refused():
+                (result,) = await flora.run_all("caption", [request], check=False)
+                raise result.error or AssertionError
+    assert not stub.arrived
+
+
 # --- other arguments ---
 
 TEXTS = [
@@ -478,6 +521,43 @@ async def test_a_blank_text_is_refused_before_anything_is_sent(stub: Stub, flora
     assert not stub.arrived
 
 
+async def test_text_that_cannot_be_meant_is_refused_by_name_before_anything_is_sent(
+    stub: Stub, flora: FloraSession
+) -> None:
+    here: dict[str, Any] = {"project_id": "prj_1"}
+    # What a model works on, which may not hold a NUL either.
+    starts: list[tuple[str, Callable[[str], Any]]] = [
+        ("prompt", lambda bad: flora.generate(bad, type="image", **here)),
+        ("params['style']", lambda bad: flora.generate("x", type="image", params={"style": bad}, **here)),
+        ("inputs['prompt']", lambda bad: flora.run("caption", {"prompt": bad})),
+        ("inputs['a'][1]", lambda bad: flora.runs.start_technique(technique_id="tech_1", inputs={"a": ["x", bad]})),
+        (
+            "inputs[0]['text']",
+            lambda bad: flora.actions.run(action_id="a", inputs=[{"type": "text", "text": bad}], **here),
+        ),
+    ]
+    others: list[tuple[str, Callable[[str], Any]]] = [
+        (name, lambda bad, operation=operation, name=name: call(flora, operation, **{name: bad}))  # type: ignore[misc]  # defaults
+        for operation, name in TEXTS
+        if name not in {"type", "mode", "kind"}
+    ]
+    update = BY_NAME["projects.canvas.update"]
+    others += [
+        ("json", lambda bad: flora.request("POST", "/x", json={"a": bad})),
+        ("The arguments", lambda bad: call(flora, update, node_params={"n": {"prompt": bad}})),
+    ]
+    with Sweep() as sweep:
+        for name, start in [*starts, *others]:
+            for bad in ("half \ud83d", "\udc80 half", *(["a\0b"] if (name, start) in starts else [])):
+                with sweep.row(name, repr(bad)), pytest.raises(ValueError, match=re.escape(name)):
+                    await start(bad)
+        assert not stub.arrived
+        with sweep.row("characters that can be meant"):
+            stub.will_answer(RUN)
+            await flora.techniques.runs.create("caption", inputs={"prompt": "🌸 \ud83c\udf38 \x1b\n"})
+            assert json.loads(stub.arrived[0].body)["inputs"][0]["value"] == "🌸 🌸 \x1b\n"
+
+
 async def test_what_cannot_be_in_a_query_is_refused_by_name_before_anything_is_sent(
     stub: Stub, flora: FloraSession
 ) -> None:
@@ -497,7 +577,7 @@ async def test_what_cannot_be_in_a_query_is_refused_by_name_before_anything_is_s
         for operation in LISTS:
             for name in operation.optional:
                 if name not in {"limit", "type", "workspace_id", "project_id"}:
-                    with sweep.row(operation.name, name), pytest.raises(ValueError, match="UTF-8"):
+                    with sweep.row(operation.name, name), pytest.raises(ValueError, match=f"UTF-8|{name}"):
                         await call(flora, operation, **{name: "\ud800"})
     assert not stub.arrived
 
