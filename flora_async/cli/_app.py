@@ -260,7 +260,7 @@ def batch(
         ),
     ] = None,
     report: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--report", metavar="FILE", help="Write an HTML file that shows the results to people."),
     ] = None,
     dry_run: Annotated[

@@ -20,6 +20,7 @@ from flora_async.cli._progress import LineProgress, progress
 from flora_async.cli._rows import generation_rows, technique_rows
 from flora_async.cli._values import read_params
 from flora_async.errors import FloraError
+from flora_async.media.destinations import local_path
 from flora_async.media.disk import check_writable
 from flora_async.resources.models import Medium
 from flora_async.session import FloraSession
@@ -64,7 +65,7 @@ class BatchArguments:
     max_cost: float | None
     journal: Path | None
     save_to: str | None
-    report: Path | None
+    report: str | None
     dry_run: bool
     output: Format
     fake: bool
@@ -251,9 +252,9 @@ def _check_report(arguments: BatchArguments) -> None:
     Raises:
         ValueError: It cannot.
     """
-    report = arguments.report
-    if report is None:
+    if arguments.report is None:
         return
+    report = local_path("--report", arguments.report)
     for file in (arguments.rows, arguments.journal):
         if file is not None and report.resolve() == file.resolve():
             raise ValueError(f"--report {str(report)!r:.200} would replace {file.name!r:.100}: name another file")

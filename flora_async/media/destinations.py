@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 from flora_async.media import disk
 from flora_async.media.names import Destination
 from flora_async.media.parts import Exists, PartFile
-from flora_async.media.store_urls import is_stored, is_url
+from flora_async.media.store_urls import is_stored, is_url, shown_url
 
 _URL_IN_PATH: Final = re.compile(r"[a-z][a-z0-9+.-]+:[/\\](?![/\\])", re.IGNORECASE)
 _LOCAL: Final = frozenset({"file", "local"})
@@ -36,9 +36,23 @@ def path_of(argument: str, value: object) -> Path:
         raise TypeError(f"{argument} must be a path, as text or pathlib.Path, not {value!r:.60}")
     if not text or "\0" in text:
         raise ValueError(f"{argument} {text!r:.60} is not a path: name a file or a directory ('.' is the current one)")
-    if not isinstance(value, str) and _URL_IN_PATH.match(text):
-        raise ValueError(f"{argument} {text!r:.60} was a URL before pathlib changed it: pass it as text or as a UPath")
+    if _URL_IN_PATH.match(text):
+        remedy = "pass it as text, or as a UPath, with two slashes after the colon"
+        raise ValueError(f"{argument} {text!r:.60} is not a path, but a URL that lacks a slash: {remedy}")
     return Path(url2pathname(urlsplit(text).path)) if is_url(text) else Path(text)
+
+
+def local_path(argument: str, value: object) -> Path:
+    """Return the path of a file on this machine.
+
+    Raises:
+        TypeError: It is not a path.
+        ValueError: It is in a store, empty, or holds a NUL.
+    """
+    if is_stored(value) or (is_url(value) and urlsplit(str(value)).scheme.lower() not in _LOCAL):
+        shown = shown_url(str(value))
+        raise ValueError(f"{argument} {shown!r:.120} is not on this machine: name a local file, and copy it there")
+    return path_of(argument, value)
 
 
 def _stored_path(argument: str, value: object) -> Path:

@@ -295,7 +295,7 @@ def test_a_file_that_does_not_have_the_rows_is_refused_before_anything_is_sent(
 
 def test_a_report_that_cannot_be_written_is_refused_before_anything_is_sent(local: FakeFlora, capsys: Capture) -> None:
     Path("rows.csv").write_text("prompt\nx\n")
-    for place in (".", "/proc/report.html", "./rows.csv"):
+    for place in (".", "/proc/report.html", "./rows.csv", "s3://bucket/report.html"):
         assert "--report" in complaint(capsys, "batch", "caption", "rows.csv", "--report", place, status=2)
     assert not local.requests
 

@@ -19,7 +19,7 @@ from flora_async._checks import check_number
 from flora_async._text import printable
 from flora_async._threads import in_thread
 from flora_async.batch.results import BatchResult, BatchSummary, Tally
-from flora_async.media.destinations import write_file
+from flora_async.media.destinations import local_path, write_file
 from flora_async.media.store_urls import shown_url
 
 _PICTURES: Final = (
@@ -48,7 +48,7 @@ async def write_report(  # noqa: PLR0913 - where, what, and how large
 
     Args:
         results: The results, such as those of `run_all`, or those that were collected from a batch.
-        path: The file; one that exists is replaced.
+        path: The file, on this machine; one that exists is replaced.
         summary: `batch.summary`, for the totals; None = they are computed from the results.
         title: The title of the report.
         max_thumbnail_kb: Saved pictures (`save_to`) of at most this size are part of the file; larger ones, and those
@@ -60,6 +60,7 @@ async def write_report(  # noqa: PLR0913 - where, what, and how large
 
     Raises:
         OSError: The file cannot be written.
+        ValueError: The path is in a store.
         TypeError: One of the results is not that of a batch.
 
     Example:
@@ -70,7 +71,7 @@ async def write_report(  # noqa: PLR0913 - where, what, and how large
     """
     check_number("max_thumbnail_kb", max_thumbnail_kb)
     check_number("max_total_mb", max_total_mb)
-    target = Path(path)
+    target = local_path("path", path)
     budget = _Thumbnails(max_thumbnail_kb * _KB, max_total_mb * _KB * _KB)
     rows = list(results)
     if strange := [row for row in rows if not isinstance(row, BatchResult)]:
