@@ -215,8 +215,8 @@ def process(  # noqa: PLR0913 - one keyword for each decision
         >>> async with Client(processes=False, protocol="tcp", dashboard_address=":0", asynchronous=True) as client:
         ...     async with process(flora.batch("caption", rows), client, measure) as results:
         ...         sizes = {result.key: result.value async for result in results}
-        >>> sizes
-        {'0': 22, '1': 20}
+        >>> sorted(sizes.items())
+        [('0', 22), ('1', 20)]
     """
     if not isinstance(batch, Batch):
         raise TypeError(f"batch must be a Batch, not {batch!r:.60}: flora.batch(…)")

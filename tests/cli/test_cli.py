@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flora_async import __version__
+from flora_async.cli import main
 from flora_async.testing import Drop, FakeFlora, FakeTechnique, Fault, Replace, Slow, Status, Truncate
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -112,8 +113,11 @@ async def test_an_unknown_submission_exits_4_and_shows_the_command_that_never_pa
         (["dance"], "dance"),
     ],
 )
-async def test_wrong_usage_exits_2_and_says_what_to_do(tmp_path: Path, arguments: list[str], words: str) -> None:
-    code, out, err = await call(*arguments, cwd=tmp_path)
+def test_wrong_usage_exits_2_and_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    code = main(arguments)
+    out, err = capsys.readouterr()
     assert (code, out) == (2, "")
     assert words in err
     assert "Traceback" not in err
@@ -131,13 +135,15 @@ async def test_wrong_usage_exits_2_and_says_what_to_do(tmp_path: Path, arguments
         ["--input", "photo=@nowhere.png"],
     ],
 )
-async def test_an_option_that_cannot_work_is_refused_before_anything_is_spent(
-    fake: FakeFlora, tmp_path: Path, arguments: list[str]
+def test_an_option_that_cannot_work_is_refused_before_anything_is_spent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    code, _, err = await call("run", "caption", "--input", "prompt=x", *arguments, fake=fake, cwd=tmp_path)
-    assert code == 2
-    assert "Traceback" not in err
-    assert not fake.requests
+    with FakeFlora() as fake:
+        monkeypatch.setenv("FLORA_API_KEY", fake.api_key)
+        monkeypatch.setenv("FLORA_BASE_URL", fake.base_url)
+        assert main(["run", "caption", "--input", "prompt=x", *arguments]) == 2
+        assert capsys.readouterr().err.startswith("flora-async: ")
+        assert not fake.requests
 
 
 async def test_a_wait_that_times_out_exits_4_and_shows_the_command_that_continues(

@@ -20,7 +20,10 @@ from flora_async import ClusterLostError, FloraSession, RunRequest
 from flora_async.dask import process
 from flora_async.testing import FakeFlora, FakeTechnique
 
-pytestmark = pytest.mark.xdist_group("dask")  # one worker, and so one cluster for a module
+pytestmark = [
+    pytest.mark.xdist_group("dask"),  # one worker, and so one cluster for a module
+    pytest.mark.timeout(180),  # on a busy machine it takes a minute until processes have started
+]
 
 ROWS = 120
 MEGABYTE = bytes(range(256)) * 4096
@@ -44,7 +47,7 @@ async def main():
     async with FloraSession(retry=retry, poll=PollPolicy(initial=0.01, maximum=0.05)) as flora:
         async with Client(address, asynchronous=True) as client:
             batch = flora.batch("hashed", rows, journal=journal, concurrency=8)
-            async with process(batch, client, counted, save_to=save_to or None, in_flight=16) as results:
+            async with process(batch, client, counted, save_to=save_to, in_flight=16) as results:
                 async for result in results:
                     print(result.key, result.value if result.ok else repr(result.error), flush=True)
 
@@ -91,9 +94,8 @@ async def lines(process: asyncio.subprocess.Process, count: int) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-@pytest.mark.parametrize("shared", [False, True], ids=["disk", "shared"])
 async def test_workers_and_the_caller_are_killed_and_every_row_is_processed_and_paid_for_once(
-    hashed: FakeFlora, stack: AsyncExitStack, address: str, tmp_path: Path, *, shared: bool
+    hashed: FakeFlora, stack: AsyncExitStack, address: str, tmp_path: Path
 ) -> None:
     (marks := tmp_path / "marks").mkdir()
     saved = tmp_path / "saved"
@@ -102,7 +104,7 @@ async def test_workers_and_the_caller_are_killed_and_every_row_is_processed_and_
     async def call() -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", CALLER, address, str(tmp_path / "journal")),
-            *(str(saved) if shared else "", str(marks), str(ROWS)),
+            *(str(saved), str(marks), str(ROWS)),
             env={**os.environ, "FLORA_API_KEY": hashed.api_key, "FLORA_BASE_URL": hashed.base_url,
                  "PYTHONPATH": str(HERE)},
             stdout=asyncio.subprocess.PIPE,
@@ -130,11 +132,10 @@ async def test_workers_and_the_caller_are_killed_and_every_row_is_processed_and_
     # Whatever was handed over by the first call was not processed again; what a killed process held was.
     calls = Counter(path.name.split(".")[0] for path in marks.iterdir())
     assert calls.total() < ROWS + 16 + 2 * 4
-    if shared:
-        # A killed process may leave a part of a file, under a hidden name.
-        names = {path.name for path in saved.iterdir() if path.name[0] != "."}
-        assert names == {f"{run_name}{end}" for run_name, end in expected_names(hashed)}
-        assert all((saved / name).stat().st_size == len(MEGABYTE) + 8 for name in names if name.endswith(".png"))
+    # A killed process may leave a part of a file, under a hidden name.
+    names = {path.name for path in saved.iterdir() if path.name[0] != "."}
+    assert names == {f"{run_name}{end}" for run_name, end in expected_names(hashed)}
+    assert all((saved / name).stat().st_size == len(MEGABYTE) + 8 for name in names if name.endswith(".png"))
 
 
 def expected_names(fake: FakeFlora) -> list[tuple[str, str]]:

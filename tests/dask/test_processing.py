@@ -20,7 +20,10 @@ from flora_async.batch.journal_reader import JournalReader
 from flora_async.dask import ProcessedResult, Processing, process
 from flora_async.testing import FakeFlora, FakeTechnique, Status
 
-pytestmark = pytest.mark.xdist_group("dask")  # one worker, and so one cluster for a module
+pytestmark = [
+    pytest.mark.xdist_group("dask"),  # one worker, and so one cluster for a module
+    pytest.mark.timeout(180),  # on a busy machine it takes a minute until processes have started
+]
 
 pytest_plugins = ["cluster_fixtures"]
 

@@ -16,7 +16,10 @@ from PIL import Image
 
 from flora_async.testing import FakeFlora, FakeTechnique
 
-pytestmark = pytest.mark.xdist_group("dask")  # one worker, and so one cluster for a module
+pytestmark = [
+    pytest.mark.xdist_group("dask"),  # one worker, and so one cluster for a module
+    pytest.mark.timeout(180),  # on a busy machine it takes a minute until processes have started
+]
 
 PROGRAM = Path(__file__).parents[2] / "docs" / "examples" / "thumbnails.py"
 
