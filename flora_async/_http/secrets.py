@@ -3,7 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Final, SupportsIndex
+from typing import Final, NoReturn, SupportsIndex
 
 # A shorter secret could be an ordinary word, and masking that would damage answers.
 _MIN_LENGTH: Final = 8
@@ -14,10 +14,15 @@ _MAX_BACKSLASHES: Final = 16
 _STEP: Final = 64 * 1024
 
 
+def _refuse_pickling(_: object, __: SupportsIndex) -> NoReturn:
+    raise TypeError("a session of flora_async cannot be pickled, as it holds the API key: make one where it is used")
+
+
 class Secret(str):
-    """Text that is sent as it is but shows as `'***'` in every repr, sliced or whole."""
+    """Text that is sent as it is but shows as `'***'` in every repr, sliced or whole, and cannot be pickled."""
 
     __slots__ = ()
+    __reduce_ex__ = _refuse_pickling
 
     def __repr__(self) -> str:
         return f"'{_MASK}'"
@@ -27,9 +32,10 @@ class Secret(str):
 
 
 class _SecretBytes(bytes):
-    """Bytes that show as `b'***'` in every repr."""
+    """Bytes that show as `b'***'` in every repr, and cannot be pickled."""
 
     __slots__ = ()
+    __reduce_ex__ = _refuse_pickling
 
     def __repr__(self) -> str:
         return f"b'{_MASK}'"

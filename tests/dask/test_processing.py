@@ -370,6 +370,7 @@ async def test_what_cannot_work_is_refused_before_anything_is_paid_for(
     batch = flora.batch("caption", ROWS)
     async with client_of(dask.scheduler_info()["address"]) as closed:
         pass
+    unused = FloraSession(fake.api_key)
     lock = open(tmp_path / "x", "w", encoding="utf-8")  # noqa: ASYNC230, PTH123, SIM115 - closed below
     arguments: Any
     for arguments, options, error in (
@@ -379,6 +380,7 @@ async def test_what_cannot_work_is_refused_before_anything_is_paid_for(
         ((batch, dask, "digest"), {}, TypeError),
         ((batch, dask, flora.run), {}, TypeError),
         ((batch, dask, lambda *_: lock.name), {}, TypeError),
+        ((batch, dask, lambda *_: FloraSession.run(unused, "caption", {})), {}, TypeError),
         ((batch, dask, digest), {"in_flight": 0}, ValueError),
         ((batch, dask, digest), {"retries": -1}, ValueError),
         ((batch, dask, digest), {"name": " "}, ValueError),

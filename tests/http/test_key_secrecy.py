@@ -7,6 +7,7 @@ import logging
 import traceback
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]  # it has no types
 import pytest
 from raw_flora import answer, raw_flora
 
@@ -156,6 +157,14 @@ async def test_no_attribute_of_a_session_shows_the_key_however_deep_it_is() -> N
             }
             found += [(item, f"{path}.{name}") for name, item in named.items()]
     assert len(seen) > 100
+
+
+async def test_nothing_that_holds_the_key_can_be_pickled() -> None:
+    flora = FloraSession(KEY, base_url="http://127.0.0.1:1")
+    for thing in (flora, flora.with_options(timeout=1), flora.run, flora.techniques, Redactor(KEY), Redactor("short")):
+        # Cloudpickle is what takes a function to a cluster, with all that the function refers to.
+        with pytest.raises(TypeError, match="make one where it is used"):
+            cloudpickle.dumps(lambda thing=thing: thing)
 
 
 def test_other_text_is_left_as_it_is() -> None:
