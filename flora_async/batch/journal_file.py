@@ -82,7 +82,7 @@ class JournalFile:
 
     @classmethod
     def open(cls, path: str, name: str | None) -> Self:
-        """Open a journal, or create one.
+        """Open a journal, or create one, with the directories that are missing above it.
 
         Args:
             path: The file.
@@ -95,8 +95,7 @@ class JournalFile:
         try:
             place = Path(os.path.realpath(path))
             check_kind(place)
-            if not place.parent.is_dir():
-                raise Refused("cannot be created: its directory does not exist")  # noqa: TRY301 - one way out
+            _make_directory(place.parent)
             lock = _acquire(place)
             try:
                 return cls._open_locked(lock, place, name)
@@ -276,6 +275,14 @@ def _acquire(place: Path) -> "BaseFileLock":
     except (OSError, NotImplementedError, RuntimeError) as error:
         raise Refused(f"cannot be locked: {error}") from error
     return lock
+
+
+def _make_directory(directory: Path) -> None:
+    """Create a directory and those above it, so that a crash of the machine cannot lose the way to the journal."""
+    if not directory.is_dir():
+        _make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        _sync_directory(directory.parent)
 
 
 def _create(place: Path, name: bytes) -> None:

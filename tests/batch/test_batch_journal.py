@@ -22,6 +22,7 @@ from flora_async import (
     RunRequest,
     SubmissionUnknownError,
 )
+from flora_async.batch import write_report
 from flora_async.batch.sqlite import SqliteJournal
 from flora_async.batch.techniques import plan_technique
 from flora_async.batch.watchers import Watch
@@ -255,11 +256,27 @@ async def test_a_journal_of_another_batch_is_refused(flora: FloraSession, journa
 async def test_a_journal_that_cannot_be_made_is_an_error_before_anything_is_spent(
     fake: FakeFlora, flora: FloraSession, tmp_path: Path
 ) -> None:
-    for path in (tmp_path / "nowhere" / "x.sqlite", tmp_path):
-        with pytest.raises(JournalError):
-            await flora.run_all("caption", ROWS, journal=path)
+    with pytest.raises(JournalError, match="not a regular file"):
+        await flora.run_all("caption", ROWS, journal=tmp_path)
     assert not fake.requests
     assert not list(tmp_path.iterdir())
+
+
+async def test_missing_directories_are_created_for_the_journal_the_outputs_and_the_report_alike(
+    flora: FloraSession, tmp_path: Path
+) -> None:
+    places = {name: tmp_path / name / "of" / "spring" for name in ("journal", "outputs", "report")}
+    options: dict[str, Any] = {"journal": places["journal"] / "batch.sqlite", "save_to": places["outputs"]}
+    assert (await flora.batch("caption", ROWS[:1], **options).plan()).cost
+    assert not list(tmp_path.iterdir())  # a plan changes nothing
+    (result,) = await flora.run_all("caption", ROWS[:1], **options)
+    await write_report([result], places["report"] / "report.html")
+    assert {name: len(list(place.iterdir())) for name, place in places.items()} == {
+        "journal": 2,  # with the lock
+        "outputs": len(result.files) + 1,  # with the side-car
+        "report": 1,
+    }
+    assert (await flora.run_all("caption", ROWS[:1], **options))[0].resumed
 
 
 async def test_a_conflict_over_a_key_of_our_own_finds_the_run_and_starts_nothing(

@@ -312,11 +312,13 @@ async def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"fifo", "directory", "loop", "beside.sqlite-journal"}
 
 
-async def test_a_place_that_is_not_there_or_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
-    for place in (tmp_path / "nowhere" / "x.sqlite", Path("/proc/x.sqlite"), tmp_path / ("x" * 300), tmp_path / "a\0b"):
+async def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    names = ["x" * 300, "a\0b", "file/x.sqlite", "file/in/x.sqlite"]
+    for place in (Path("/proc/x.sqlite"), Path("/proc/in/x.sqlite"), *(tmp_path / name for name in names)):
         with pytest.raises(JournalError):
             await SqliteJournal.open(place, None)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 async def test_a_full_place_is_noticed_on_opening(path: Path) -> None:

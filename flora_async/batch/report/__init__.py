@@ -48,7 +48,7 @@ async def write_report(  # noqa: PLR0913 - where, what, and how large
 
     Args:
         results: The results, such as those of `run_all`, or those that were collected from a batch.
-        path: The file, on this machine; one that exists is replaced.
+        path: The file, on this machine; one that exists is replaced, and missing directories are created.
         summary: `batch.summary`, for the totals; None = they are computed from the results.
         title: The title of the report.
         max_thumbnail_kb: Saved pictures (`save_to`) of at most this size are part of the file; larger ones, and those
