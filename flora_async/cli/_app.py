@@ -92,7 +92,7 @@ def demo(
         typer.Option("--save", "--output-dir", metavar="DIR", help="Where to; default: a new temporary directory."),
     ] = None,
 ) -> None:
-    """Run a technique against a local FLORA: no key, no network, no cost."""
+    """Run a technique on a local FLORA: no key, no network, no cost."""
     raise typer.Exit(_runs.demo(directory))
 
 
@@ -135,7 +135,7 @@ def generate(
     timeout: TimeoutOption = 1800.0,
     fake: FakeOption = False,
 ) -> None:
-    """Start a generation by a model, follow it, and save its outputs. This costs money."""
+    """Start a generation, follow it, and save its outputs. This costs money."""
     options = _runs.FollowOptions(None if no_save else save, as_json, wait, timeout, fake)
     status = _runs.generate(
         prompt,

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    text = "run a technique against a local FLORA: no key, no network, no cost"
+    text = "run a technique on a local FLORA: no key, no network, no cost"
     command = commands.add_parser("demo", help=text, description=text, epilog=EXIT_CODES)
     _add_save(command, None, "where the picture is saved (default: a new temporary directory)")
     text = "start a run of a technique, follow it and save its outputs; needs FLORA_API_KEY and costs money"

@@ -592,6 +592,23 @@ def test_the_documentation_names_every_command_and_option() -> None:
     assert not missing
 
 
+def test_the_lists_of_commands_say_in_80_columns_what_each_command_does(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lists = []
+    todo: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(_app.app))]
+    while todo:
+        path, command = todo.pop()
+        children = getattr(command, "commands", {})
+        todo += [((*path, name), child) for name, child in children.items()]
+        if children:
+            lines = printed(capsys, *path, "--help").partition("Commands:\n")[2].split("\n\n")[0].splitlines()
+            lists.append((len(children), [line for line in lines if line.endswith(".") and not line.endswith("...")]))
+    assert len(lists) == 6
+    assert [len(whole) for _, whole in lists] == [count for count, _ in lists]
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
