@@ -34,8 +34,8 @@ def print_json(value: object) -> None:
     _write(to_json(value, indent=2), sys.stdout)
 
 
-def show(items: Iterable[Mapping[str, Any]], output: Format, columns: Sequence[str]) -> None:
-    """Print items: all of their fields as JSON, or some as a table.
+def show(items: Iterable[Mapping[str, Any]], output: Format, columns: Sequence[str]) -> bool:
+    """Print items, all of their fields as JSON or some as a table; return whether there is still a reader.
 
     Args:
         items: What to print.
@@ -43,13 +43,10 @@ def show(items: Iterable[Mapping[str, Any]], output: Format, columns: Sequence[s
         columns: The fields that are columns of the table.
     """
     if output == "json":
-        _write(to_json(list(items), indent=2), sys.stdout)
-    elif output == "jsonl":
-        for item in items:
-            if not _write(to_json(item), sys.stdout):
-                break
-    else:
-        _show_table([[_cell(item.get(column)) for column in columns] for item in items], columns)
+        return _write(to_json(list(items), indent=2), sys.stdout)
+    if output == "jsonl":
+        return all(_write(to_json(item), sys.stdout) for item in items)
+    return _show_table([[_cell(item.get(column)) for column in columns] for item in items], columns)
 
 
 def show_item(item: Mapping[str, Any], output: Format) -> None:
@@ -100,13 +97,13 @@ def _cell(value: object, limit: int = _MAX_CELL) -> str:
     return printable(value if isinstance(value, str) else to_json(value), limit)
 
 
-def _show_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+def _show_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> bool:
     heads = [column.replace("_", " ").upper() for column in columns]
     widths = [max(map(len, cells)) for cells in zip(heads, *rows, strict=True)]
-    for cells in (heads, *rows):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        if not _write(line.rstrip(), sys.stdout):
-            break
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in (heads, *rows)
+    )
+    return all(_write(line.rstrip(), sys.stdout) for line in lines)
 
 
 def _write(text: str, stream: TextIO) -> bool:

@@ -14,7 +14,7 @@ from flora_async.webhooks._serving import serve
 
 
 def listen(host: str, port: int, count: int | None) -> ExitCode:
-    """Receive webhooks and print each verified event as a line of JSON, until interrupted."""
+    """Receive webhooks and print each verified event as a line of JSON, until interrupted or without a reader."""
 
     async def command() -> ExitCode:
         received: asyncio.Queue[WebhookEvent] = asyncio.Queue()
@@ -23,7 +23,9 @@ def listen(host: str, port: int, count: int | None) -> ExitCode:
             note(f"Listening on {url}: point a tunnel at it, and stop with Ctrl-C.")
             number = 0
             while count is None or number < count:
-                show([to_dict(await received.get())], "jsonl", ())
+                if not show([to_dict(await received.get())], "jsonl", ()):
+                    note("Nothing reads the events any longer: no more are received.")
+                    break
                 number += 1
         return ExitCode.OK
 

@@ -1,5 +1,6 @@
 """Every command, called in this process on a local FLORA that runs in a thread of its own."""
 
+import http.client
 import io
 import json
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from math import inf, nan
 from pathlib import Path
@@ -355,28 +356,49 @@ def test_a_webhook_is_verified_with_the_secret_of_the_environment(
     assert "mismatch" in complaint(capsys, *verify, status=1)
 
 
-def test_received_webhooks_are_printed_and_no_slow_client_is_waited_for() -> None:
+@contextmanager
+def listening(*options: str) -> Iterator["tuple[subprocess.Popen[str], str, int]"]:
+    """`webhook listen` in a process of its own, with its host and port."""
     environment = {**os.environ, "FLORA_WEBHOOK_SECRET": "whsec_local"}
-    command = [sys.executable, "-m", "flora_async", "webhook", "listen", "--port", "0", "--count", "1"]
+    command = [sys.executable, "-m", "flora_async", "webhook", "listen", "--port", "0", *options]
     with subprocess.Popen(  # noqa: S603 - our own command
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        assert process.stdout is not None
         found = re.search(r"http://(\S+):(\d+)/", process.stderr.readline())
         assert found is not None
-        slow = socket.create_connection((found[1], int(found[2])))
+        yield process, found[1], int(found[2])
+
+
+def deliver(host: str, port: int) -> None:
+    body = b'{"id": "whd_1", "type": "run.completed", "data": {"run_id": "run_1", "status": "completed"}}'
+    connection = http.client.HTTPConnection(host, port, timeout=30)
+    connection.request("POST", "/", body, {"Flora-Signature": sign(body, "whsec_local")})
+    assert connection.getresponse().status == 204
+    connection.close()
+
+
+def test_received_webhooks_are_printed_and_no_slow_client_is_waited_for() -> None:
+    with listening("--count", "1") as (process, host, port):
+        slow = socket.create_connection((host, port))
         slow.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        body = '{"id": "whd_1", "type": "run.completed", "data": {"run_id": "run_1", "status": "completed"}}'
-        script = (
-            "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], sys.argv[2].encode(),"
-            " {'Flora-Signature': sys.argv[3]}))"
-        )
-        subprocess.run([sys.executable, "-c", script, found[0], body, sign(body, "whsec_local")], check=True)  # noqa: S603 - likewise
+        deliver(host, port)
+        assert process.stdout is not None
         event = json.loads(process.stdout.readline())
         with slow:
             assert slow.recv(100) == b""  # and not that it was too slow
     assert (event["id"], process.returncode) == ("whd_1", 0)
+
+
+def test_webhooks_that_nothing_reads_are_not_received_any_longer() -> None:
+    with listening() as (process, host, port):
+        assert process.stdout is not None
+        process.stdout.close()
+        deliver(host, port)
+        try:
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
 
 
 def test_without_the_extra_demo_run_wait_and_journal_work_and_the_rest_names_it(
