@@ -9,17 +9,31 @@ from attrs import NOTHING, Attribute, Factory, fields
 from flora_async._text import MAX_SHOWN, printable
 
 _MAX_VALUE: Final = 60
+_MAX_TEXT: Final = 70
+_DIGITS: Final = 6
 _MAX_ITEMS: Final = 3
 
 
 class ShortRepr:
-    """An attrs class whose repr shows what differs from the defaults, as far as there is room for it."""
+    """An attrs class whose repr shows what differs from the defaults, as far as there is room for it.
+
+    A field with a function as its `repr` is shown by it.
+    """
 
     __slots__ = ()
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
         cls.__repr__ = _short_repr  # type: ignore[method-assign]  # in place of the one that attrs has written
+
+
+def as_text(value: object) -> str:
+    """A value by its `str`, for `field(repr=as_text)`: that of an event says more in little room than its repr."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    text = f"{name}: {value}".removesuffix(": ") if isinstance(value, BaseException) else str(value)
+    return f"<{name if ' at 0x' in text else printable(text, _MAX_TEXT)}>"
 
 
 def bounded(text: str, ending: str) -> str:
@@ -31,7 +45,7 @@ def _short_repr(self: Any) -> str:  # noqa: ANN401 - any attrs class
     known = [a for a in fields(type(self)) if a.repr]
     # Times are long, and matter least.
     known.sort(key=lambda a: isinstance(getattr(self, a.name, None), datetime))
-    parts = [f"{a.name}={_short(getattr(self, a.name, NOTHING))}" for a in known if not _is_default(self, a)]
+    parts = [f"{a.name}={_shown(a, getattr(self, a.name, NOTHING))}" for a in known if not _is_default(self, a)]
     shown, room = [], MAX_SHOWN - len(type(self).__name__) - len("(, …)")
     for part in parts:
         room -= len(part) + len(", ")
@@ -40,6 +54,10 @@ def _short_repr(self: Any) -> str:  # noqa: ANN401 - any attrs class
             break
         shown.append(part)
     return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _shown(attribute: "Attribute[Any]", value: object) -> str:
+    return attribute.repr(value) if callable(attribute.repr) else _short(value)
 
 
 def _is_default(instance: object, attribute: "Attribute[Any]") -> bool:
@@ -54,8 +72,8 @@ def _is_default(instance: object, attribute: "Attribute[Any]") -> bool:
 
 def _short(value: object) -> str:
     """A value on one line, or how much there is of it."""
-    if isinstance(value, str):
-        return repr(printable(value, _MAX_VALUE))
+    if isinstance(value, str | float):
+        return repr(printable(value, _MAX_VALUE) if isinstance(value, str) else round(value, _DIGITS))
     if isinstance(value, datetime):
         return value.isoformat(" ", "seconds")
     if isinstance(value, Mapping) and len(value) <= _MAX_ITEMS:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import Attribute, field, frozen
 
-from flora_async._repr import ShortRepr
+from flora_async._repr import ShortRepr, as_text
 
 if TYPE_CHECKING:
     from flora_async.errors import FloraError, RateLimitError
@@ -52,6 +52,9 @@ class RequestSent(ShortRepr):
     attempt: int
     size: int | None
 
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}, {self.label}, attempt {self.attempt}"
+
 
 @frozen(kw_only=True)
 class ResponseReceived(ShortRepr):
@@ -71,7 +74,7 @@ class ResponseReceived(ShortRepr):
         (200, '/api/v1/techniques/caption', True)
     """
 
-    request: RequestSent
+    request: RequestSent = field(repr=as_text)
     status: int
     headers: Mapping[str, str] = field(repr=False)
     request_id: str | None
@@ -88,8 +91,8 @@ class RetryScheduled(ShortRepr):
         seconds: How long the pause before the next attempt is. After a 429, the pause of the session is added to it.
     """
 
-    request: RequestSent
-    error: "FloraError"
+    request: RequestSent = field(repr=as_text)
+    error: "FloraError" = field(repr=as_text)
     seconds: float
 
 
@@ -103,7 +106,7 @@ class RateLimitPause(ShortRepr):
         rate: The requests a second that may follow.
     """
 
-    error: "RateLimitError"
+    error: "RateLimitError" = field(repr=as_text)
     seconds: float
     rate: float
 
@@ -131,6 +134,9 @@ class BatchRow(ShortRepr):
     attempt: int
     context: Context = field(repr=False, eq=False)
 
+    def __str__(self) -> str:
+        return f"{self.key} of {self.batch}, attempt {self.attempt}"
+
 
 @frozen(kw_only=True, eq=False)
 class RunStarted(ShortRepr):
@@ -140,12 +146,12 @@ class RunStarted(ShortRepr):
         run_id: FLORA's id; None for a start that ended in doubt.
         kind: What is run: `technique`, `model` or `action`, or `node` for a node on a canvas; None = not known.
         name: The slug or id of it, as the caller named it; the medium where FLORA chooses the model; None = not known.
+        row: The row of a batch that the run is for; None = the run is not part of a batch.
         idempotency_key: The key of the start; None where a wait begins.
         quote: The cost that FLORA quotes, in USD; None = it does not say.
         sent_at: When the start was first sent, or when the wait began (aware, UTC).
         resumed: Whether the run was started earlier: by another session or process, or here, and an earlier wait for it
             was abandoned.
-        row: The row of a batch that the run is for; None = the run is not part of a batch.
 
     Example:
         >>> names = []
@@ -158,11 +164,16 @@ class RunStarted(ShortRepr):
     run_id: str | None
     kind: Literal["technique", "model", "action", "node"] | None
     name: str | None
+    row: BatchRow | None = field(repr=as_text)
     idempotency_key: str | None
     quote: float | None
     sent_at: datetime
     resumed: bool
-    row: BatchRow | None
+
+    def __str__(self) -> str:
+        row = "" if self.row is None else f", {self.row}"
+        key = f", key {self.idempotency_key}" if self.run_id is None else ""
+        return f"{self.kind or 'run'} {self.name or self.run_id}{row}{key}"
 
 
 @frozen(kw_only=True, eq=False)
@@ -179,9 +190,9 @@ class RunEnded(ShortRepr):
         news_delay: Seconds from the end of the run on FLORA until it was known here; None = not known.
     """
 
-    start: RunStarted
-    run: "Run | None"
-    error: BaseException | None
+    start: RunStarted = field(repr=as_text)
+    run: "Run | None" = field(repr=as_text)
+    error: BaseException | None = field(repr=as_text)
     seconds: float
     polls: int
     news_delay: float | None

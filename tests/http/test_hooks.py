@@ -10,7 +10,16 @@ from conftest import IMAGE, SWIFT_RETRY, OpenSession
 from raw_flora import RUN, answer, raw_flora
 from sweep import Sweep
 
-from flora_async import FloraSession, Hooks, NotFoundError, RateLimitError, RetryPolicy, record_responses
+from flora_async import (
+    FloraSession,
+    Hooks,
+    InsufficientCreditsError,
+    NotFoundError,
+    RateLimitError,
+    RetryPolicy,
+    RunRequest,
+    record_responses,
+)
 from flora_async.hooks import RateLimitPause, RequestSent, ResponseReceived, RetryScheduled
 from flora_async.testing import Drop, FakeFlora, Headers, Status, VirtualClock
 
@@ -70,6 +79,33 @@ async def test_requests_answers_retries_and_pauses_are_told_in_order(
     (pause,) = heard.of(RateLimitPause)
     assert (pause.seconds, pause.request_id, type(pause.error)) == (3, ids[1], RateLimitError)
     assert "secret-tenant" not in repr(list(heard))
+
+
+async def test_the_repr_of_each_event_shows_what_it_is_about(
+    fake: FakeFlora, session_on: OpenSession, heard: Heard
+) -> None:
+    flora = session_on(fake, hooks=heard.hooks())
+    fake.inject(Status(429, retry_after=0.001), on="start")
+    await flora.run_all("caption", [RunRequest(PROMPT, key="row-57")], name="spring")
+    fake.inject(Status(402, code="insufficient_credits"), on="start")
+    with pytest.raises(InsufficientCreditsError):
+        await flora.techniques.runs.create("caption", inputs=PROMPT)
+    request = "request=<POST /api/v1/techniques/caption/runs, start, attempt 1>"
+    row = "row-57 of spring, attempt 1"
+    shown = {
+        "RequestSent": ["method='POST'", "path='/api/v1/techniques/caption/runs'", "label='start'", "attempt=1"],
+        "ResponseReceived": [request, "status=429", f"request_id='{fake.requests[1].request_id}'"],
+        "RetryScheduled": [request, "error=<RateLimitError: ", "seconds="],
+        "RateLimitPause": ["error=<RateLimitError: ", "seconds=0.001"],
+        "RunStarted": ["kind='technique'", "name='caption'", f"row=<{row}>", fake.runs[0].run_id],
+        "RunEnded": [f"start=<technique caption, {row}>", f"run=<{fake.runs[0].run_id} completed ", "error=None"],
+    }
+    with Sweep() as sweep:
+        for name, parts in shown.items():
+            events = [repr(event) for event in heard if type(event).__name__ == name]
+            with sweep.row(name):
+                assert [event for event in events if all(part in event for part in parts)], events
+                assert all(len(event) < 200 and fake.api_key not in event for event in events)
 
 
 async def test_every_attempt_of_a_start_is_told_with_the_size_of_its_body(

@@ -21,6 +21,7 @@ from flora_async import (
     Pager,
     Run,
     RunRequest,
+    hooks,
     models,
     testing,
     webhooks,
@@ -48,7 +49,7 @@ VALUES: Final = [
 ]
 PUBLIC: Final = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (flora_async, models, testing, webhooks)
+    for module in (flora_async, hooks, models, testing, webhooks)
     for name in module.__all__
 }
 CLASSES: Final = {
