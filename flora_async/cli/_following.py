@@ -17,6 +17,7 @@ from flora_async.cli._picture import show_picture
 from flora_async.cli._progress import LineProgress, progress
 from flora_async.cli._time_left import showing_time_left
 from flora_async.errors import DownloadError, SubmissionUnknownError, UntrustedURLError
+from flora_async.hooks import Hooks, RequestSent
 from flora_async.media.destinations import check_writable, path_of
 from flora_async.media.store_urls import shown_url
 from flora_async.models import Run, RunTicket
@@ -127,7 +128,7 @@ def prepare(job: Job, timeout: float | None, idempotency_key: str | None = None,
 async def start_and_follow(  # noqa: PLR0913 - the parts of one run
     flora: FloraSession,
     job: Job,
-    start: Callable[[str], Awaitable[Run | RunTicket]],
+    start: Callable[[FloraSession, str], Awaitable[Run | RunTicket]],
     *,
     idempotency_key: str | None,
     timeout: float | None,  # noqa: ASYNC109 - of the wait, handed on
@@ -138,18 +139,23 @@ async def start_and_follow(  # noqa: PLR0913 - the parts of one run
     Args:
         flora: The session.
         job: What is known of the run.
-        start: Starts it under the key that it is given.
+        start: Starts it with the session and under the key that it is given.
         idempotency_key: The key; None = a new one.
         timeout: Seconds to wait for the end; None = no limit.
         wait: Whether to wait for the end.
     """
     with interrupts(job.at_interrupt):
         key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
-        # Before the start, so that it can be repeated without a second charge even if this process is killed.
-        note(f"Starting with idempotency key {key}")
+
+        def announce(request: RequestSent) -> None:
+            # Before the start is sent, so that it can be repeated without a second charge even if this process is
+            # killed; and not before what is wrong with its arguments is known.
+            if request.label == "start" and job.key is None:
+                job.key = key
+                note(f"Starting with idempotency key {key}")
+
         with job.progress:
-            job.key = key
-            started = await start(key)
+            started = await start(flora.with_options(hooks=Hooks(on_request=announce)), key)
             job.run_id = started.run_id
             if isinstance(started, Run):
                 job.show(started)

@@ -16,6 +16,7 @@ from flora_async.media.store_urls import shown_url
 from flora_async.models import Generation, Run, RunTicket, TechniqueRun
 from flora_async.models._codec import to_dict
 from flora_async.resources.models import Medium
+from flora_async.session import FloraSession
 
 _RUN_COLUMNS = ("run_id", "status", "subject", "created_at", "charged_cost", "error_code")
 
@@ -72,10 +73,10 @@ def run(
         prepare(job, options.timeout, idempotency_key, saves=options.wait)
         async with connect(fake=options.fake, run_seconds=run_seconds) as flora:
 
-            async def start(key: str) -> Run:
+            async def start(session: FloraSession, key: str) -> Run:
                 # With a key that was used before, the run that it has started is the one that is meant.
                 adopt = idempotency_key is not None
-                create = flora.techniques.runs.create
+                create = session.techniques.runs.create
                 return await create(technique, inputs=values, idempotency_key=key, check=True, adopt=adopt)
 
             return await start_and_follow(
@@ -109,8 +110,8 @@ def generate(  # noqa: PLR0913 - FLORA's own fields
         prepare(job, options.timeout, idempotency_key, saves=options.wait)
         async with connect(fake=options.fake) as flora:
 
-            async def start(key: str) -> RunTicket:
-                return await flora.generations.create(
+            async def start(session: FloraSession, key: str) -> RunTicket:
+                return await session.generations.create(
                     type=medium,
                     prompt=prompt,
                     project_id=target,

@@ -146,6 +146,31 @@ def test_an_option_that_cannot_work_is_refused_before_anything_is_spent(
         assert not fake.requests
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["run", "caption", "-i", "promt=x"], 2),
+        (["run", "captoin", "-i", "prompt=x"], 3),
+        (["run", "caption\n", "-i", "prompt=x"], 2),
+        (["generate", "x", "--type", "image", "--model", "flux-prp", "--project", "prj_local"], 2),
+        (["run", "caption", "-i", "prompt=x"], 0),
+    ],
+    ids=["input", "technique", "line break", "model", "valid"],
+)
+def test_the_idempotency_key_is_printed_only_once_the_arguments_are_valid_and_before_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int
+) -> None:
+    with FakeFlora() as fake:
+        monkeypatch.setenv("FLORA_API_KEY", fake.api_key)
+        monkeypatch.setenv("FLORA_BASE_URL", fake.base_url)
+        assert main(arguments) == status
+        lines = capsys.readouterr().err.splitlines()
+        keys = [f"Starting with idempotency key {run.idempotency_key}" for run in fake.runs]
+    assert [line for line in lines if "idempotency key" in line] == keys
+    assert lines[0].startswith("flora-async: ") or lines[: len(keys)] == keys
+    assert len(keys) == (status == 0)
+
+
 async def test_a_wait_that_times_out_exits_4_and_shows_the_command_that_continues(
     fake: FakeFlora, tmp_path: Path
 ) -> None:
