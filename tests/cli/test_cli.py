@@ -153,7 +153,7 @@ def test_an_option_that_cannot_work_is_refused_before_anything_is_spent(
         (["run", "captoin", "-i", "prompt=x"], 3),
         (["run", "caption\n", "-i", "prompt=x"], 2),
         (["generate", "x", "--type", "image", "--model", "flux-prp", "--project", "prj_local"], 2),
-        (["run", "caption", "-i", "prompt=x"], 0),
+        (["run", "caption", "-i", "prompt=x", "--no-save"], 0),
     ],
     ids=["input", "technique", "line break", "model", "valid"],
 )
