@@ -405,8 +405,8 @@ class FloraSession:
                 what it does not take, before anything is spent. Default True.
             workspace_id: Where files are uploaded to (`ws_…`); None = the session's, or the only one there is.
             poll: When to poll; None = the session's policy.
-            timeout: Seconds for all of it, the start included; None = no limit; left out = `poll.timeout`. A start that
-                is under way is given at least 10 s, since cutting it off would leave money in doubt.
+            timeout: Seconds for all of it, the start included; more than 0; None = no limit; left out = `poll.timeout`.
+                A start that is under way is given at least 10 s, since cutting it off would leave money in doubt.
             on_update: Called with the run as soon as it is started, and each time it has changed.
             raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
             wake: A `WebhookReceiver` that gets the deliveries to `callback_url`; None = polling alone.
@@ -478,8 +478,8 @@ class FloraSession:
             check: Read the catalog of models first (once in five minutes), and refuse a model, a parameter or a
                 value that it does not know, before anything is spent. Default True.
             poll: When to poll; None = the session's policy.
-            timeout: Seconds for all of it, the start included; None = no limit; left out = `poll.timeout`. A start that
-                is under way is given at least 10 s, since cutting it off would leave money in doubt.
+            timeout: Seconds for all of it, the start included; more than 0; None = no limit; left out = `poll.timeout`.
+                A start that is under way is given at least 10 s, since cutting it off would leave money in doubt.
             on_update: Called with the run each time it has changed.
             raise_on_failure: Raise `RunFailedError` when the run ends `failed`, rather than return it.
             wake: A `WebhookReceiver` that gets the deliveries to `callback_url`; None = polling alone.

@@ -309,6 +309,11 @@ async def start_and_wait(  # noqa: PLR0913 - as wait
     check_flag("raise_on_failure", raise_on_failure)
     check_wake(wake, callback_url)
     limit = time_limit(poller.policy if poll is None else poll, timeout)
+    if limit == 0:
+        raise ValueError(
+            "timeout must be more than 0 where a run is started, as its end could not be waited for: "
+            "techniques.runs.create and generations.create start a run without waiting"
+        )
     clock = poller.clock
     deadline = math.inf if limit is None else clock.monotonic() + limit
     with until(deadline):

@@ -1,12 +1,25 @@
 """Starts at the limits of time: keys that expire while a clock is set, deadlines in a pause, and no time at all."""
 
+from functools import partial
+from typing import Any
+
 import pytest
 from conftest import OpenSession
+from sweep import Sweep
 
-from flora_async import FloraError, PollPolicy, RateLimitError, RetryPolicy, SubmissionUnknownError, WaitTimeoutError
+from flora_async import (
+    FloraError,
+    FloraSession,
+    PollPolicy,
+    RateLimitError,
+    RetryPolicy,
+    SubmissionUnknownError,
+    WaitTimeoutError,
+)
 from flora_async.testing import Drop, FakeFlora, Slow, Status, VirtualClock
 
 PROMPT = {"prompt": "a red bicycle"}
+NO_TIME = 1e-9  # seconds
 
 
 class ClockThatIsSet(VirtualClock):
@@ -66,7 +79,26 @@ async def test_a_start_that_was_cut_off_is_sent_again_only_where_settle_says_whe
             assert [request.operation for request in fake.requests].count("start") == sent
 
 
-async def test_a_start_without_any_time_is_sent_once_and_loses_no_run(session_on: OpenSession) -> None:
+async def test_a_run_that_could_not_be_waited_for_is_refused_before_anything_is_sent(
+    fake: FakeFlora, flora: FloraSession
+) -> None:
+    calls: dict[str, Any] = {
+        "run": partial(flora.run, "caption", PROMPT),
+        "generate": partial(flora.generate, "x", type="text", project_id="prj_local"),
+    }
+    with Sweep() as sweep:
+        for name, call in calls.items():
+            given: list[dict[str, Any]] = [{"timeout": 0}, {"timeout": 0.0}, {"poll": PollPolicy(timeout=0)}]
+            for options in given:
+                with (
+                    sweep.row(name, options),
+                    pytest.raises(ValueError, match=r"more than 0 .* techniques\.runs\.create"),
+                ):
+                    await call(**options)
+        assert not fake.requests
+
+
+async def test_a_start_with_almost_no_time_is_sent_once_and_loses_no_run(session_on: OpenSession) -> None:
     clock = VirtualClock()
     async with FakeFlora(clock=clock) as fake:
         flora = session_on(fake, clock=clock, retry=RetryPolicy(), poll=PollPolicy())
@@ -75,12 +107,12 @@ async def test_a_start_without_any_time_is_sent_once_and_loses_no_run(session_on
             if fault is not None:
                 fake.inject(fault, on="start")
             with pytest.raises(FloraError) as caught:
-                await flora.run("caption", PROMPT, timeout=0)
+                await flora.run("caption", PROMPT, check=False, timeout=NO_TIME)
             error = caught.value
             ends.append(type(error))
             if isinstance(error, WaitTimeoutError):
                 assert error.run is not None
                 assert error.run.run_id in {run.run_id for run in fake.runs}
             fake.heal()
-        assert sum(clock.sleeps) == 0
+        assert sum(clock.sleeps) < 0.001
         assert ends == [WaitTimeoutError, WaitTimeoutError, SubmissionUnknownError, RateLimitError]
