@@ -58,6 +58,9 @@ class Batch:
     cannot be written) nothing more is started: runs under way are followed to their end, the remaining rows come back
     as `skipped`, and leaving the block raises that error. If the source of rows raises, the batch ends in the same way,
     and its error is raised after the last result.
+
+    Each row has its result, so rows are read, and skipped, to the end of their source even when the budget is used up:
+    where the source never ends, call `stop`, or leave the loop, at the first skipped row.
     """
 
     def __init__(self, lent: Lent, defaults: Defaults, rows: object, options: BatchOptions) -> None:
