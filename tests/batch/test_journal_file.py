@@ -1,6 +1,7 @@
 """The file of a journal: what is written is read back, and damage is noticed without a change to the file."""
 
 import asyncio
+import gc
 import hashlib
 import os
 import resource
@@ -182,6 +183,17 @@ async def test_rows_that_wait_together_share_a_commit_and_a_cancelled_one_is_wri
     assert tasks[30].cancelled()
     assert [await journal.find(row) for row in rows] == [entry] * 60
     await journal.close()
+
+
+async def test_few_prepared_statements_are_kept_however_many_sizes_groups_have(path: Path) -> None:
+    journal = await SqliteJournal.open(path, None)
+    for size in range(1, 20):
+        rows = [await planned(f"{size}-{number}") for number in range(size)]
+        await asyncio.gather(*(journal.write(row, Entry("planned", 1, None)) for row in rows))
+    gc.collect()
+    kept = sum(type(each).__name__ == "Statement" for each in gc.get_objects())
+    await journal.close()
+    assert 1 <= kept <= 8
 
 
 def change_counter(path: Path) -> int:
