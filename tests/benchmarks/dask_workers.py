@@ -6,8 +6,9 @@
 pairs' ratios. On a machine that others use, too, the clock says little: so it also says how much CPU the busiest
 process took, which is what the clock would show if each process had a processor of its own. `overhead` compares a batch
 by itself with one whose function does nothing. `kills` has 1,000 rows hash a file of 1 MB, and kills a worker twice and
-the calling process once. `memory` runs 1,000 and 20,000 rows. The FLORA, the scheduler and the workers are processes of
-their own on this machine. Nothing here fails: a benchmark reports.
+the calling process once. `memory` reports the memory of a calling process after 1,000 to 20,000 rows, with a short log
+in Dask's client and with its default. The FLORA, the scheduler and the workers are processes of their own on this
+machine. Nothing here fails: a benchmark reports.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import dask
 from distributed import Client
 
 from flora_async import FloraSession, PollPolicy, RetryPolicy, RunRequest
@@ -39,6 +41,7 @@ POLL: Final = PollPolicy(initial=0.02, maximum=0.2)
 RETRY: Final = RetryPolicy(settle=0.5)
 ROUNDS: Final = 4_000_000
 PAIRS: Final = 3
+LOG_LENGTHS: Final = (10, 1000)  # of Dask's log of messages, whose default is 1,000
 
 
 def compute(_: CompletedRow, paths: tuple[Path, ...]) -> int:
@@ -270,29 +273,32 @@ async def call(base_url: str, scheduler_file: str, journal: str, count: str) -> 
 async def memory(count: int) -> None:
     async with machines("text") as (made, folder):
         pipe: dict[str, Any] = {"stdout": asyncio.subprocess.PIPE}
-        for number in (1000, count):
-            async with started(
-                str(HERE), "grow", made.base_url, made.file, str(folder / f"{number}"), str(number), **pipe
-            ) as child:
+        for length in LOG_LENGTHS:
+            caller = ("grow", made.base_url, made.file, str(folder / f"{length}"), str(count), str(length))
+            async with started(str(HERE), *caller, **pipe) as child:
                 say("\n".join(await read(child, 10)))
 
 
-async def grow(base_url: str, scheduler_file: str, journal: str, count: str) -> None:
-    """The calling process of `memory`: it reports the peak of its resident set."""
-    began, done = time.perf_counter(), 0
+async def grow(base_url: str, scheduler_file: str, journal: str, count: str, log_length: str) -> None:
+    """The calling process of `memory`: it reports the peak of its resident set so far, four times."""
+    began, done, total = time.perf_counter(), 0, int(count)
+    peaks = []
+    dask.config.set({"distributed.admin.low-level-log-length": int(log_length)})
     async with (
         FloraSession(KEY, base_url=base_url, poll=POLL, retry=RETRY) as flora,
         Client(scheduler_file=scheduler_file, asynchronous=True) as client,  # type: ignore[no-untyped-call]
     ):
-        batch = flora.batch(TECHNIQUE, rows(int(count)), journal=journal, concurrency=64)
+        batch = flora.batch(TECHNIQUE, rows(total), journal=journal, concurrency=64)
         async with process(batch, client, nothing) as results:
             async for result in results:
                 done += result.ok
+                if done in {total // 20, total // 4, total // 2, total}:
+                    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                    peaks.append(f"{peak:.0f} MiB after {done} rows")
         sent = batch.summary.requests
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds, size = time.perf_counter() - began, Path(journal).stat().st_size
-    say(f"memory, {count} rows: {done} processed, peak {peak:.0f} MiB, journal {size / int(count):.0f} bytes a row,")
-    say(f"  {int(count) / seconds:.0f} rows a second, {1000 * time.process_time() / int(count):.2f} ms of CPU a row,")
+    say(f"memory, where Dask logs {log_length} messages: {', '.join(peaks)}; journal {size / total:.0f} bytes a row,")
+    say(f"  {total / seconds:.0f} rows a second, {1000 * time.process_time() / total:.2f} ms of CPU a row,")
     say(f"  requests {dict(sent)}")
 
 
