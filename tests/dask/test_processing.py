@@ -1,9 +1,11 @@
 """Outputs are processed on a cluster: every completed run once, whatever its function does, and no faster than read."""
 
 import asyncio
+import gc
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -64,6 +66,31 @@ async def test_each_completed_run_is_processed_on_a_worker_and_nothing_is_left_t
     assert {result.worker for result in found} <= set(cluster.scheduler_info["workers"])
     assert all(result.seconds is not None and result.seconds > 0 for result in found)
     await until(partial(nothing_left, dask))
+
+
+# Of the last starts of a session, at most 1,000 of each.
+REMEMBERED = {"flora_async.resources._start.SentInputs", "flora_async.resources._open_starts._Settled"}
+
+
+def alive() -> Counter[str]:
+    """How many objects of each of the package's classes there are, apart from those of the local FLORA."""
+    gc.collect()
+    names = [f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects()]
+    return Counter(name for name in names if name.startswith("flora_async.") and ".testing." not in name)
+
+
+async def test_nothing_of_a_row_is_kept_once_its_result_was_read(
+    flora: FloraSession, dask: Client, tmp_path: Path
+) -> None:
+    kept = []
+    for count in (10, 40):
+        rows = (RunRequest({"prompt": f"row {number}"}, key=f"key-{number}") for number in range(count))
+        batch = flora.batch("caption", rows, journal=tmp_path / f"{count}")
+        async with process(batch, dask, digest) as results:
+            assert all([result.ok async for result in results])
+            await until(partial(nothing_left, dask))
+            kept.append(alive())
+    assert {name for name, more in (kept[1] - kept[0]).items() if more >= 30} <= REMEMBERED
 
 
 async def test_an_ordinary_client_works_on_a_running_loop(flora: FloraSession, cluster: LocalCluster) -> None:
