@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-import dask
+from dask import config
 from distributed import Client
 
 from flora_async import FloraSession, PollPolicy, RetryPolicy, RunRequest
@@ -283,7 +283,7 @@ async def grow(base_url: str, scheduler_file: str, journal: str, count: str, log
     """The calling process of `memory`: it reports the peak of its resident set so far, four times."""
     began, done, total = time.perf_counter(), 0, int(count)
     peaks = []
-    dask.config.set({"distributed.admin.low-level-log-length": int(log_length)})
+    config.set({"distributed.admin.low-level-log-length": int(log_length)})
     async with (
         FloraSession(KEY, base_url=base_url, poll=POLL, retry=RETRY) as flora,
         Client(scheduler_file=scheduler_file, asynchronous=True) as client,  # type: ignore[no-untyped-call]
