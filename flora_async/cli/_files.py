@@ -99,5 +99,5 @@ def _body(fields: Sequence[str], body: str | None) -> Mapping[str, Any] | Any:  
     text = sys.stdin.read() if body == "-" else Path(body).read_text("utf-8")
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"--input {body!r:.100} is not JSON: {error}") from None

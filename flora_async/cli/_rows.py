@@ -128,7 +128,7 @@ def _separated(path: Path) -> list[Cells]:
 def _object(line: str, number: int, path: Path) -> Cells:
     try:
         row = json.loads(line, object_pairs_hook=_without_repetition)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name!r:.100}, line {number} is not JSON: {error}") from None
     if not isinstance(row, dict):
         raise ValueError(f"{path.name!r:.100}, line {number} is not an object: {line:.60}")  # noqa: TRY004 - of the file

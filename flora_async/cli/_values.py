@@ -69,5 +69,5 @@ def json_or_text(value: object) -> Any:  # noqa: ANN401 - any JSON value
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value

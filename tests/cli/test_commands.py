@@ -149,7 +149,9 @@ def test_a_request_reaches_any_operation(capsys: Capture, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(body)))
     answer = json.loads(printed(capsys, "api", "POST", "/techniques/caption/runs", "--input", "-"))
     assert answer["runId"].startswith("run_")
-    assert "JSON" in complaint(capsys, "api", "POST", "/x", "--input", __file__, status=2)
+    Path("deep.json").write_text("[" * 100_000)
+    for file in (__file__, "deep.json"):
+        assert "JSON" in complaint(capsys, "api", "POST", "/x", "--input", file, status=2)
 
 
 def test_what_flora_refuses_exits_3_and_a_wrong_key_or_input_exits_2(
@@ -280,6 +282,7 @@ def test_a_row_that_fails_makes_the_batch_exit_1_and_does_not_affect_the_others(
         ("rows.csv", "prompt,prompt\nx,y\n", "two columns 'prompt'"),
         ("rows.csv", "\udcff\udcfe", "save it as UTF-8"),
         ("rows.jsonl", '{"prompt": "x", "prompt": "y"}', "'prompt' twice"),
+        pytest.param("rows.jsonl", "[" * 100_000, "line 1", id="deep"),
         ("rows.jsonl", "{]", "line 1"),
         ("rows.jsonl", "[]", "line 1"),
         ("rows.xls", "x", ".csv"),
