@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
+from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from attrs import evolve, frozen
@@ -25,6 +26,7 @@ from flora_async.models import Run
 
 Function = Callable[[CompletedRow, tuple[Path, ...]], Any]
 
+_MAX_FRAMES: Final = 100
 _MAX_RECORDED: Final = 64 * 1024  # characters of JSON; a journal is for results, not for files
 
 
@@ -105,8 +107,17 @@ def process_row(task: Task) -> Outcome:
             # It would end the worker, or look like a task that was cancelled.
             raise RuntimeError(f"The function ended with {error!r:.200}") from error  # noqa: TRY004 - whatever it was
         error.add_note(f"On the worker {worker.address}, after {perf_counter() - began:.1f} s")
+        error.with_traceback(_end_of(error.__traceback__))
         raise
     return Outcome(pickled, _is_json(value), worker.address, perf_counter() - began)
+
+
+def _end_of(traceback: TracebackType | None) -> TracebackType | None:
+    """The last frames of a traceback: Dask waits forever for an error whose traceback is too deep to be pickled."""
+    frames = [traceback]
+    while frames[-1] is not None:
+        frames.append(frames[-1].tb_next)
+    return frames[max(0, len(frames) - 1 - _MAX_FRAMES)]
 
 
 def _processed(task: Task, local_directory: str) -> Any:  # noqa: ANN401 - whatever the function returns

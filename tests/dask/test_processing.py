@@ -126,7 +126,8 @@ async def test_a_worker_gets_the_row_without_files_and_its_outputs_while_the_fun
 
 
 async def test_an_error_of_the_function_is_that_of_its_row(flora: FloraSession, dask: Client) -> None:
-    keys = ["raises", "cannot be unpickled", "exits", "is cancelled", "is cancelled like a task", "returns a lock", "a"]
+    keys = ["raises", "cannot be unpickled", "exits", "is cancelled", "is cancelled like a task", "returns a lock"]
+    keys += ["never ends", "a"]
     rows = [RunRequest({"prompt": key}, key=key) for key in keys]
     async with process(flora.batch("caption", rows), dask, hostile) as results:
         found = {result.key: result async for result in results}
@@ -138,6 +139,7 @@ async def test_an_error_of_the_function_is_that_of_its_row(flora: FloraSession, 
         "is cancelled": RuntimeError,
         "is cancelled like a task": RuntimeError,
         "returns a lock": TypeError,
+        "never ends": RecursionError,
         "a": type(None),
     }
     error = found["raises"].error
