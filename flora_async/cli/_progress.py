@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -71,13 +72,15 @@ class LiveProgress(LineProgress):
 
     def __enter__(self) -> Self:
         self._progress.start_task(self._task)
-        self._progress.start()
+        with suppress(OSError):  # the terminal has gone, which must not cost what is paid for
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        with suppress(OSError):  # as above
+            self._progress.stop()
 
     def show_run(self, run: "Run") -> None:
         """Show a run that has changed."""

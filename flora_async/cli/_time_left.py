@@ -35,8 +35,7 @@ async def showing_time_left(
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait((task,))  # what went wrong with showing it is logged by the loop, and affects nothing
 
 
 async def _keep_showing(poller: Poller, shown: LineProgress, latest: Callable[[], Run | RunTicket | None]) -> None:

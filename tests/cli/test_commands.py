@@ -584,6 +584,21 @@ def in_terminal(
     return shown
 
 
+def test_a_terminal_that_goes_away_does_not_cost_the_outputs_of_a_run(local: FakeFlora, tmp_path: Path) -> None:
+    local.add_technique(FakeTechnique("slow", running=inf))
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "flora_async", "run", "slow", "-i", "prompt=x", "--save", "out"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path) as process:  # noqa: S603 - our own
+        os.close(theirs)
+        shown = b""
+        while b"running" not in shown:
+            shown += os.read(ours, 65536)
+        os.close(ours)
+        local.finish(local.runs[0].run_id)
+    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".png"]
+    assert process.returncode == 1  # as the results could not be printed
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
 def test_a_full_disk_behind_stdout_does_not_end_a_batch_and_is_an_error(local: FakeFlora, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("prompt\na red bicycle\na blue boat\n")
