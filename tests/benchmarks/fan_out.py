@@ -158,9 +158,11 @@ def memory(url: str, count: int) -> tuple[int, float]:
                     async for result in results:
                         assert result.ok, result.error
 
-            await take(200)  # fills the pools and caches
-            gc.collect()
+            await take(200)  # loads what is loaded with the first rows
             tracemalloc.start()
+            await take(2_000)  # fills the pools and caches, of which the largest is of the last 1,000 runs
+            gc.collect()
+            tracemalloc.reset_peak()
             cpu = time.process_time()
             await take(count)
             return tracemalloc.get_traced_memory()[1], time.process_time() - cpu
