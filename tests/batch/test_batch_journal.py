@@ -271,11 +271,9 @@ async def test_missing_directories_are_created_for_the_journal_the_outputs_and_t
     assert not list(tmp_path.iterdir())  # a plan changes nothing
     (result,) = await flora.run_all("caption", ROWS[:1], **options)
     await write_report([result], places["report"] / "report.html")
-    assert {name: len(list(place.iterdir())) for name, place in places.items()} == {
-        "journal": 2,  # with the lock
-        "outputs": len(result.files) + 1,  # with the side-car
-        "report": 1,
-    }
+    assert options["journal"].is_file()
+    assert (places["report"] / "report.html").is_file()
+    assert set(result.files) < set(places["outputs"].iterdir())  # beside the side-car
     assert (await flora.run_all("caption", ROWS[:1], **options))[0].resumed
 
 

@@ -363,6 +363,7 @@ def test_a_webhook_is_verified_with_the_secret_of_the_environment(
 def listening(*options: str) -> Iterator["tuple[subprocess.Popen[str], str, int]"]:
     """`webhook listen` in a process of its own, with its host and port."""
     environment = {**os.environ, "FLORA_WEBHOOK_SECRET": "whsec_local"}
+    environment.pop("PYTHONASYNCIODEBUG", None)  # on a busy machine it tells of slow callbacks, on stderr
     command = [sys.executable, "-m", "flora_async", "webhook", "listen", "--port", "0", *options]
     with subprocess.Popen(  # noqa: S603 - our own command
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -559,7 +560,8 @@ def in_terminal(
         watch: Is called with what was printed so far.
         env: What the environment says of the terminal.
     """
-    ignored = {"NO_COLOR", "TERM", "TERM_PROGRAM", "KITTY_WINDOW_ID", "COLORTERM", "FORCE_COLOR"}
+    # The last one, on a busy machine, tells of slow callbacks on stderr.
+    ignored = {"NO_COLOR", "TERM", "TERM_PROGRAM", "KITTY_WINDOW_ID", "COLORTERM", "FORCE_COLOR", "PYTHONASYNCIODEBUG"}
     environment = {name: value for name, value in os.environ.items() if name not in ignored} | env
     ours, theirs = pty.openpty()
     code = f"import sys; sys.modules[{without!r}] = None; from flora_async.cli import main; sys.exit(main())"
