@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,8 +117,7 @@ def _separated(path: Path) -> list[Cells]:
         separator = "\t" if path.suffix.lower() == ".tsv" else ";" if ";" in header and "," not in header else ","
         reader = csv.DictReader(file, delimiter=separator, strict=True)
         rows: list[Cells] = list(reader)
-    names = [name for name in reader.fieldnames or () if name.strip()]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if twice := _repeated(name for name in reader.fieldnames or () if name.strip()):
         raise ValueError(f"{path.name!r:.100} has two columns {twice!r:.60}: rename one, or leave it out")
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
@@ -136,11 +136,15 @@ def _object(line: str, number: int, path: Path) -> Cells:
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"it has {next(name for name in names if names.count(name) > 1)!r:.60} twice")
-    return found
+    twice = _repeated(name for name, _ in pairs)
+    if twice is not None:
+        raise ValueError(f"it has {twice!r:.60} twice")
+    return dict(pairs)
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """The first name that is given more than once; None = each is given once."""
+    return next((name for name, number in Counter(names).items() if number > 1), None)
 
 
 def _value(value: object, folder: Path) -> InputValue:
