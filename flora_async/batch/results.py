@@ -52,7 +52,7 @@ class BatchResult(ShortRepr):
 
     @property
     def outputs(self) -> tuple[RunOutput, ...]:
-        """The outputs of the run; empty when there is no run."""
+        """The outputs of the run; empty if no run is known."""
         return self.run.outputs if self.run else ()
 
     @property

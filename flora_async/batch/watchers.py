@@ -34,7 +34,7 @@ class TechniqueLookup:
         """The technique under a slug or id; None when it cannot be read.
 
         Raises:
-            NotFoundError: FLORA says that there is no such technique.
+            NotFoundError: FLORA does not know the technique.
         """
         async with self._locks.hold(technique_id):
             failure = self._failures.get(technique_id)

@@ -56,7 +56,7 @@ class Work(Protocol):
         """What a run costs in USD, as far as FLORA says so reliably; None where that is known from earlier runs alone.
 
         Raises:
-            NotFoundError: There is no such target.
+            NotFoundError: FLORA does not know the target.
         """
         ...
 

@@ -142,7 +142,7 @@ class Processing(Generic[ValueT]):
         if self._name in recorded:
             return ProcessedResult(result=result, value=recorded[self._name])
         outcome: Outcome = await self._cluster.run(process_row, task, retries=self._retries)
-        value: ValueT = loads(outcome.value)  # type: ignore[no-untyped-call]
+        value: ValueT = loads(outcome.value)  # type: ignore[no-untyped-call]  # distributed has no types
         try:
             await record_processed(self._batch, ended, self._name, value if outcome.is_json else None)
         except JournalError as error:  # the batch stops at its own next record
@@ -227,7 +227,7 @@ def process(  # noqa: PLR0913 - one keyword for each decision
         check_count(argument, value)
     work = Work(function, _destination(save_to), storage_settings(batch))
     try:
-        dumps(work)  # type: ignore[no-untyped-call]
+        dumps(work)  # type: ignore[no-untyped-call]  # distributed has no types
     except Exception as error:
         raise TypeError(f"function cannot be sent to a worker: {error!r:.120}") from error
     return Processing(batch, cluster, work, in_flight=in_flight, retries=retries, name=non_blank("name", name))

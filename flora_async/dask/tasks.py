@@ -101,7 +101,7 @@ def process_row(task: Task) -> Outcome:
     worker: Any = get_worker()
     try:
         value = _processed(task, worker.local_directory)
-        pickled: bytes = dumps(value)  # type: ignore[no-untyped-call]
+        pickled: bytes = dumps(value)  # type: ignore[no-untyped-call]  # distributed has no types
     except BaseException as error:
         if isinstance(error, CancelledError) or not isinstance(error, Exception):
             # It would end the worker, or look like a task that was cancelled.

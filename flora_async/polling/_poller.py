@@ -186,7 +186,7 @@ def _last_run(stream: bytes, request_id: str | None) -> bytes:
     """Return the last run in a stream of server-sent events (FLORA's `mode="stream"`), as JSON.
 
     Raises:
-        DecodeError: There is no run in it.
+        DecodeError: It does not contain a run.
     """
     for data in reversed(read_events(stream)):
         try:

@@ -119,7 +119,7 @@ async def read_technique(client: Client, technique_id: str) -> Technique:
     """Read a technique by its slug or id.
 
     Raises:
-        NotFoundError: There is no such technique; the message names the nearest one.
+        NotFoundError: FLORA does not know the technique; the message names the nearest one.
         FloraError: Any other error of the request, after all retries.
         ValueError: The id is blank.
     """
@@ -134,7 +134,7 @@ async def read_action(client: Client, action_id: str) -> "models.Action":
     """Read an action by its slug.
 
     Raises:
-        NotFoundError: There is no such action; the message names the nearest one.
+        NotFoundError: FLORA does not know the action; the message names the nearest one.
         FloraError: Any other error of the request, after all retries.
         ValueError: The slug is blank.
     """

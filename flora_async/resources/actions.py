@@ -39,7 +39,7 @@ class Actions(CatalogOperations):
             The action.
 
         Raises:
-            NotFoundError: There is no such action; the message names the nearest one.
+            NotFoundError: FLORA does not know the action; the message names the nearest one.
             FloraError: Any other error of the request, after all retries.
             ValueError: The id is blank.
 

@@ -245,7 +245,7 @@ class Assets(Operations):
             The asset as it is now.
 
         Raises:
-            NotFoundError: There is no such asset for this key.
+            NotFoundError: The key has no access to an asset with this id.
             FloraError: Any other error of the request, after all retries.
             ValueError: The id is blank.
 

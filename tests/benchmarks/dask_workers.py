@@ -128,7 +128,7 @@ class Machines:
 
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[Client, None]:
-        async with Client(scheduler_file=self.file, asynchronous=True) as client:  # type: ignore[no-untyped-call]
+        async with Client(scheduler_file=self.file, asynchronous=True) as client:  # type: ignore[no-untyped-call]  # distributed has no types
             yield client
 
     def flora(self) -> FloraSession:
@@ -262,7 +262,7 @@ async def call(base_url: str, scheduler_file: str, journal: str, count: str) -> 
     """The calling process of `kills`: it prints each row."""
     async with (
         FloraSession(KEY, base_url=base_url, poll=POLL, retry=RETRY) as flora,
-        Client(scheduler_file=scheduler_file, asynchronous=True) as client,  # type: ignore[no-untyped-call]
+        Client(scheduler_file=scheduler_file, asynchronous=True) as client,  # type: ignore[no-untyped-call]  # distributed has no types
     ):
         batch = flora.batch(TECHNIQUE, rows(int(count)), journal=journal)
         async with process(batch, client, hash_once) as results:
@@ -286,7 +286,7 @@ async def grow(base_url: str, scheduler_file: str, journal: str, count: str, log
     config.set({"distributed.admin.low-level-log-length": int(log_length)})
     async with (
         FloraSession(KEY, base_url=base_url, poll=POLL, retry=RETRY) as flora,
-        Client(scheduler_file=scheduler_file, asynchronous=True) as client,  # type: ignore[no-untyped-call]
+        Client(scheduler_file=scheduler_file, asynchronous=True) as client,  # type: ignore[no-untyped-call]  # distributed has no types
     ):
         batch = flora.batch(TECHNIQUE, rows(total), journal=journal, concurrency=64)
         async with process(batch, client, nothing) as results:

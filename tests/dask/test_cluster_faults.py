@@ -70,7 +70,7 @@ def flora(hashed: FakeFlora, session_on: OpenSession) -> FloraSession:
 
 
 def connect(address: str) -> Any:  # not what its methods are typed as: those of an asynchronous client are awaited
-    return Client(address, asynchronous=True)  # type: ignore[no-untyped-call]
+    return Client(address, asynchronous=True)  # type: ignore[no-untyped-call]  # distributed has no types
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def address(stack: AsyncExitStack, tmp_path: Path) -> str:
     """A scheduler in a process of its own."""
     await stack.enter_async_context(daemon(*scheduler(tmp_path)))
     file = str(tmp_path / "scheduler.json")
-    async with Client(scheduler_file=file, asynchronous=True) as client:  # type: ignore[no-untyped-call]
+    async with Client(scheduler_file=file, asynchronous=True) as client:  # type: ignore[no-untyped-call]  # distributed has no types
         return str(client.scheduler_info()["address"])
 
 
@@ -151,7 +151,7 @@ async def test_a_lost_scheduler_ends_starts_and_every_paid_run_is_handed_over(
     dying = await stack.enter_async_context(daemon(*scheduler(tmp_path)))
     await stack.enter_async_context(daemon(*worker(tmp_path)))
     rows = [RunRequest({"prompt": str(n)}, key=f"key-{n}", metadata={"folder": str(marks)}) for n in range(30)]
-    client = Client(scheduler_file=str(tmp_path / "scheduler.json"), asynchronous=True)  # type: ignore[no-untyped-call]
+    client = Client(scheduler_file=str(tmp_path / "scheduler.json"), asynchronous=True)  # type: ignore[no-untyped-call]  # distributed has no types
     found = []
     async with client:
         client._timeout = 0.2  # how long it tries to connect again
@@ -220,7 +220,7 @@ async def test_an_adaptive_cluster_grows_from_nothing_for_a_batch(hashed: FakeFl
     address: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     rows = [RunRequest({"prompt": str(n)}, key=f"key-{n}") for n in range(8)]
     cluster: Any  # on a loop of its own: on one with eager tasks, Dask's clusters do not work
-    with LocalCluster(**size, **address) as cluster:  # type: ignore[no-untyped-call]
+    with LocalCluster(**size, **address) as cluster:  # type: ignore[no-untyped-call]  # distributed has no types
         cluster.adapt(minimum=0, maximum=2, interval="50ms")
         async with (
             connect(cluster.scheduler_address) as client,

@@ -40,7 +40,7 @@ EXPECTED = {f"key-{number}": sha(f"Caption: row {number}") for number in range(1
 
 
 def client_of(address: str) -> Client:
-    return Client(address, asynchronous=True)  # type: ignore[no-untyped-call]
+    return Client(address, asynchronous=True)  # type: ignore[no-untyped-call]  # distributed has no types
 
 
 async def tasks_on(client: Client) -> int:
@@ -249,7 +249,7 @@ async def test_a_task_that_someone_cancels_on_the_cluster_is_submitted_again(
 
         await until(is_full)
         cancelled: list[Future[Any]] = [Future(key, dask) for key in list(dask.futures)]
-        await dask.cancel(cancelled)  # type: ignore[no-untyped-call]
+        await dask.cancel(cancelled)  # type: ignore[no-untyped-call]  # distributed has no types
         await until(is_full)
         (tmp_path / "hold").unlink()
         found = [await reading, *[result async for result in results]]
